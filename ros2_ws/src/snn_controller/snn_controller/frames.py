@@ -1,0 +1,83 @@
+"""Rotations and frames. World ENU, body FLU (REP-103), quaternions xyzw, matrices body to world.
+
+All functions accept leading batch dimensions.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+
+GRAVITY = 9.81  # m/s^2
+
+# ENU <-> NED swaps x and y and negates z; FLU <-> FRD negates y and z. Both undo themselves.
+_ENU_NED = np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, -1.0]])
+_FLU_FRD = np.diag([1.0, -1.0, -1.0])
+
+
+def quaternion_to_matrix(quaternion: ArrayLike) -> Array:
+    """Turn quaternions (..., 4) xyzw into rotation matrices (..., 3, 3), body to world.
+
+    The quaternion is normalised first, so drift of its length does not scale the matrix.
+    """
+    q = np.asarray(quaternion, dtype=np.float64)
+    q = q / np.linalg.norm(q, axis=-1, keepdims=True)
+    x, y, z, w = q[..., 0], q[..., 1], q[..., 2], q[..., 3]
+    matrix = np.empty((*q.shape[:-1], 3, 3))
+    matrix[..., 0, 0] = 1 - 2 * (y * y + z * z)
+    matrix[..., 0, 1] = 2 * (x * y - z * w)
+    matrix[..., 0, 2] = 2 * (x * z + y * w)
+    matrix[..., 1, 0] = 2 * (x * y + z * w)
+    matrix[..., 1, 1] = 1 - 2 * (x * x + z * z)
+    matrix[..., 1, 2] = 2 * (y * z - x * w)
+    matrix[..., 2, 0] = 2 * (x * z - y * w)
+    matrix[..., 2, 1] = 2 * (y * z + x * w)
+    matrix[..., 2, 2] = 1 - 2 * (x * x + y * y)
+    return matrix
+
+
+def axis_angle_to_quaternion(axis: ArrayLike, angle: ArrayLike) -> Array:
+    """Turn unit axes (..., 3) and angles (...) in rad into quaternions (..., 4) xyzw."""
+    half = 0.5 * np.asarray(angle, dtype=np.float64)[..., None]
+    return np.concatenate([np.sin(half) * np.asarray(axis), np.cos(half)], axis=-1)
+
+
+def multiply_quaternions(left: ArrayLike, right: ArrayLike) -> Array:
+    """Compose rotations: the result turns by `right` first, then by `left`. Both (..., 4) xyzw."""
+    a, b = np.asarray(left, dtype=np.float64), np.asarray(right, dtype=np.float64)
+    vector = (
+        a[..., 3:] * b[..., :3] + b[..., 3:] * a[..., :3] + np.cross(a[..., :3], b[..., :3])
+    )
+    scalar = a[..., 3:] * b[..., 3:] - np.sum(a[..., :3] * b[..., :3], axis=-1, keepdims=True)
+    return np.concatenate([vector, scalar], axis=-1)
+
+
+def roll_pitch_yaw(rotation: ArrayLike) -> Array:
+    """Return roll, pitch, yaw (..., 3) in rad (ZYX order) of matrices (..., 3, 3)."""
+    r = np.asarray(rotation, dtype=np.float64)
+    roll = np.arctan2(r[..., 2, 1], r[..., 2, 2])
+    pitch = np.arcsin(np.clip(-r[..., 2, 0], -1.0, 1.0))
+    yaw = np.arctan2(r[..., 1, 0], r[..., 0, 0])
+    return np.stack([roll, pitch, yaw], axis=-1)
+
+
+def tilt_angle(rotation: ArrayLike) -> Array:
+    """Return the angle in rad between the body's z axis and the world's, from (..., 3, 3)."""
+    return np.arccos(np.clip(np.asarray(rotation)[..., 2, 2], -1.0, 1.0))
+
+
+def swap_enu_ned(vector: ArrayLike) -> Array:
+    """Convert world vectors (..., 3) from ENU to NED, or back."""
+    return np.asarray(vector, dtype=np.float64) @ _ENU_NED.T
+
+
+def swap_flu_frd(vector: ArrayLike) -> Array:
+    """Convert body vectors (..., 3) from FLU to FRD, or back."""
+    return np.asarray(vector, dtype=np.float64) @ _FLU_FRD.T
+
+
+def swap_attitude_convention(rotation: ArrayLike) -> Array:
+    """Convert attitudes (..., 3, 3) from FLU-to-ENU to FRD-to-NED, or back."""
+    return _ENU_NED @ np.asarray(rotation, dtype=np.float64) @ _FLU_FRD

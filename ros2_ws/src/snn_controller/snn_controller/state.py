@@ -1,0 +1,50 @@
+"""What is known of a drone at one instant, and where it should be. World ENU, body FLU, SI units."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from snn_controller.frames import Array, quaternion_to_matrix
+
+
+def _zeros() -> Array:
+    return np.zeros(3)
+
+
+@dataclass(frozen=True)
+class State:
+    """Rigid-body state of one drone, or of a batch with leading dimensions."""
+
+    position: Array  # (..., 3) m, world
+    quaternion: Array  # (..., 4) xyzw, body to world
+    velocity: Array  # (..., 3) m/s, world
+    body_rates: Array  # (..., 3) rad/s, body
+
+    @property
+    def rotation(self) -> Array:
+        """Rotation matrix (..., 3, 3), body to world."""
+        return quaternion_to_matrix(self.quaternion)
+
+    def is_finite(self) -> bool:
+        """Whether every number is finite."""
+        return all(
+            bool(np.isfinite(values).all())
+            for values in (self.position, self.quaternion, self.velocity, self.body_rates)
+        )
+
+    @staticmethod
+    def at_rest(position: Array) -> State:
+        """Return the level state at rest at a position (3,)."""
+        return State(
+            np.array(position, dtype=np.float64), np.array([0.0, 0.0, 0.0, 1.0]), _zeros(), _zeros()
+        )
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Where the drone should be now, heading along world x."""
+
+    position: Array  # (..., 3) m, world
+    velocity: Array = field(default_factory=_zeros)  # (..., 3) m/s, world

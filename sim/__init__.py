@@ -1,0 +1,1 @@
+"""The simulated world: one PyBullet drone, its Gymnasium environment and the reward."""

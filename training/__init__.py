@@ -1,0 +1,1 @@
+"""Offline and jump-start training of spiking policies; needs torch."""
