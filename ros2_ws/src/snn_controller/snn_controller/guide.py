@@ -1,18 +1,19 @@
 """Geometric controller on the true state: expert for training, guide for jump starts, fallback.
 
-It commands motors through the inverse mixer and anticipates the motor lag. All inputs accept
-leading batch dimensions.
+A cascade: errors of position and attitude become collective thrust and body rates, which
+`rate_control` turns into motor throttle. All inputs accept leading batch dimensions.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from snn_controller.action import action_from_throttle
 from snn_controller.frames import Array, roll_pitch_yaw
 from snn_controller.quadrotor import Quadrotor
+from snn_controller.rate_control import RateGains, control_rates
 from snn_controller.state import Reference, State
 
 MAX_ACCELERATION = 9.0  # m/s^2 per axis, what position and velocity errors may ask for
@@ -22,15 +23,13 @@ MIN_COLLECTIVE = 2.0  # m/s^2, rotors keep turning so that attitude stays in con
 
 @dataclass(frozen=True)
 class GuideGains:
-    """Gains of the calibration controller; per second squared (kp, kR) and per second (kd, kw)."""
+    """Gains of the guide; the defaults are those of the fixed test's calibration."""
 
-    position: float = 9.0
-    velocity: float = 5.0
-    attitude: float = 400.0
-    body_rate: float = 32.0
-    yaw: float = 15.0
-    yaw_rate: float = 8.0
-    lead: float = 5.0  # how far the throttle command runs ahead of the rotors' state
+    position: float = 9.0  # 1/s^2
+    velocity: float = 5.0  # 1/s
+    attitude: float = 400.0  # 1/s^2, roll and pitch
+    yaw: float = 15.0  # 1/s^2
+    rate: RateGains = field(default_factory=RateGains)
 
 
 def geometric_control(
@@ -50,19 +49,23 @@ def geometric_control(
         quadrotor: Airframe.
         gains: Controller gains.
     """
-    rotation = state.rotation
-    acceleration = _desired_acceleration(state, reference, quadrotor.gravity, gains)
-    body_z = rotation[..., :, 2]
-    collective = np.maximum(np.sum(acceleration * body_z, axis=-1), MIN_COLLECTIVE)
-    tilt_error = _tilt_error(rotation, acceleration)
-    angular = gains.attitude * tilt_error - gains.body_rate * state.body_rates
-    yaw = roll_pitch_yaw(rotation)[..., 2]
-    angular[..., 2] = -gains.yaw * yaw - gains.yaw_rate * state.body_rates[..., 2]
-    wrench = np.concatenate(
-        [quadrotor.mass * collective[..., None], quadrotor.inertia * angular], axis=-1
+    thrust_rates = geometric_thrust_rates(state, reference, gravity=quadrotor.gravity, gains=gains)
+    throttle = control_rates(
+        thrust_rates, state.body_rates, rotors, quadrotor=quadrotor, gains=gains.rate
     )
-    desired = quadrotor.throttle(wrench @ quadrotor.inverse_mixer.T)
-    return np.clip(action_from_throttle(desired + gains.lead * (desired - rotors)), -1.0, 1.0)
+    return action_from_throttle(throttle)
+
+
+def geometric_thrust_rates(
+    state: State, reference: Reference, *, gravity: float, gains: GuideGains
+) -> Array:
+    """Return collective thrust in m/s^2 and body rates in rad/s (..., 4) towards the reference."""
+    rotation = state.rotation
+    acceleration = _desired_acceleration(state, reference, gravity, gains)
+    collective = np.maximum(np.sum(acceleration * rotation[..., :, 2], axis=-1), MIN_COLLECTIVE)
+    rates = gains.attitude / gains.rate.tilt_rate * _tilt_error(rotation, acceleration)
+    rates[..., 2] = -gains.yaw / gains.rate.yaw_rate * roll_pitch_yaw(rotation)[..., 2]
+    return np.concatenate([collective[..., None], rates], axis=-1)
 
 
 def _desired_acceleration(
