@@ -1,0 +1,220 @@
+"""One quadrotor as a rigid body in PyBullet. SI units, world ENU, body FLU.
+
+Bullet integrates the rigid body and the ground contact; thrust curve, mixer and motor lag come
+from the airframe.
+"""
+
+from __future__ import annotations
+
+import math
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from sim.bullet import connect, import_pybullet
+from snn_controller.errors import UserError
+from snn_controller.frames import Array
+from snn_controller.quadrotor import Quadrotor
+from snn_controller.state import State
+
+CONTROL_RATE = 100.0  # Hz
+PHYSICS_RATE = 500.0  # Hz
+CONTACT_DISTANCE = 2e-3  # m between body and ground that still counts as touching
+_CENTRE = (0.0, 0.0, 0.0)
+
+
+class Drone:
+    """One drone in a physics world of its own; several live side by side in one process.
+
+    The state at the end of a control period is kept, so reading it costs nothing.
+    """
+
+    def __init__(
+        self,
+        quadrotor: Quadrotor,
+        *,
+        control_rate: float = CONTROL_RATE,
+        physics_rate: float = PHYSICS_RATE,
+        damping: float = 0.0,
+        gui: bool = False,
+        ground: bool = True,
+    ) -> None:
+        """Create the world.
+
+        Args:
+            quadrotor: Airframe.
+            control_rate: Control periods per second.
+            physics_rate: Integration steps per second, a whole multiple of the control rate.
+            damping: Bullet's linear and angular velocity damping per second (its default is 0.04).
+            gui: Open PyBullet's window.
+            ground: Put a solid plane at z = 0.
+
+        Raises:
+            UserError: PyBullet or the display is missing, or the rates do not divide.
+        """
+        self.quadrotor = quadrotor
+        self.control_period = 1.0 / control_rate
+        self._substeps = _whole_ratio(physics_rate, control_rate)
+        self._time_step = self.control_period / self._substeps
+        self._bullet: Any = import_pybullet()
+        self._client = connect(gui=gui)
+        self._ground = self._create_ground() if ground else None
+        self._body = self._create_body(damping)
+        # Restoring this snapshot also empties Bullet's contact caches, which makes a reset exact.
+        self._snapshot = self._bullet.saveState(physicsClientId=self._client)
+        self._periods = 0
+        self._rotors = np.zeros(4)
+        self._state = self._read_state()
+
+    @property
+    def state(self) -> State:
+        """True state at the end of the last control period."""
+        return self._state
+
+    @property
+    def rotors(self) -> Array:
+        """Rotor state (4,) in [0, 1], the throttle that the motors have reached."""
+        return self._rotors
+
+    @property
+    def time(self) -> float:
+        """Seconds of simulated time since the reset."""
+        return self._periods * self.control_period
+
+    @property
+    def touching_ground(self) -> bool:
+        """Whether the body rests on or hits the ground."""
+        if self._ground is None:
+            return False
+        near = self._bullet.getClosestPoints(
+            self._body, self._ground, CONTACT_DISTANCE, physicsClientId=self._client
+        )
+        return bool(near)
+
+    def reset(self, state: State, rotors: Array) -> State:
+        """Put the drone into a state with rotors (4,) in [0, 1] and return what it now is.
+
+        The same commands after the same reset give the same trajectory, bit by bit.
+        """
+        bullet, client, body = self._bullet, self._client, self._body
+        rates = state.rotation @ state.body_rates
+        bullet.restoreState(self._snapshot, physicsClientId=client)
+        bullet.resetBasePositionAndOrientation(
+            body, state.position.tolist(), state.quaternion.tolist(), physicsClientId=client
+        )
+        bullet.resetBaseVelocity(
+            body, state.velocity.tolist(), rates.tolist(), physicsClientId=client
+        )
+        self._periods = 0
+        self._rotors = np.array(rotors, dtype=np.float64)
+        self._state = self._read_state()
+        return self._state
+
+    def step(self, throttle: Array | None) -> State:
+        """Advance one control period with throttle (4,) in [0, 1] and return the new state.
+
+        None stops the motors: no thrust, and the rotors run down.
+        """
+        bullet, client, body = self._bullet, self._client, self._body
+        frame = bullet.LINK_FRAME
+        for force, roll, pitch, yaw in self._advance_rotors(throttle):
+            bullet.applyExternalForce(body, -1, (0.0, 0.0, force), _CENTRE, frame, client)
+            bullet.applyExternalTorque(body, -1, (roll, pitch, yaw), frame, client)
+            bullet.stepSimulation(client)
+        self._periods += 1
+        self._state = self._read_state()
+        return self._state
+
+    def close(self) -> None:
+        """Close the physics world; closing twice does no harm."""
+        if self._client >= 0:
+            self._bullet.disconnect(self._client)
+            self._client = -1
+
+    def __enter__(self) -> Drone:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _advance_rotors(self, throttle: Array | None) -> list[list[float]]:
+        """Move the rotors over one control period.
+
+        Returns:
+            Force in N and body torque in N m of each physics step, taken at its middle.
+        """
+        command = np.zeros(4) if throttle is None else _checked(throttle)
+        step_rotors, step = self.quadrotor.step_rotors, self._time_step
+        start, middles = self._rotors, []
+        for substep in range(self._substeps):
+            middles.append(step_rotors(start, command, (substep + 0.5) * step))
+        self._rotors = step_rotors(start, command, self.control_period)
+        if throttle is None:
+            return [[0.0] * 4] * self._substeps
+        thrust = self.quadrotor.thrust(np.array(middles))  # (substeps, 4)
+        return (thrust @ self.quadrotor.mixer.T).tolist()
+
+    def _read_state(self) -> State:
+        bullet, client = self._bullet, self._client
+        position, quaternion = bullet.getBasePositionAndOrientation(self._body, client)
+        velocity, (x, y, z) = bullet.getBaseVelocity(self._body, client)
+        m = bullet.getMatrixFromQuaternion(quaternion)  # row-major, body to world
+        body_rates = (
+            m[0] * x + m[3] * y + m[6] * z,
+            m[1] * x + m[4] * y + m[7] * z,
+            m[2] * x + m[5] * y + m[8] * z,
+        )
+        return State(
+            np.array(position), np.array(quaternion), np.array(velocity), np.array(body_rates)
+        )
+
+    def _create_ground(self) -> int:
+        bullet, client = self._bullet, self._client
+        plane = bullet.createCollisionShape(bullet.GEOM_PLANE, physicsClientId=client)
+        return bullet.createMultiBody(0.0, plane, physicsClientId=client)
+
+    def _create_body(self, damping: float) -> int:
+        bullet, client, quadrotor = self._bullet, self._client, self.quadrotor
+        bullet.setGravity(0.0, 0.0, -quadrotor.gravity, physicsClientId=client)
+        bullet.setTimeStep(self._time_step, physicsClientId=client)
+        cylinder = bullet.createCollisionShape(
+            bullet.GEOM_CYLINDER,
+            radius=quadrotor.collision_radius,
+            height=quadrotor.collision_height,
+            physicsClientId=client,
+        )
+        body = bullet.createMultiBody(
+            quadrotor.mass, cylinder, basePosition=(0.0, 0.0, 1.0), physicsClientId=client
+        )
+        bullet.changeDynamics(
+            body,
+            -1,
+            localInertiaDiagonal=quadrotor.inertia.tolist(),
+            linearDamping=damping,
+            angularDamping=damping,
+            physicsClientId=client,
+        )
+        return body
+
+
+def _whole_ratio(physics_rate: float, control_rate: float) -> int:
+    ratio = physics_rate / control_rate if control_rate > 0.0 else 0.0
+    if ratio < 1.0 or not math.isclose(ratio, round(ratio), rel_tol=1e-9):
+        raise UserError(
+            f"physics_rate {physics_rate:g} Hz must be a whole multiple of control_rate "
+            f"{control_rate:g} Hz; choose such a pair, for example 500 and 100"
+        )
+    return round(ratio)
+
+
+def _checked(throttle: Array) -> Array:
+    command = np.clip(np.asarray(throttle, dtype=np.float64), 0.0, 1.0)
+    if command.shape != (4,) or not math.isfinite(command.sum()):
+        raise UserError(f"throttle must be four finite numbers in [0, 1], not {throttle}")
+    return command
