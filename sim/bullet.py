@@ -1,8 +1,7 @@
-"""Guarded access to PyBullet: one clear sentence where it is missing, no banner on stdout."""
+"""Guarded access to PyBullet: one clear sentence where it is missing, no banner on stderr."""
 
 from __future__ import annotations
 
-import ctypes
 import os
 import sys
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ def import_pybullet() -> ModuleType:
     if "pybullet" in sys.modules:
         return sys.modules["pybullet"]
     try:
-        with _quiet_stdout():
+        with _quiet_stderr():
             import pybullet
     except ImportError as error:
         raise UserError(
@@ -47,25 +46,18 @@ def connect(*, gui: bool = False) -> int:
 
 
 @contextmanager
-def _quiet_stdout() -> Iterator[None]:
-    """Send what C code writes to stdout to nowhere, because PyBullet greets on import.
-
-    Buffered text is flushed on both sides, so nothing of ours is lost or comes late.
-    """
-    sys.stdout.flush()
-    flush = ctypes.CDLL(None).fflush if os.name == "posix" else lambda _: 0
+def _quiet_stderr() -> Iterator[None]:
+    """Drop what C code writes to stderr, because PyBullet greets there on import."""
     try:
-        saved = os.dup(1)
-    except OSError:  # no stdout at all, nothing to keep quiet
+        saved = os.dup(2)
+    except OSError:  # no stderr at all, nothing to keep quiet
         yield
         return
     sink = os.open(os.devnull, os.O_WRONLY)
     try:
-        flush(None)
-        os.dup2(sink, 1)
+        os.dup2(sink, 2)
         yield
-        flush(None)
     finally:
-        os.dup2(saved, 1)
+        os.dup2(saved, 2)
         os.close(saved)
         os.close(sink)
