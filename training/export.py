@@ -1,0 +1,239 @@
+"""Export a trained network to `policy.onnx`: graph, metadata, self-test and digest.
+
+python training/export.py --run runs/NAME --output policy.onnx
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import sys
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from snn_controller.action import ACTION_MAPPINGS, ActionKind
+from snn_controller.artifact import FORMAT_VERSION, ZERO_DIGEST, seal
+from snn_controller.errors import UserError
+from snn_controller.frames import axis_angle_to_quaternion
+from snn_controller.observation import OBSERVATION_SIZE, OBSERVATION_VERSION, observe
+from snn_controller.state import Reference, State
+from torch import Tensor, nn
+
+from training.command import run_command
+from training.networks import LayerWeights, PolicyWeights, SpikingPolicy, policy_step
+from training.runs import load_checkpoint, write_atomically
+from training.surrogate import heaviside
+
+OPSET_VERSION = 18
+IR_VERSION = 8  # the one that belongs to opset 18, so that older onnxruntimes load it
+SELF_TEST_TICKS = 20
+SELF_TEST_TOLERANCE = 1e-4
+SELF_TEST_MARGIN = 1e-5  # no membrane comes nearer to its threshold in the self-test
+SELF_TEST_CANDIDATES = 1000
+
+
+@dataclass(frozen=True)
+class ArtifactInfo:
+    """What the metadata says beyond the network itself."""
+
+    airframe: str
+    action_kind: ActionKind = "motors"
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    evaluation: Mapping[str, Any] = field(default_factory=dict)
+    spike_statistics: Mapping[str, Any] = field(default_factory=dict)
+
+
+def export_policy(policy: SpikingPolicy, path: Path, info: ArtifactInfo) -> None:
+    """Write the artifact of a network, atomically.
+
+    Raises:
+        UserError: The network has weights that are not finite, or the file cannot be written.
+    """
+    if not all(bool(torch.isfinite(value).all()) for value in policy.state_dict().values()):
+        raise UserError("the network has weights that are not finite; train it again")
+    step = _Step(policy)
+    model = _to_onnx(step, policy)
+    for key, value in _metadata(policy, step, info).items():
+        model.metadata_props.add(key=key, value=json.dumps(value))
+    model.metadata_props.add(key="digest", value=json.dumps(ZERO_DIGEST))
+    write_atomically(path, seal(model.SerializeToString(deterministic=True)))
+
+
+def export_benchmark(policy: SpikingPolicy, path: Path, control_rate: float, airframe: str) -> None:
+    """Write an artifact that ticks at another rate in Hz, to measure timing with.
+
+    Time constants keep their value in s, but the network was not trained at that rate.
+    """
+    note = f"re-discretised to {control_rate:g} Hz without training, for benchmarks only"
+    info = ArtifactInfo(airframe=airframe, provenance={"benchmark": note})
+    export_policy(policy.at_rate(control_rate), path, info)
+
+
+class _Step(nn.Module):
+    """One tick with fixed weights, as the graph that is exported."""
+
+    def __init__(self, policy: SpikingPolicy) -> None:
+        super().__init__()
+        weights = policy.policy_weights()
+        layers = tuple(LayerWeights(*(x.detach() for x in layer)) for layer in weights.layers)
+        rest = (None if x is None else x.detach() for x in weights[1:])
+        self.policy_weights = PolicyWeights(layers, *rest)
+
+    def forward(self, observation: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+        action, following, spikes = policy_step(
+            self.policy_weights, observation, states, spike=heaviside, tanh=torch.tanh
+        )
+        return (action, *following, *spikes)
+
+
+def _to_onnx(step: _Step, policy: SpikingPolicy) -> onnx.ModelProto:
+    names = policy.state_names
+    outputs = (f"{name}_next" for name in names), (f"spikes_{x}" for x in policy.layer_names)
+    buffer = io.BytesIO()
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            step.eval(),
+            (torch.zeros(1, OBSERVATION_SIZE), *policy.initial_states()),
+            input_names=["observation", *names],
+            output_names=["action", *(name for group in outputs for name in group)],
+            opset_version=OPSET_VERSION,
+            dynamo=True,
+            verbose=False,
+        )
+    if program is None:
+        raise RuntimeError("torch.onnx.export gave no program")
+    program.save(buffer)
+    return _clean(onnx.load_from_string(buffer.getvalue()))
+
+
+def _clean(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Drop the exporter's notes (stack traces with paths of this computer), pin the version."""
+    model.ir_version = IR_VERSION
+    model.producer_name, model.producer_version, model.doc_string = "snn_controller", "", ""
+    del model.metadata_props[:]
+    del model.graph.metadata_props[:], model.graph.value_info[:]
+    model.graph.doc_string = ""
+    for item in (*model.graph.node, *model.graph.input, *model.graph.output):
+        del item.metadata_props[:]
+        item.doc_string = ""
+    for tensor in model.graph.initializer:
+        del tensor.metadata_props[:]
+        tensor.doc_string = ""
+    onnx.checker.check_model(model)
+    return model
+
+
+def _metadata(policy: SpikingPolicy, step: _Step, info: ArtifactInfo) -> dict[str, Any]:
+    hidden = policy.config.hidden
+    layers = [
+        {
+            "name": name,
+            "neurons": int(layer.weight.shape[1]),
+            "fan_in": int(layer.weight.shape[0]),
+            "fan_out": int(following.shape[1]),
+        }
+        for name, layer, following in zip(
+            policy.layer_names,
+            step.policy_weights.layers,
+            (*(x.weight for x in step.policy_weights.layers[1:]), policy.readout_weight),
+            strict=True,
+        )
+    ]
+    return {
+        "format_version": FORMAT_VERSION,
+        "observation_version": OBSERVATION_VERSION,
+        "action_kind": info.action_kind,
+        "action_mapping": ACTION_MAPPINGS[info.action_kind],
+        "control_rate": policy.config.control_rate,
+        "airframe": info.airframe,
+        "layers": layers,
+        "input_macs": OBSERVATION_SIZE * hidden[0],
+        "provenance": dict(info.provenance),
+        "evaluation": dict(info.evaluation),
+        "spike_statistics": dict(info.spike_statistics),
+        "self_test": _self_test(policy, step),
+    }
+
+
+def _self_test(policy: SpikingPolicy, step: _Step) -> dict[str, Any]:
+    """Find a sequence in which rounding cannot flip a spike, and the actions the network gives."""
+    for candidate in range(SELF_TEST_CANDIDATES):
+        observations = flight_like_observations(SELF_TEST_TICKS, np.random.default_rng(candidate))
+        actions, margin = _run(policy, step, observations)
+        if margin > SELF_TEST_MARGIN:
+            return {
+                "inputs": {"observation": [[float(x) for x in row] for row in observations]},
+                "actions": [[float(x) for x in row] for row in actions],
+                "tolerance": SELF_TEST_TOLERANCE,
+            }
+    raise UserError(
+        "no self-test sequence keeps all membranes off their thresholds; train the network again"
+    )
+
+
+def _run(
+    policy: SpikingPolicy, step: _Step, observations: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], float]:
+    """Return the actions (ticks, 4) and the smallest distance of a membrane from its threshold."""
+    states, actions, margin = policy.initial_states(), [], float("inf")
+    layers = step.policy_weights.layers
+    with torch.no_grad():
+        for observation in torch.from_numpy(observations):
+            action, *rest = step(observation[None], *states)
+            states = tuple(rest[: len(states)])
+            actions.append(action[0].numpy())
+            for membrane, layer in zip(states, layers, strict=False):
+                margin = min(margin, float((membrane - layer.threshold).abs().min()))
+    return np.stack(actions), margin
+
+
+def flight_like_observations(ticks: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return observations (ticks, 18) of a made-up flight that swings around its target."""
+    time = np.arange(ticks)[:, None] * 0.01
+    amplitude = rng.uniform(0.2, 1.0, 12) * np.repeat([0.3, 0.5, 1.0, 2.0], 3)
+    waves = amplitude * np.sin(rng.uniform(2.0, 12.0, 12) * time + rng.uniform(0.0, 6.3, 12))
+    position, tilt, velocity, rates = np.split(waves, 4, axis=1)
+    angle = np.linalg.norm(tilt, axis=1)
+    quaternion = axis_angle_to_quaternion(tilt / np.maximum(angle, 1e-9)[:, None], angle)
+    return observe(State(position, quaternion, velocity, rates), Reference(np.zeros(3)))
+
+
+@dataclass
+class Args:
+    """Export the checkpoint of a run to a policy file."""
+
+    run: Path
+    """Folder of the training run, runs/NAME."""
+    output: Path
+    """The policy file to write."""
+    control_rate: float | None = None
+    """Make a benchmark artifact at this rate in Hz instead of the trained rate."""
+
+
+def main(args: Args) -> None:
+    """Export as the arguments say."""
+    policy, provenance = load_checkpoint(args.run)
+    airframe = str(provenance.get("config", {}).get("airframe", "crazyflie21"))
+    if args.control_rate is not None:
+        if not 1.0 <= args.control_rate <= 10_000.0:
+            raise UserError("--control-rate must be between 1 and 10000 Hz")
+        export_benchmark(policy, args.output, args.control_rate, airframe)
+    else:
+        statistics = provenance.pop("spike_statistics", {})
+        info = ArtifactInfo(airframe, provenance=provenance, spike_statistics=statistics)
+        export_policy(policy, args.output, info)
+    sys.stdout.write(f"wrote {args.output}\n")
+
+
+if __name__ == "__main__":
+    run_command(main, Args)

@@ -1,0 +1,156 @@
+"""Run folders: configuration, seed and git hash, checkpoints, CSV log, learning curve."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from snn_controller.errors import UserError
+
+from training.networks import NetworkConfig, SpikingPolicy
+
+CHECKPOINT, CONFIG, LOG, CURVE, POLICY = (
+    "checkpoint.pt",
+    "config.json",
+    "progress.csv",
+    "learning_curve.png",
+    "policy.onnx",
+)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that whoever reads it sees the old content or the new, never half of it.
+
+    Raises:
+        UserError: The place cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({error}); choose another place") from error
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp makes files private
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def git_hash() -> str:
+    """Return the commit of the source tree, with `+changes` if files differ, or `unknown`."""
+    here = Path(__file__).parent
+    try:
+        commit = _git("rev-parse", "HEAD", folder=here)
+        changed = _git("status", "--porcelain", "--untracked-files=no", folder=here)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return f"{commit}+changes" if changed else commit
+
+
+def create_run(folder: Path, config: Mapping[str, Any], *, seed: int) -> dict[str, Any]:
+    """Make a run folder, save its configuration and return the provenance for the artifact.
+
+    Raises:
+        UserError: The folder holds a run already or cannot be made.
+    """
+    if (folder / CHECKPOINT).exists():
+        raise UserError(f"{folder} already holds a run; choose another --name or remove it")
+    provenance = {
+        "command": " ".join(["python", *sys.argv]),
+        "config": dict(config),
+        "seed": seed,
+        "git": git_hash(),
+        "torch": torch.__version__,
+    }
+    write_atomically(folder / CONFIG, (json.dumps(provenance, indent=2) + "\n").encode())
+    return provenance
+
+
+def save_checkpoint(folder: Path, policy: SpikingPolicy, provenance: Mapping[str, Any]) -> None:
+    """Save weights, network shape and provenance; the old checkpoint stays until it is complete."""
+    with tempfile.TemporaryFile() as file:
+        content = {
+            "network": asdict(policy.config),
+            "weights": policy.state_dict(),
+            "provenance": json.dumps(provenance),
+        }
+        torch.save(content, file)
+        file.seek(0)
+        write_atomically(folder / CHECKPOINT, file.read())
+
+
+def load_checkpoint(folder: Path) -> tuple[SpikingPolicy, dict[str, Any]]:
+    """Return the network and the provenance of a run.
+
+    Raises:
+        UserError: There is no checkpoint or it cannot be used.
+    """
+    path = folder / CHECKPOINT
+    if not path.is_file():
+        raise UserError(f"{folder} holds no {CHECKPOINT}; give the folder of a training run")
+    try:
+        content = torch.load(path, weights_only=True)
+        shape = content["network"]
+        policy = SpikingPolicy(NetworkConfig(**{**shape, "hidden": tuple(shape["hidden"])}))
+        policy.load_state_dict(content["weights"])
+        return policy, json.loads(content["provenance"])
+    except Exception as error:  # torch and pickle raise many types for a damaged file
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path} cannot be used ({reason}); train the run again") from error
+
+
+def append_log(folder: Path, row: Mapping[str, Any]) -> None:
+    """Append one row to the run's CSV log, with a header before the first."""
+    path = folder / LOG
+    new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(row))
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def plot_log(
+    folder: Path, columns: Mapping[str, str], *, x: str, logarithmic: bool = False
+) -> None:
+    """Draw columns (name -> axis label) of the CSV log over one column, one panel each."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    with (folder / LOG).open() as file:
+        rows = list(csv.DictReader(file))
+    figure, axes = plt.subplots(len(columns), 1, sharex=True, squeeze=False, figsize=(7, 6))
+    for axis, (name, label) in zip(axes[:, 0], columns.items(), strict=True):
+        points = [(float(row[x]), float(row[name])) for row in rows if row[name]]
+        axis.plot(*zip(*points, strict=True) if points else ([], []), marker=".", markersize=3)
+        axis.set_ylabel(label)
+        axis.grid(alpha=0.3)
+        if logarithmic and name == next(iter(columns)):
+            axis.set_yscale("log")
+    axes[-1, 0].set_xlabel(x)
+    figure.tight_layout()
+    figure.savefig(folder / CURVE, dpi=120)
+    plt.close(figure)
+
+
+def _git(*arguments: str, folder: Path) -> str:
+    result = subprocess.run(
+        ["git", *arguments], cwd=folder, capture_output=True, text=True, check=True
+    )
+    return result.stdout.strip()
