@@ -67,7 +67,7 @@ class FlightFacts:
 
 def summarise(log: FlightLog, facts: FlightFacts) -> dict[str, Any]:
     """Return the report of a flight: JSON types only, None where a figure has no value."""
-    with np.errstate(over="ignore", invalid="ignore"):  # a crash may hold any number
+    with np.errstate(all="ignore"):  # a crash may hold any number
         return _summarise(log, facts)
 
 
