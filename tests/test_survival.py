@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from snn_controller.flight_log import FlightLog, columns
 from snn_controller.frames import axis_angle_to_quaternion
-from snn_controller.survival import FlightBounds, find_failure, policy_time
+from snn_controller.survival import FlightBounds, find_failure
 from synthetic_flight import edit, make_flight
 
 BOUNDS = FlightBounds(duration=4.0)
@@ -85,7 +85,9 @@ def test_policy_that_never_flew_is_said_with_the_reason() -> None:
 
 
 def test_short_flight_fails_and_start_up_is_forgiven() -> None:
-    assert "flew 4.00 s of the 9.00 s" in str(failure(make_flight(), FlightBounds(duration=9.0)))
+    assert "flew until 4.00 s of the 9.00 s" in str(
+        failure(make_flight(), FlightBounds(duration=9.0))
+    )
     assert failure(make_flight(), FlightBounds(duration=4.15)) is None
 
 
@@ -134,8 +136,8 @@ def test_infinite_position_is_outside() -> None:
     assert "y = inf" in str(failure(log))
 
 
-def test_policy_time_counts_the_policy_only() -> None:
-    log = make_flight(seconds=2.0)
-    end_with(log, "land", height=0.5)
-    assert policy_time(columns(log)) == pytest.approx(2.0)
-    assert policy_time(columns(FlightLog())) == 0.0
+def test_take_off_counts_as_time_flown() -> None:
+    log = make_flight()
+    for row in range(150):
+        edit(log, row, mode="takeoff")
+    assert failure(log) is None

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from snn_controller.flight import TOUCHDOWN_HEIGHT, Mode
 from snn_controller.flight_log import FlightColumns
 from snn_controller.frames import Array, quaternion_to_matrix, tilt_angle
 from snn_controller.safety import Limits
 
-POLICY_MODE = "policy"
-LAND_MODE = "land"
-RESTING_MODES = ("idle", "stopped")  # motors off: neither fence nor tilt is judged
-LOST_MODES = ("fallback", "descent", "stopped")  # the policy was relieved
+POLICY_MODE = Mode.POLICY.value
+RESTING_MODES = (Mode.IDLE.value, Mode.STOPPED.value)  # motors off: fence and tilt are not judged
+RELIEF_MODES = (Mode.FALLBACK.value, Mode.DESCENT.value, Mode.STOPPED.value)
 DURATION_SLACK = 0.02  # share of the asked duration that start-up and the last tick may cost
 DURATION_GRACE = 0.1  # s on top of it
 
@@ -24,10 +24,10 @@ DURATION_GRACE = 0.1  # s on top of it
 class FlightBounds:
     """What a flight must keep to."""
 
-    duration: float  # s that the policy was asked to be in control
+    duration: float  # s asked for, from the first tick to the end or to the landing
     lands: bool = False  # the task ends on the ground
     limits: Limits = field(default_factory=Limits)  # geofence and tilt
-    ground_height: float = 0.05  # m, odometry below it means contact with the ground
+    contact_height: float = TOUCHDOWN_HEIGHT  # m, world z below which the ground was touched
 
 
 def find_failure(flight: FlightColumns, bounds: FlightBounds) -> str | None:
@@ -45,16 +45,10 @@ def find_failure(flight: FlightColumns, bounds: FlightBounds) -> str | None:
     return _wrong_end(flight, bounds)
 
 
-def policy_time(flight: FlightColumns) -> float:
-    """Return how long in s the policy was in control, counted from its first to its last tick."""
-    times = flight.time[flight.mode == POLICY_MODE]
-    return float(times[-1] - times[0]) if times.size else 0.0
-
-
 def _breaches(flight: FlightColumns, bounds: FlightBounds) -> Iterator[tuple[int, str]]:
     """Yield the first tick of each kind of breach with its sentence."""
     outside, axis = _outside_fence(flight, bounds.limits)
-    low = flight.position[:, 2] < bounds.ground_height
+    low = flight.position[:, 2] < bounds.contact_height
     tilt = _tilt(flight)
     overturned = _flying(flight) & (tilt > bounds.limits.tilt)
     if (row := _first(outside)) is not None:
@@ -67,7 +61,7 @@ def _breaches(flight: FlightColumns, bounds: FlightBounds) -> Iterator[tuple[int
     if (row := _first(_relieved(flight, lands=bounds.lands))) is not None:
         reason = f": {flight.verdict[row]}" if flight.verdict[row] else ""
         mode = flight.mode[row]
-        yield row, f"the policy was relieved at {flight.time[row]:.2f} s (mode {mode}){reason}"
+        yield row, f"the policy was relieved at {flight.time[row]:.2f} s ({mode}){reason}"
 
 
 def _flying(flight: FlightColumns) -> NDArray[np.bool_]:
@@ -95,23 +89,25 @@ def _tilt(flight: FlightColumns) -> Array:
 def _relieved(flight: FlightColumns, *, lands: bool) -> NDArray[np.bool_]:
     """Return per tick whether another than the policy intervened after it had been in control."""
     had_control = np.maximum.accumulate(flight.mode == POLICY_MODE)
-    after_landing = np.maximum.accumulate(flight.mode == LAND_MODE) & (flight.mode == "stopped")
-    return had_control & np.isin(flight.mode, LOST_MODES) & ~(after_landing & lands)
+    landed = np.maximum.accumulate(flight.mode == Mode.LAND.value)
+    asked = landed & (flight.mode == Mode.STOPPED.value) & lands
+    return had_control & np.isin(flight.mode, RELIEF_MODES) & ~asked
 
 
 def _wrong_end(flight: FlightColumns, bounds: FlightBounds) -> str | None:
     """Return why a flight without a breach still did not end as its task says."""
     mode, height = str(flight.mode[-1]), float(flight.position[-1, 2])
-    if not (flight.mode == POLICY_MODE).any():
+    flying = flight.mode == POLICY_MODE
+    if not flying.any():
         reason = flight.verdict[-1] or f"the flight ended in mode {mode}"
         return f"the policy never took control: {reason}"
     if not np.isfinite(flight.position[-1]).all():
         return "the last odometry was not finite"
-    flown, asked = policy_time(flight), bounds.duration
+    flown, asked = flight.time[flying][-1] - flight.time[0], bounds.duration
     if flown < asked * (1.0 - DURATION_SLACK) - DURATION_GRACE:
-        return f"the policy flew {flown:.2f} s of the {asked:.2f} s asked for"
-    landed = mode in (LAND_MODE, *RESTING_MODES)
-    if landed and height > bounds.ground_height:
+        return f"the policy flew until {flown:.2f} s of the {asked:.2f} s asked for"
+    landed = mode in (Mode.LAND.value, *RESTING_MODES)
+    if landed and height > bounds.contact_height:
         return f"ended in mode {mode} at a height of {height:.2f} m"
     if landed != bounds.lands:
         return "did not land at the end" if bounds.lands else "was not airborne at the end"
