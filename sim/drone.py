@@ -11,12 +11,12 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-
-from sim.bullet import connect, import_pybullet
 from snn_controller.errors import UserError
 from snn_controller.frames import Array
 from snn_controller.quadrotor import Quadrotor
 from snn_controller.state import State
+
+from sim.bullet import connect, import_pybullet
 
 CONTROL_RATE = 100.0  # Hz
 PHYSICS_RATE = 500.0  # Hz
@@ -58,11 +58,11 @@ class Drone:
         self._substeps = _whole_ratio(physics_rate, control_rate)
         self._time_step = self.control_period / self._substeps
         self._bullet: Any = import_pybullet()
-        self._client = connect(gui=gui)
+        self.client = connect(gui=gui)
         self._ground = self._create_ground() if ground else None
         self._body = self._create_body(damping)
         # Restoring this snapshot also empties Bullet's contact caches, which makes a reset exact.
-        self._snapshot = self._bullet.saveState(physicsClientId=self._client)
+        self._snapshot = self._bullet.saveState(physicsClientId=self.client)
         self._periods = 0
         self._rotors = np.zeros(4)
         self._state = self._read_state()
@@ -88,7 +88,7 @@ class Drone:
         if self._ground is None:
             return False
         near = self._bullet.getClosestPoints(
-            self._body, self._ground, CONTACT_DISTANCE, physicsClientId=self._client
+            self._body, self._ground, CONTACT_DISTANCE, physicsClientId=self.client
         )
         return bool(near)
 
@@ -97,7 +97,7 @@ class Drone:
 
         The same commands after the same reset give the same trajectory, bit by bit.
         """
-        bullet, client, body = self._bullet, self._client, self._body
+        bullet, client, body = self._bullet, self.client, self._body
         rates = state.rotation @ state.body_rates
         bullet.restoreState(self._snapshot, physicsClientId=client)
         bullet.resetBasePositionAndOrientation(
@@ -116,7 +116,7 @@ class Drone:
 
         None stops the motors: no thrust, and the rotors run down.
         """
-        bullet, client, body = self._bullet, self._client, self._body
+        bullet, client, body = self._bullet, self.client, self._body
         frame = bullet.LINK_FRAME
         for force, roll, pitch, yaw in self._advance_rotors(throttle):
             bullet.applyExternalForce(body, -1, (0.0, 0.0, force), _CENTRE, frame, client)
@@ -128,9 +128,9 @@ class Drone:
 
     def close(self) -> None:
         """Close the physics world; closing twice does no harm."""
-        if self._client >= 0:
-            self._bullet.disconnect(self._client)
-            self._client = -1
+        if self.client >= 0:
+            self._bullet.disconnect(self.client)
+            self.client = -1
 
     def __enter__(self) -> Drone:
         return self
@@ -161,7 +161,7 @@ class Drone:
         return (thrust @ self.quadrotor.mixer.T).tolist()
 
     def _read_state(self) -> State:
-        bullet, client = self._bullet, self._client
+        bullet, client = self._bullet, self.client
         position, quaternion = bullet.getBasePositionAndOrientation(self._body, client)
         velocity, (x, y, z) = bullet.getBaseVelocity(self._body, client)
         m = bullet.getMatrixFromQuaternion(quaternion)  # row-major, body to world
@@ -175,12 +175,12 @@ class Drone:
         )
 
     def _create_ground(self) -> int:
-        bullet, client = self._bullet, self._client
+        bullet, client = self._bullet, self.client
         plane = bullet.createCollisionShape(bullet.GEOM_PLANE, physicsClientId=client)
         return bullet.createMultiBody(0.0, plane, physicsClientId=client)
 
     def _create_body(self, damping: float) -> int:
-        bullet, client, quadrotor = self._bullet, self._client, self.quadrotor
+        bullet, client, quadrotor = self._bullet, self.client, self.quadrotor
         bullet.setGravity(0.0, 0.0, -quadrotor.gravity, physicsClientId=client)
         bullet.setTimeStep(self._time_step, physicsClientId=client)
         cylinder = bullet.createCollisionShape(

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-
 from snn_controller.errors import UserError
 from snn_controller.frames import Array, axis_angle_to_quaternion
 from snn_controller.quadrotor import Quadrotor

@@ -1,0 +1,68 @@
+"""Flying one episode of the fixed test in a simulator, and what is kept of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from snn_controller.frames import Array
+from snn_controller.state import Reference, State
+
+from sim.rules import EPISODE_STEPS, has_crashed
+from sim.world import World
+from training.pilots import Pilot
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One flown episode of T steps; the states are those after each step."""
+
+    states: State  # batch (T,)
+    actions: Array  # (T, 4) in [-1, 1]
+    throttles: Array  # (T, 4) in [0, 1], commanded
+    crashed: bool
+    spike_rates: dict[str, float]  # layer -> mean share of its neurons that spike in a step
+    synaptic_ops: float  # mean a step
+
+
+def fly_episode(
+    world: World, pilot: Pilot, state: State, rotors: Array, reference: Reference
+) -> Episode:
+    """Fly from a start until the cap or the crash and return what happened.
+
+    The step that crashes counts: its state and command are part of the episode. A command that
+    is not finite is a crash too.
+    """
+    pilot.reset()
+    state = world.reset(state, rotors)
+    states, actions, throttles = [], [], []
+    spikes: dict[str, float] = {}
+    operations, crashed = 0, False
+    while len(states) < EPISODE_STEPS and not crashed:
+        action, throttle = pilot.step(state, reference, world.rotors)
+        for layer, fired in pilot.spikes.items():
+            spikes[layer] = spikes.get(layer, 0.0) + float(np.mean(fired))
+        operations += pilot.synaptic_ops
+        usable = bool(np.isfinite(throttle).all())
+        state = world.step(throttle if usable else None)
+        crashed = not usable or has_crashed(state, reference)
+        states.append(state)
+        actions.append(action)
+        throttles.append(throttle)
+    return Episode(
+        states=_stack(states),
+        actions=np.array(actions),
+        throttles=np.array(throttles),
+        crashed=crashed,
+        spike_rates={layer: total / len(states) for layer, total in spikes.items()},
+        synaptic_ops=operations / len(states),
+    )
+
+
+def _stack(states: list[State]) -> State:
+    return State(
+        position=np.stack([state.position for state in states]),
+        quaternion=np.stack([state.quaternion for state in states]),
+        velocity=np.stack([state.velocity for state in states]),
+        body_rates=np.stack([state.body_rates for state in states]),
+    )

@@ -1,0 +1,93 @@
+"""What flies an episode: the geometric guide or a trained policy, behind one interface."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from snn_controller.action import command_from_action
+from snn_controller.frames import Array
+from snn_controller.guide import GuideGains, geometric_control
+from snn_controller.observation import observe
+from snn_controller.policy import Policy
+from snn_controller.quadrotor import Quadrotor
+from snn_controller.rate_control import RateGains, control_rates
+from snn_controller.state import Reference, State
+
+
+class Pilot(Protocol):
+    """Anything that turns states into throttle, step by step."""
+
+    def reset(self) -> None:
+        """Forget the last episode."""
+        ...
+
+    def step(self, state: State, reference: Reference, rotors: Array) -> tuple[Array, Array]:
+        """Return action (4,) in [-1, 1] and throttle (4,) in [0, 1] for a true state."""
+        ...
+
+    @property
+    def spikes(self) -> dict[str, NDArray[np.bool_]]:
+        """Spikes of the last step, layer -> (neurons,)."""
+        ...
+
+    @property
+    def synaptic_ops(self) -> int:
+        """Synaptic operations of the last step."""
+        ...
+
+
+class GuidePilot:
+    """The geometric controller on the true state."""
+
+    def __init__(self, quadrotor: Quadrotor, gains: GuideGains) -> None:
+        self.spikes: dict[str, NDArray[np.bool_]] = {}
+        self.synaptic_ops = 0
+        self._quadrotor = quadrotor
+        self._gains = gains
+
+    def reset(self) -> None:
+        """Do nothing: the controller has no memory."""
+
+    def step(self, state: State, reference: Reference, rotors: Array) -> tuple[Array, Array]:
+        """Return action (4,) and throttle (4,)."""
+        action = geometric_control(
+            state, reference, rotors, quadrotor=self._quadrotor, gains=self._gains
+        )
+        return action, command_from_action(action, "motors").values
+
+
+class PolicyPilot:
+    """A trained policy behind the observation that it sees in flight."""
+
+    def __init__(self, policy: Policy, quadrotor: Quadrotor) -> None:
+        self._policy = policy
+        self._quadrotor = quadrotor
+        self._kind = policy.metadata.action_kind
+        self._rate_gains = RateGains()
+
+    @property
+    def spikes(self) -> dict[str, NDArray[np.bool_]]:
+        """Spikes of the last step, layer -> (neurons,)."""
+        return self._policy.spikes
+
+    @property
+    def synaptic_ops(self) -> int:
+        """Synaptic operations of the last step."""
+        return self._policy.synaptic_ops
+
+    def reset(self) -> None:
+        """Zero the neuron states."""
+        self._policy.reset()
+
+    def step(self, state: State, reference: Reference, rotors: Array) -> tuple[Array, Array]:
+        """Return action (4,) and throttle (4,), behind the rate loop where the kind needs it."""
+        action = self._policy.step(observe(state, reference)).astype(np.float64)
+        values = command_from_action(action, self._kind).values
+        if self._kind == "thrust_rates":
+            quadrotor, gains = self._quadrotor, self._rate_gains
+            values = control_rates(
+                values, state.body_rates, rotors, quadrotor=quadrotor, gains=gains
+            )
+        return action, values

@@ -1,0 +1,108 @@
+"""Scores of the fixed test: one row of numbers per episode, then means with 95 % intervals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from snn_controller.frames import Array
+from snn_controller.state import Reference
+
+from sim.reward import END_COEFFICIENTS, START_COEFFICIENTS, RewardCoefficients, hover_reward
+from training.episode import Episode
+
+STEADY_STEPS = 100  # the last second of a full episode counts as steady
+NORMAL_95 = 1.959964  # two-sided 95 % point of the standard normal distribution
+SPIKE_RATE = "spike_rate."  # prefix of the scores that there are one of per layer
+
+Scores = dict[str, float]
+
+
+def score_episode(episode: Episode, reference: Reference, *, hover_throttle: float) -> Scores:
+    """Return the scores of one episode, NaN where one has no meaning.
+
+    Returns are summed up to and including the step that crashes. RMS errors run over the whole
+    episode; steady errors over its last second, of survivors only.
+    """
+    error = episode.states.position - reference.position
+    horizontal, vertical = np.hypot(error[:, 0], error[:, 1]), np.abs(error[:, 2])
+    scores = {
+        "return_start": _total_reward(episode, reference, hover_throttle, START_COEFFICIENTS),
+        "return_end": _total_reward(episode, reference, hover_throttle, END_COEFFICIENTS),
+        "survival": 0.0 if episode.crashed else 1.0,
+        "length": float(len(error)),
+        "rms_xy_m": _root_mean_square(horizontal),
+        "rms_z_m": _root_mean_square(vertical),
+        "steady_xy_m": _steady(horizontal, episode),
+        "steady_z_m": _steady(vertical, episode),
+        "action_step": _mean_step(episode.actions),
+        "synaptic_ops": episode.synaptic_ops,
+    }
+    return scores | {f"{SPIKE_RATE}{layer}": x for layer, x in episode.spike_rates.items()}
+
+
+def summarise(rows: list[Scores]) -> dict[str, Any]:
+    """Return for each score its mean and 95 % interval over episodes, NaN left out.
+
+    The interval of the survival is Wilson's, which stays right near 0 and 1; the others are
+    normal. A single episode has no spread to go by: its interval is its value. A score that no
+    episode has is None throughout.
+    """
+    summary: dict[str, Any] = {"episodes": len(rows), "spike_rate": {}}
+    for name in rows[0]:
+        values = np.array([row[name] for row in rows])
+        values = values[np.isfinite(values)]
+        entry = _wilson(values) if name == "survival" and len(rows) > 1 else _normal(values)
+        if name.startswith(SPIKE_RATE):
+            summary["spike_rate"][name.removeprefix(SPIKE_RATE)] = entry
+        else:
+            summary[name] = entry
+    return summary
+
+
+def _total_reward(
+    episode: Episode,
+    reference: Reference,
+    hover_throttle: float,
+    coefficients: RewardCoefficients,
+) -> float:
+    rewards = hover_reward(
+        episode.states,
+        reference,
+        episode.throttles,
+        hover_throttle=hover_throttle,
+        coefficients=coefficients,
+    )
+    return float(np.sum(rewards[np.isfinite(rewards)]))
+
+
+def _root_mean_square(values: Array) -> float:
+    return float(np.sqrt(np.mean(np.square(values))))
+
+
+def _steady(values: Array, episode: Episode) -> float:
+    return float("nan") if episode.crashed else float(np.mean(values[-STEADY_STEPS:]))
+
+
+def _mean_step(actions: Array) -> float:
+    return float(np.abs(np.diff(actions, axis=0)).mean()) if len(actions) > 1 else float("nan")
+
+
+def _normal(values: Array) -> dict[str, float | None]:
+    if values.size == 0:
+        return {"mean": None, "low": None, "high": None}
+    mean = float(values.mean())
+    spread = float(values.std(ddof=1)) / np.sqrt(values.size) if values.size > 1 else 0.0
+    half = float(NORMAL_95 * spread)
+    return {"mean": mean, "low": mean - half, "high": mean + half}
+
+
+def _wilson(values: Array) -> dict[str, float]:
+    count, share, z2 = values.size, float(values.mean()), NORMAL_95**2
+    centre = (share + z2 / (2 * count)) / (1 + z2 / count)
+    half = NORMAL_95 * np.sqrt(share * (1 - share) / count + z2 / (4 * count**2)) / (1 + z2 / count)
+    return {
+        "mean": share,
+        "low": max(0.0, float(centre - half)),
+        "high": min(1.0, float(centre + half)),
+    }
