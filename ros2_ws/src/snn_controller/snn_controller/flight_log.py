@@ -29,23 +29,34 @@ class Tick:
     missed: int = 0  # control periods without odometry just before this tick
 
 
+CAPACITY = 60_000  # ticks kept: the last ten minutes at 100 Hz, so that memory stays bounded
+
+
 @dataclass
 class FlightLog:
-    """Ticks in order, with the wall-clock timing that the node measures around each."""
+    """The latest ticks in order, with the wall-clock timing that the node measures around each."""
 
     ticks: list[Tick] = field(default_factory=list)
     periods: list[float] = field(default_factory=list)  # s of wall time between ticks
     latencies: list[float] = field(default_factory=list)  # s from odometry in to command out
+    count: int = 0  # ticks ever added
 
     def append(self, tick: Tick) -> None:
         """Add one tick."""
-        self.ticks.append(tick)
+        self.count += 1
+        _append_bounded(self.ticks, tick)
 
     def append_timing(self, *, period: float | None, latency: float) -> None:
         """Add the wall-clock timing of the latest tick in s; the first tick has no period."""
         if period is not None:
-            self.periods.append(period)
-        self.latencies.append(latency)
+            _append_bounded(self.periods, period)
+        _append_bounded(self.latencies, latency)
+
+
+def _append_bounded(values: list[Any], value: Any) -> None:
+    values.append(value)
+    if len(values) > CAPACITY:
+        del values[: CAPACITY // 10]  # rarely and many at once: deleting at the front is slow
 
 
 @dataclass(frozen=True)

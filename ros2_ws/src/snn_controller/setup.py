@@ -1,0 +1,44 @@
+"""Build description for colcon (ament_python); `pip` uses pyproject.toml at the root instead."""
+
+from glob import glob
+from pathlib import Path
+
+from setuptools import setup
+
+PACKAGE = "snn_controller"
+
+# colcon also installs what a dangling link would silently leave out, so look before building.
+for folder in ("launch", "sim"):
+    if not Path(folder).is_dir():
+        raise SystemExit(
+            f"{folder} is missing: it is a link to the repository's {folder}/ folder, so check out"
+            " (or copy) the whole repository"
+        )
+
+setup(
+    name=PACKAGE,
+    version="0.1.0",
+    packages=[PACKAGE, f"{PACKAGE}.flight_controllers", f"{PACKAGE}.nodes", "sim"],
+    package_data={PACKAGE: ["*.yaml"]},
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
+        (f"share/{PACKAGE}", ["package.xml"]),
+        (f"share/{PACKAGE}/launch", glob("launch/*.launch.py")),
+        (f"share/{PACKAGE}/config", glob("config/*")),
+        (f"share/{PACKAGE}/policies", glob("policies/*.onnx")),
+    ],
+    install_requires=["setuptools"],
+    zip_safe=True,
+    maintainer="snn_controller maintainers",
+    maintainer_email="maintainers@snn-controller.example",
+    description="Control stack for quadrotors flown by spiking neural network policies",
+    license="MIT",
+    entry_points={
+        "console_scripts": [
+            f"controller = {PACKAGE}.nodes.controller_node:main",
+            f"simulator = {PACKAGE}.nodes.simulator_node:main",
+            f"recorder = {PACKAGE}.nodes.recorder_node:main",
+            f"snn-fly = {PACKAGE}.runner:main",
+        ]
+    },
+)

@@ -1,0 +1,221 @@
+"""The flight graph, described once: arguments, nodes, parameters, order. No ROS imports.
+
+The launch file and the `snn-fly` runner both start what `fly_graph` returns.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from snn_controller.errors import UserError
+from snn_controller.settings import LINKS
+from snn_controller.share import policy_path, report_folder, share_directory
+from snn_controller.tasks import TASKS, find_task
+
+CONTROLLER = "snn_controller"
+RECORDER = "recorder"
+BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One launch argument, given as `name:=value`."""
+
+    name: str
+    default: str
+    description: str
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """One process of the graph."""
+
+    name: str
+    package: str
+    executable: str  # as installed by colcon
+    module: str = ""  # as run by `python -m`; empty for programs that are not ours
+    parameters: dict[str, Any] = field(default_factory=dict)
+    parameter_file: Path | None = None
+    arguments: tuple[str, ...] = ()
+    managed: bool = False  # a lifecycle node: to be configured and activated
+    required: bool = False  # the graph ends with it
+
+
+_BOOLEAN = ("true", "false")
+ARGUMENTS = (
+    Argument("policy", "", "policy.onnx to fly; empty for the shipped hover policy"),
+    Argument("link", "sim", "flight controller to command", LINKS),
+    Argument("task", "hover", "what to fly", tuple(TASKS)),
+    Argument("duration", "20.0", "time in s that the policy flies"),
+    Argument("seed", "1", "seed of the simulated start; the same seed flies the same flight"),
+    Argument(
+        "lockstep",
+        "true",
+        "true: time advances one step per command, as fast as it goes; false: real time",
+        _BOOLEAN,
+    ),
+    Argument("gui", "false", "show PyBullet's window", _BOOLEAN),
+    Argument(
+        "record", "false", "record the flight into an MCAP bag in the report folder", _BOOLEAN
+    ),
+    Argument("report", "", "folder of the flight report; empty for flights/<time>-<task>"),
+    Argument("rviz", "false", "show the flight in RViz (needs a ROS 2 installation)", _BOOLEAN),
+    Argument("params_file", "", "YAML file of node parameters; empty for config/fly.yaml"),
+)
+
+
+def parse_arguments(words: Iterable[str]) -> dict[str, str]:
+    """Turn `name:=value` words into a dictionary.
+
+    Raises:
+        UserError: A word is not of that form or names no argument.
+    """
+    values = {}
+    for word in words:
+        name, separator, value = word.partition(":=")
+        if not separator:
+            raise UserError(f"'{word}' is not of the form name:=value; see snn-fly --show-args")
+        values[name] = value
+    refuse_unknown(values)
+    return values
+
+
+def refuse_unknown(names: Iterable[str]) -> None:
+    """Refuse names that are no arguments, suggesting the nearest.
+
+    Raises:
+        UserError: There is one.
+    """
+    known = [argument.name for argument in ARGUMENTS]
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(known)}"
+            raise UserError(f"unknown argument '{name}'; {hint}")
+
+
+def fly_graph(given: Mapping[str, str], *, launcher_pid: int) -> tuple[NodeSpec, ...]:
+    """Return the processes to start, in order.
+
+    Args:
+        given: Values of launch arguments by name; missing ones take their defaults.
+        launcher_pid: Parent process that the nodes must not outlive.
+
+    Raises:
+        UserError: A value is not fit for its argument.
+    """
+    values = {argument.name: argument.default for argument in ARGUMENTS} | dict(given)
+    _check_choices(values)
+    task = find_task(values["task"])
+    file = _parameter_file(values["params_file"])
+    lockstep, seed = _boolean(values, "lockstep"), _number(values, "seed", int)
+    record = _boolean(values, "record")
+    report = report_folder(values["report"], task.name, seed)
+    shared = {"launcher_pid": launcher_pid, "lockstep": lockstep, "seed": seed}
+    simulator = NodeSpec(
+        name="simulator",
+        package="snn_controller",
+        executable="simulator",
+        module="snn_controller.nodes.simulator_node",
+        parameters={
+            **shared,
+            "gui": _boolean(values, "gui"),
+            "start": "ground" if task.from_ground else "hover",
+        },
+        parameter_file=file,
+        required=True,
+    )
+    controller = NodeSpec(
+        name=CONTROLLER,
+        package="snn_controller",
+        executable="controller",
+        module="snn_controller.nodes.controller_node",
+        parameters={
+            **shared,
+            "use_sim_time": True,
+            "policy": str(_policy(values["policy"])),
+            "link": values["link"],
+            "task": task.name,
+            "duration": _duration(values),
+            "report": str(report),
+            "await_node": RECORDER if record else "",
+            "exit_when_done": True,
+        },
+        parameter_file=file,
+        managed=True,
+        required=True,
+    )
+    extras = [_recorder(report, launcher_pid, lockstep)] if record else []
+    extras += [_rviz()] if _boolean(values, "rviz") else []
+    return (simulator, *extras, controller)
+
+
+def _recorder(report: Path, launcher_pid: int, lockstep: bool) -> NodeSpec:
+    return NodeSpec(
+        name=RECORDER,
+        package="snn_controller",
+        executable="recorder",
+        module="snn_controller.nodes.recorder_node",
+        parameters={
+            "folder": str(report / "bag"),
+            "reliable": lockstep,
+            "launcher_pid": launcher_pid,
+        },
+    )
+
+
+def _rviz() -> NodeSpec:
+    config = share_directory() / "config" / "fly.rviz"
+    return NodeSpec("rviz2", "rviz2", "rviz2", arguments=("-d", str(config)))
+
+
+def _policy(value: str) -> Path:
+    path = policy_path(value).absolute()
+    if not path.is_file():
+        raise UserError(f"policy file {path} does not exist; give policy:=FILE, or none for hover")
+    return path
+
+
+def _parameter_file(value: str) -> Path:
+    path = Path(value).expanduser() if value else share_directory() / "config" / "fly.yaml"
+    if not path.is_file():
+        raise UserError(f"parameter file {path} does not exist; give params_file:=FILE or none")
+    return path.absolute()
+
+
+def _check_choices(values: Mapping[str, str]) -> None:
+    for argument in ARGUMENTS:
+        value = values[argument.name]
+        if argument.choices == _BOOLEAN:
+            _boolean(values, argument.name)
+        elif argument.choices and value not in argument.choices:
+            raise UserError(
+                f"unknown {argument.name} '{value}'; choose one of: {', '.join(argument.choices)}"
+            )
+
+
+def _boolean(values: Mapping[str, str], name: str) -> bool:
+    value = BOOLEANS.get(values[name].lower())
+    if value is None:
+        raise UserError(f"argument {name}:={values[name]} must be true or false")
+    return value
+
+
+def _number(values: Mapping[str, str], name: str, kind: type) -> Any:
+    try:
+        return kind(values[name])
+    except ValueError as error:
+        what = "a whole number" if kind is int else "a number"
+        raise UserError(f"argument {name}:={values[name]} must be {what}") from error
+
+
+def _duration(values: Mapping[str, str]) -> float:
+    duration = _number(values, "duration", float)
+    if not 0.1 <= duration <= 1e6:
+        raise UserError(f"argument duration:={values['duration']} must be 0.1 to 1000000 s")
+    return duration

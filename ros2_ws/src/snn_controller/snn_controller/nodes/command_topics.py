@@ -1,0 +1,50 @@
+"""The `sim` link: commands as standard messages on topics that only one node may own."""
+
+from __future__ import annotations
+
+from geometry_msgs.msg import TwistStamped
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import JointState
+
+from snn_controller.action import ActionKind, Command, stop_command
+from snn_controller.nodes.messages import motors_to_message, thrust_rates_to_message
+from snn_controller.nodes.node_main import refuse_second_publisher
+
+MOTORS_TOPIC = "motors"
+THRUST_RATES_TOPIC = "thrust_rates"
+# The simulator runs a rate loop of its own, so it takes both kinds.
+COMMAND_KINDS: frozenset[ActionKind] = frozenset({"motors", "thrust_rates"})
+
+
+class CommandTopics:
+    """A `FlightController` that publishes each command, stamped with the odometry it answers."""
+
+    name = "sim"
+    action_kinds = COMMAND_KINDS
+
+    def __init__(self, node: Node, kind: ActionKind) -> None:
+        """Take the topic for one kind of command.
+
+        Raises:
+            UserError: Another node already commands motors on it.
+        """
+        self._kind: ActionKind = kind
+        self._frame = node.get_parameter("body_frame").value
+        self._stamp = 0
+        topic = MOTORS_TOPIC if kind == "motors" else THRUST_RATES_TOPIC
+        refuse_second_publisher(node, topic, "commands")
+        message_type = JointState if kind == "motors" else TwistStamped
+        self._publisher = node.create_publisher(message_type, topic, QoSProfile(depth=1))
+
+    def send(self, command: Command, stamp: int) -> None:
+        """Publish a command that answers the odometry stamped `stamp` (ns)."""
+        self._stamp = stamp
+        if command.kind == "motors":
+            self._publisher.publish(motors_to_message(command, stamp))
+        else:
+            self._publisher.publish(thrust_rates_to_message(command, stamp, self._frame))
+
+    def close(self) -> None:
+        """Publish the command that stops the motors."""
+        self.send(stop_command(self._kind), self._stamp)

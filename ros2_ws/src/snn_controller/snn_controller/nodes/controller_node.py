@@ -1,0 +1,253 @@
+"""The controller: a managed node that answers odometry with motor commands.
+
+Odometry triggers every tick; a wall timer only notices silence. The neuron state lives in the
+policy across ticks and is reset on activation.
+"""
+
+from __future__ import annotations
+
+import sys
+from time import monotonic, perf_counter, sleep
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseStamped
+from nav_msgs.msg import Odometry as OdometryMessage
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.qos import QoSProfile, qos_profile_sensor_data
+from std_msgs.msg import Float32MultiArray, UInt8MultiArray
+
+from snn_controller.errors import UserError
+from snn_controller.flight import Flight
+from snn_controller.flight_controllers import FlightController
+from snn_controller.nodes.command_topics import COMMAND_KINDS, CommandTopics
+from snn_controller.nodes.diagnostics import diagnose
+from snn_controller.nodes.messages import (
+    membranes_to_message,
+    odometry_from_message,
+    spikes_to_message,
+)
+from snn_controller.nodes.node_main import EXIT_USER_ERROR, run_node
+from snn_controller.nodes.parameters import declare_settings
+from snn_controller.plot import draw_flight
+from snn_controller.preparation import prepare_flight, report_flight
+from snn_controller.report import format_summary, write_report
+from snn_controller.safety import Verdict
+from snn_controller.settings import ControllerSettings
+from snn_controller.share import report_folder
+
+LOCKSTEP_PATIENCE = 10.0  # s of wall time without odometry before a lockstep flight is given up
+AWAIT_TIMEOUT = 20.0  # s
+WATCHDOG_PERIOD = 0.02  # s
+STATUS_PERIOD = 1.0  # s of flight between diagnostics and progress lines
+
+
+class ControllerNode(LifecycleNode):
+    """Flies one policy. configure loads and checks it, activate flies, deactivate stops."""
+
+    def __init__(self) -> None:
+        """Declare the parameters; nothing is loaded yet."""
+        super().__init__("snn_controller")
+        self.exit_code: int | None = None
+        self.settings = declare_settings(self, ControllerSettings)
+        self.launcher_pid = self.settings.launcher_pid
+        self._flight: Flight | None = None
+        self._link: FlightController | None = None
+        self._active = False
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load and check the policy and everything else that flying needs."""
+        try:
+            self._await_node(self.settings.await_node)
+            self._flight = prepare_flight(self.settings, COMMAND_KINDS)
+            self._link = CommandTopics(self, self._flight.policy.metadata.action_kind)
+        except UserError as error:
+            return self._refuse(error)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._spikes = self.create_publisher(UInt8MultiArray, "~/spikes", 1)
+        self._membranes = self.create_publisher(Float32MultiArray, "~/membranes", 1)
+        metadata = self._flight.policy.metadata
+        self.get_logger().info(
+            f"policy {self._flight.policy.path.name} {self._flight.policy.sha256[:12]}:"
+            f" {metadata.action_kind} at {metadata.control_rate:g} Hz for {metadata.airframe}"
+        )
+        return super().on_configure(state)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Reset the neuron state and answer odometry from now on."""
+        assert self._flight is not None
+        self._flight.begin()
+        self._answered = -1  # ns, stamp of the newest odometry answered
+        self._arrival = self._activation = perf_counter()
+        self._last_tick: float | None = None
+        self._status_time = self._neuron_time = 0.0
+        self._active = True
+        reliable = QoSProfile(depth=1) if self.settings.lockstep else qos_profile_sensor_data
+        self._subscriptions_in_flight = [
+            self.create_subscription(OdometryMessage, "odom", self._on_odometry, reliable),
+            self.create_subscription(PoseStamped, "goal", self._on_goal, 1),
+        ]
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._watchdog = self.create_timer(WATCHDOG_PERIOD, self._watch, clock=steady)
+        return super().on_activate(state)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop the motors and write the report of the flight."""
+        self._end_flight()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Forget the policy."""
+        self._flight = self._link = None
+        for publisher in (self._diagnostics, self._spikes, self._membranes):
+            self.destroy_publisher(publisher)
+        return super().on_cleanup(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop the motors."""
+        self._end_flight()
+        return super().on_shutdown(state)
+
+    def close(self, reason: str) -> None:
+        """End the flight from outside: motors stopped, report written."""
+        if self._active and self._flight is not None:
+            self._flight.stop(Verdict("ended", reason))
+            self._end_flight()
+
+    def _await_node(self, name: str) -> None:
+        """Wait until a node has been discovered, so that it misses nothing of the flight."""
+        deadline = monotonic() + AWAIT_TIMEOUT
+        while name and name not in self.get_node_names():
+            if monotonic() > deadline:
+                raise UserError(f"node '{name}' is not up after {AWAIT_TIMEOUT:.0f} s; see its log")
+            sleep(0.05)
+
+    def _refuse(self, error: UserError) -> TransitionCallbackReturn:
+        self.get_logger().error(str(error))
+        if self.settings.exit_when_done:
+            self.exit_code = EXIT_USER_ERROR
+        return TransitionCallbackReturn.FAILURE
+
+    def _on_odometry(self, message: OdometryMessage) -> None:
+        arrival = perf_counter()
+        odometry = odometry_from_message(message)
+        if not self._active or odometry.stamp < self._answered:
+            return  # late or out of order: a newer sample has been answered
+        assert self._flight is not None and self._link is not None
+        flight = self._flight
+        if odometry.stamp == self._answered:  # sent again because our answer was lost
+            self._link.send(flight.command, odometry.stamp)
+            return
+        self._arrival, self._answered = arrival, odometry.stamp
+        ticks = flight.log.count
+        now = max(self.get_clock().now().nanoseconds, odometry.stamp)
+        self._link.send(flight.tick(odometry, now), odometry.stamp)
+        if flight.log.count > ticks:
+            self._after_tick(flight, arrival)
+
+    def _after_tick(self, flight: Flight, arrival: float) -> None:
+        """Book the timing, then do what may take time: the command is out."""
+        period = None if self._last_tick is None else arrival - self._last_tick
+        flight.log.append_timing(period=period, latency=perf_counter() - arrival)
+        self._last_tick = arrival
+        rate = self.settings.neuron_rate
+        if rate > 0.0 and flight.time - self._neuron_time >= 1.0 / rate - 1e-6:
+            self._neuron_time = flight.time
+            self._spikes.publish(spikes_to_message(flight.policy.spikes))
+            self._membranes.publish(membranes_to_message(flight.policy.membranes))
+        if flight.time - self._status_time >= STATUS_PERIOD - 1e-6:
+            self._status_time = flight.time
+            self._publish_status(flight)
+        if flight.done:
+            self._finish()
+
+    def _publish_status(self, flight: Flight) -> None:
+        now = self.get_clock().now().nanoseconds
+        self._diagnostics.publish(diagnose(flight, self.get_name(), now))
+        tick = flight.log.ticks[-1]
+        error = float(np.linalg.norm(tick.state.position - tick.reference.position))
+        latency = flight.log.latencies[-1] * 1e3
+        self.get_logger().info(
+            f"progress: {flight.time:5.1f}/{flight.plan.duration:g} s  {tick.mode:8s}"
+            f"  error {error:.3f} m  {tick.synaptic_ops} synaptic operations"
+            f"  latency {latency:.2f} ms"
+        )
+
+    def _on_goal(self, message: PoseStamped) -> None:
+        assert self._flight is not None
+        frame = message.header.frame_id
+        if frame != self.settings.world_frame:
+            self.get_logger().warning(
+                f"goal in frame '{frame}' ignored; send it in '{self.settings.world_frame}'"
+            )
+            return
+        position = message.pose.position
+        verdict = self._flight.set_goal(np.array([position.x, position.y, position.z]))
+        if verdict is not None:
+            self.get_logger().warning(verdict.reason)
+
+    def _watch(self) -> None:
+        """Notice that odometry never came, or stopped coming."""
+        if not self._active:
+            return
+        assert self._flight is not None and self._link is not None
+        flight, settings = self._flight, self.settings
+        seconds = perf_counter() - self._arrival
+        if self._answered < 0:
+            if seconds > settings.startup_timeout:
+                topic = self.resolve_topic_name("odom")
+                reason = (
+                    f"no odometry on {topic} for {seconds:.0f} s; is the simulator or the"
+                    " estimator running, and is its topic remapped to this one?"
+                )
+                flight.stop(Verdict("silence", reason))
+                self._finish()
+            return
+        patience = LOCKSTEP_PATIENCE if settings.lockstep else settings.odometry_timeout
+        if seconds > patience:
+            now = self._answered + round(seconds * 1e9)
+            self._link.send(flight.silence(seconds, now), now)
+            if flight.done:
+                self._finish()
+
+    def _finish(self) -> None:
+        """End a flight that is over; under a launcher the process ends with it."""
+        self.trigger_deactivate()
+
+    def _end_flight(self) -> None:
+        """Stop the motors first, then report. Safe to call twice."""
+        if not self._active or self._flight is None or self._link is None:
+            return
+        self._active = False
+        self._link.close()
+        self.destroy_timer(self._watchdog)
+        for subscription in self._subscriptions_in_flight:
+            self.destroy_subscription(subscription)
+        survived = self._report(self._flight)
+        if self.settings.exit_when_done:
+            self.exit_code = 0 if survived else 1
+
+    def _report(self, flight: Flight) -> bool:
+        report = report_flight(flight, self.settings)
+        settings = self.settings
+        folder = report_folder(settings.report, settings.task, settings.seed)
+        try:
+            path = write_report(folder, report, flight.log)
+            if self.settings.plot:
+                draw_flight(flight.log, report, folder / "flight.png")
+            print(format_summary(report), f"report: {path}", sep="\n", flush=True)
+        except UserError as error:
+            print(format_summary(report), flush=True)
+            self.get_logger().error(str(error))
+        return bool(report["survived"])
+
+
+def main() -> None:
+    """Run the controller node."""
+    sys.exit(run_node(ControllerNode))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""Conversions between the core's types and standard ROS messages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from geometry_msgs.msg import TwistStamped
+from nav_msgs.msg import Odometry as OdometryMessage
+from numpy.typing import NDArray
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float32MultiArray, MultiArrayDimension, MultiArrayLayout, UInt8MultiArray
+
+from snn_controller.action import Command
+from snn_controller.frames import quaternion_to_matrix
+from snn_controller.safety import Odometry
+from snn_controller.state import State
+
+MOTOR_NAMES = ["m1", "m2", "m3", "m4"]
+_SECOND = 1_000_000_000
+
+
+def stamp_to_ns(stamp: Time) -> int:
+    """Return a stamp in ns."""
+    return stamp.sec * _SECOND + stamp.nanosec
+
+
+def ns_to_stamp(nanoseconds: int) -> Time:
+    """Return the stamp of a time in ns."""
+    return Time(sec=nanoseconds // _SECOND, nanosec=nanoseconds % _SECOND)
+
+
+def odometry_from_message(message: OdometryMessage) -> Odometry:
+    """Read odometry; the twist, given in the child frame (REP-105), is turned into the world.
+
+    Numbers that are not finite pass through: the guards judge them.
+    """
+    pose, twist = message.pose.pose, message.twist.twist
+    position, orientation = pose.position, pose.orientation
+    quaternion = np.array([orientation.x, orientation.y, orientation.z, orientation.w])
+    linear, angular = twist.linear, twist.angular
+    velocity = np.array([linear.x, linear.y, linear.z])
+    if quaternion.any():
+        velocity = quaternion_to_matrix(quaternion) @ velocity
+    return Odometry(
+        stamp=stamp_to_ns(message.header.stamp),
+        frame=message.header.frame_id,
+        child_frame=message.child_frame_id,
+        state=State(
+            np.array([position.x, position.y, position.z]),
+            quaternion,
+            velocity,
+            np.array([angular.x, angular.y, angular.z]),
+        ),
+    )
+
+
+def odometry_to_message(odometry: Odometry) -> OdometryMessage:
+    """Write odometry, with the velocity turned into the body as REP-105 asks."""
+    message = OdometryMessage()
+    message.header.stamp = ns_to_stamp(odometry.stamp)
+    message.header.frame_id = odometry.frame
+    message.child_frame_id = odometry.child_frame
+    state = odometry.state
+    pose, twist = message.pose.pose, message.twist.twist
+    pose.position.x, pose.position.y, pose.position.z = map(float, state.position)
+    orientation = pose.orientation
+    orientation.x, orientation.y, orientation.z, orientation.w = map(float, state.quaternion)
+    velocity = state.rotation.T @ state.velocity
+    twist.linear.x, twist.linear.y, twist.linear.z = map(float, velocity)
+    twist.angular.x, twist.angular.y, twist.angular.z = map(float, state.body_rates)
+    return message
+
+
+def motors_to_message(command: Command, stamp: int) -> JointState:
+    """Write a motor command: `position` is throttle in [0, 1], NaN switches a motor off."""
+    message = JointState(name=MOTOR_NAMES)
+    message.header.stamp = ns_to_stamp(stamp)
+    message.position = [float("nan")] * 4 if command.stop else command.values.tolist()
+    return message
+
+
+def motors_from_message(message: JointState) -> Command | None:
+    """Read a motor command by motor name, or None where it is not one."""
+    if len(message.position) != len(message.name):
+        return None
+    by_name = dict(zip(message.name, message.position, strict=True))
+    if any(name not in by_name for name in MOTOR_NAMES):
+        return None
+    values = np.array([by_name[name] for name in MOTOR_NAMES])
+    stop = not np.isfinite(values).all()
+    return Command("motors", np.zeros(4) if stop else np.clip(values, 0.0, 1.0), stop)
+
+
+def thrust_rates_to_message(command: Command, stamp: int, frame: str) -> TwistStamped:
+    """Write thrust and rates: linear.z in m/s^2 (NaN switches off), angular in rad/s FLU."""
+    message = TwistStamped()
+    message.header.stamp = ns_to_stamp(stamp)
+    message.header.frame_id = frame
+    thrust, *rates = command.values.tolist()
+    message.twist.linear.z = float("nan") if command.stop else thrust
+    message.twist.angular.x, message.twist.angular.y, message.twist.angular.z = rates
+    return message
+
+
+def thrust_rates_from_message(message: TwistStamped) -> Command:
+    """Read thrust and rates; any number that is not finite switches the motors off."""
+    angular = message.twist.angular
+    values = np.array([message.twist.linear.z, angular.x, angular.y, angular.z])
+    stop = not np.isfinite(values).all()
+    return Command("thrust_rates", np.zeros(4) if stop else values, stop)
+
+
+def spikes_to_message(spikes: Mapping[str, NDArray[np.bool_]]) -> UInt8MultiArray:
+    """Write the spikes of all layers end to end; the layout names the layers and their sizes."""
+    data = b"".join(layer.tobytes() for layer in spikes.values())
+    return UInt8MultiArray(layout=_layout(spikes), data=list(data))
+
+
+def membranes_to_message(membranes: Mapping[str, NDArray[np.float32]]) -> Float32MultiArray:
+    """Write the membrane potentials of all layers end to end, with the layout of the spikes."""
+    data = [float(value) for layer in membranes.values() for value in layer]
+    return Float32MultiArray(layout=_layout(membranes), data=data)
+
+
+def _layout(layers: Mapping[str, NDArray[np.generic]]) -> MultiArrayLayout:
+    return MultiArrayLayout(
+        dim=[
+            MultiArrayDimension(label=name, size=len(layer), stride=len(layer))
+            for name, layer in layers.items()
+        ]
+    )

@@ -1,0 +1,117 @@
+"""How every node runs: one executor, clean signals, a parent to watch, sentences for errors."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, Protocol
+
+import rclpy
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+from snn_controller.errors import UserError
+
+EXIT_USER_ERROR = 2
+EXIT_ORPHANED = 3
+SPIN_PERIOD = 0.05  # s, how soon a signal or the launcher's end is noticed
+
+
+class RunnableNode(Protocol):
+    """A node that says when it has ended and can be ended from outside."""
+
+    exit_code: int | None  # None while running
+    launcher_pid: int  # 0 where nobody is watched
+
+    def close(self, reason: str) -> None:
+        """Leave everything safe: motors stopped, files closed. `reason` is a sentence."""
+        ...
+
+
+def run_node(create: Callable[[], Any]) -> int:
+    """Run a node until it ends, a signal comes or its launcher is gone; return the exit code.
+
+    Motors are stopped on every way out, which is why signals are handled here and not by rclpy:
+    its handlers shut the context down before a last command could be published.
+    """
+    signals = _SignalFlag()
+    node = None
+    try:
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+        node = create()
+        return _spin(node, signals)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return EXIT_USER_ERROR
+    finally:
+        signals.ignore()  # a second Ctrl-C must not interrupt the clean-up
+        if node is not None:
+            node.destroy_node()
+        rclpy.try_shutdown()
+
+
+def make_executor() -> Any:
+    """Return the fastest executor there is: events where rclpy has them (Jazzy and later)."""
+    try:
+        from rclpy.experimental import EventsExecutor
+    except ImportError:
+        return SingleThreadedExecutor()
+    return EventsExecutor()
+
+
+def refuse_second_publisher(node: Node, topic: str, what: str) -> None:
+    """Refuse to start where another node already publishes a topic that has one owner.
+
+    Raises:
+        UserError: There is such a node.
+    """
+    others = node.get_publishers_info_by_topic(node.resolve_topic_name(topic))
+    if others:
+        name = f"{others[0].node_namespace.rstrip('/')}/{others[0].node_name}"
+        domain = os.environ.get("ROS_DOMAIN_ID", "0")
+        raise UserError(
+            f"node {name} already publishes {what} on {node.resolve_topic_name(topic)} in"
+            f" ROS_DOMAIN_ID {domain}; stop it or choose another ROS_DOMAIN_ID"
+        )
+
+
+def _spin(node: Any, signals: _SignalFlag) -> int:
+    executor = make_executor()
+    executor.add_node(node)
+    try:
+        # spin() of the events executor busy-loops in the wheels; spin_once() is sound everywhere.
+        while node.exit_code is None:
+            executor.spin_once(timeout_sec=SPIN_PERIOD)
+            if signals.name is not None:
+                node.close(f"ended by {signals.name}")
+                return node.exit_code or 128 + signals.number
+            if node.launcher_pid and os.getppid() != node.launcher_pid:
+                node.close("the launcher is gone")
+                return EXIT_ORPHANED
+        return node.exit_code
+    except ExternalShutdownException:
+        return EXIT_ORPHANED
+    finally:
+        executor.remove_node(node)
+        executor.shutdown()
+
+
+class _SignalFlag:
+    """Remembers the first SIGINT or SIGTERM."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.name: str | None = None
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._remember)
+
+    def ignore(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+
+    def _remember(self, number: int, _frame: FrameType | None) -> None:
+        self.number, self.name = number, signal.Signals(number).name

@@ -1,0 +1,78 @@
+"""The guide in flight: takes off, lands, and sinks level when the state is lost."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from snn_controller.action import ActionKind, Command, throttle_from_action
+from snn_controller.frames import Array
+from snn_controller.guide import GuideGains, geometric_control, geometric_thrust_rates
+from snn_controller.quadrotor import Quadrotor
+from snn_controller.rate_control import RateGains
+from snn_controller.state import Reference, State
+
+CLIMB_SPEED = 0.5  # m/s, of take-off
+SINK_SPEED = 0.4  # m/s, of landing
+BELOW_GROUND = 0.3  # m, how far the landing reference goes on, so that the drone settles
+DESCENT_WEIGHT_SHARE = 0.9  # thrust of the blind descent as a share of the weight
+# Calmer than the calibration's lead of 5: rotor speeds are modelled in flight, not measured.
+PILOT_GAINS = GuideGains(rate=RateGains(lead=2.0))
+
+
+class GuidePilot:
+    """Flies the guide from odometry alone: rotor states come from a lag model of our commands."""
+
+    def __init__(self, quadrotor: Quadrotor, kind: ActionKind, period: float) -> None:
+        """Fly one airframe with commands of one kind every `period` seconds."""
+        self._quadrotor = quadrotor
+        self._kind: ActionKind = kind
+        self._period = period
+        self._rotors = np.full(4, quadrotor.hover_throttle)
+
+    def reset(self, *, rotors_turning: bool) -> None:
+        """Begin a flight with rotors at hover throttle or at rest."""
+        self._rotors = np.full(4, self._quadrotor.hover_throttle if rotors_turning else 0.0)
+
+    def fly(self, state: State, reference: Reference) -> Command:
+        """Return the guide's command towards a reference."""
+        if self._kind == "thrust_rates":
+            gravity = self._quadrotor.gravity
+            values = geometric_thrust_rates(state, reference, gravity=gravity, gains=PILOT_GAINS)
+            return Command(self._kind, values)
+        action = geometric_control(
+            state, reference, self._rotors, quadrotor=self._quadrotor, gains=PILOT_GAINS
+        )
+        return Command(self._kind, throttle_from_action(action))
+
+    def follow(self, command: Command) -> None:
+        """Advance the rotor model over one period of a motor command, whoever gave it."""
+        if command.kind == "motors":
+            self._rotors = self._quadrotor.step_rotors(self._rotors, command.values, self._period)
+
+
+def takeoff_reference(start: Array, hover_point: Array, time: float) -> Reference:
+    """Return the climb from `start` (3,) to the hover point, `time` s after it began."""
+    way = hover_point - start
+    length = float(np.linalg.norm(way))
+    flown = min(CLIMB_SPEED * time, length)
+    direction = way / length if length > 0.0 else way
+    moving = flown < length
+    return Reference(start + flown * direction, CLIMB_SPEED * direction * moving)
+
+
+def landing_reference(start: Array, ground_height: float, time: float) -> Reference:
+    """Return the straight way down from `start` (3,), `time` s after it began."""
+    height = max(start[2] - SINK_SPEED * time, ground_height - BELOW_GROUND)
+    sinking = height > ground_height - BELOW_GROUND
+    return Reference(
+        np.array([start[0], start[1], height]), np.array([0.0, 0.0, -SINK_SPEED * sinking])
+    )
+
+
+def descent_command(quadrotor: Quadrotor, kind: ActionKind) -> Command:
+    """Return the command that sinks without any state: equal rotors, a little under the weight."""
+    if kind == "thrust_rates":
+        thrust = DESCENT_WEIGHT_SHARE * quadrotor.gravity
+        return Command(kind, np.array([thrust, 0.0, 0.0, 0.0]))
+    thrust = DESCENT_WEIGHT_SHARE * quadrotor.mass * quadrotor.gravity / 4.0
+    return Command(kind, np.full(4, float(quadrotor.throttle(thrust))))

@@ -1,0 +1,108 @@
+"""Before and after a flight: settings to a checked `Flight`, a flown `Flight` to its report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from snn_controller.action import ActionKind
+from snn_controller.errors import UserError
+from snn_controller.flight import Flight, FlightPlan
+from snn_controller.policy import Policy
+from snn_controller.quadrotor import load_quadrotor
+from snn_controller.report import FlightFacts, summarise
+from snn_controller.safety import Limits
+from snn_controller.settings import ControllerSettings
+from snn_controller.share import policy_path
+from snn_controller.survival import FlightBounds
+from snn_controller.tasks import find_task
+
+
+def prepare_flight(settings: ControllerSettings, link_kinds: frozenset[ActionKind]) -> Flight:
+    """Load and check all that a flight needs.
+
+    Args:
+        settings: The controller's parameters.
+        link_kinds: Kinds of command that the link accepts.
+
+    Raises:
+        UserError: The policy, the airframe, the task or a limit is not fit to fly.
+    """
+    quadrotor = load_quadrotor(settings.airframe)
+    policy = Policy.load(policy_path(settings.policy), airframe=settings.airframe)
+    _check_policy(policy, settings, link_kinds)
+    plan = FlightPlan(
+        task=find_task(settings.task),
+        duration=settings.duration,
+        hover_point=np.array([0.0, 0.0, settings.hover_height]),
+        descent_time=settings.descent_time,
+    )
+    return Flight(policy, quadrotor, plan, _limits(settings))
+
+
+def _check_policy(
+    policy: Policy, settings: ControllerSettings, link_kinds: frozenset[ActionKind]
+) -> None:
+    pinned = settings.policy_sha256.lower()
+    if pinned and policy.sha256 != pinned:
+        raise UserError(
+            f"policy {policy.path} has hash {policy.sha256[:12]}... but the parameter"
+            f" policy_sha256 asks for {pinned[:12]}...; fly the file that was checked"
+        )
+    kind = policy.metadata.action_kind
+    if kind not in link_kinds:
+        raise UserError(
+            f"link '{settings.link}' takes {', '.join(sorted(link_kinds))} commands, but policy"
+            f" {policy.path} gives {kind}; choose another policy or link"
+        )
+    rate = policy.metadata.control_rate
+    ratio = settings.odometry_rate / rate
+    if ratio < 1.0 or abs(ratio - round(ratio)) > 1e-6:
+        raise UserError(
+            f"policy {policy.path} ticks at {rate:g} Hz, which odometry at"
+            f" {settings.odometry_rate:g} Hz cannot drive; set the parameter odometry_rate to a"
+            " whole multiple of the policy's rate, or choose a policy trained for this rate"
+        )
+
+
+def _limits(settings: ControllerSettings) -> Limits:
+    fence = np.array(settings.geofence, dtype=np.float64)
+    if fence.shape != (6,) or not (fence[::2] < fence[1::2]).all():
+        raise UserError(
+            "parameter 'geofence' must be six numbers, low and high of x, y and z in m;"
+            f" got {settings.geofence}"
+        )
+    lower, upper = fence[::2], fence[1::2]
+    if not lower[2] < settings.hover_height < upper[2]:
+        raise UserError(
+            f"hover_height {settings.hover_height:g} m is outside the geofence's"
+            f" {lower[2]:g} to {upper[2]:g} m; lower it or widen the parameter geofence"
+        )
+    return Limits(
+        geofence_lower=lower,
+        geofence_upper=upper,
+        odometry_age=settings.odometry_timeout,
+        tilt=float(np.deg2rad(settings.max_tilt_deg)),
+        world_frame=settings.world_frame,
+        body_frame=settings.body_frame,
+    )
+
+
+def report_flight(flight: Flight, settings: ControllerSettings) -> dict[str, Any]:
+    """Return the report of a flown flight."""
+    facts = FlightFacts(
+        task=settings.task,
+        bounds=FlightBounds(
+            duration=settings.duration,
+            lands=flight.plan.task.from_ground,
+            limits=flight.limits,
+        ),
+        seed=settings.seed,
+        policy=flight.policy.path.name,
+        policy_sha256=flight.policy.sha256,
+        action_kind=flight.policy.metadata.action_kind,
+        link=settings.link,
+        lockstep=settings.lockstep,
+    )
+    return summarise(flight.log, facts)

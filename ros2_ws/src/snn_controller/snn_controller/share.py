@@ -1,0 +1,43 @@
+"""Where files are: what the package ships, and where a flight's report goes."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from snn_controller.errors import UserError
+
+SHIPPED_POLICY = "hover.onnx"
+
+
+def share_directory() -> Path:
+    """Return the folder that holds `policies/` and `config/`.
+
+    That is the ROS package itself in a source tree (also for `pip install -e` and colcon's
+    --symlink-install), else `share/snn_controller` of the prefix this module is installed in.
+
+    Raises:
+        UserError: Neither is there, so the installation is broken.
+    """
+    here = Path(__file__).resolve()
+    candidates = [here.parents[1]]
+    if len(here.parents) > 4:
+        candidates.append(here.parents[4] / "share" / "snn_controller")
+    for candidate in candidates:
+        if (candidate / "policies").is_dir() and (candidate / "config").is_dir():
+            return candidate
+    raise UserError(
+        f"the data files of snn_controller are missing from {candidates[-1]}; install it again"
+    )
+
+
+def policy_path(name: str) -> Path:
+    """Return the policy file of that name or path; an empty name is the shipped policy."""
+    return Path(name).expanduser() if name else share_directory() / "policies" / SHIPPED_POLICY
+
+
+def report_folder(folder: str, task: str, seed: int) -> Path:
+    """Return the folder of a flight's report: the one asked for, or a new one under flights/."""
+    if folder:
+        return Path(folder).expanduser().absolute()
+    return (Path("flights") / f"{datetime.now():%Y%m%d-%H%M%S}-{task}-seed{seed}").absolute()
