@@ -138,7 +138,9 @@ class Aviary:
 
 def _create_aviary(control_rate: int, physics_rate: int) -> Any:
     try:
-        from gym_pybullet_drones.envs.CtrlAviary import CtrlAviary
+        from gym_pybullet_drones.envs.CtrlAviary import (  # pyright: ignore[reportMissingImports]
+            CtrlAviary,
+        )
     except ImportError as error:
         raise UserError(
             f"the world gym_pybullet_drones is not installed ({error}): pip install scipy "

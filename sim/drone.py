@@ -17,6 +17,7 @@ from snn_controller.quadrotor import Quadrotor
 from snn_controller.state import State
 
 from sim.bullet import connect, import_pybullet
+from sim.camera import create_shape
 
 CONTROL_RATE = 100.0  # Hz
 PHYSICS_RATE = 500.0  # Hz
@@ -190,7 +191,11 @@ class Drone:
             physicsClientId=client,
         )
         body = bullet.createMultiBody(
-            quadrotor.mass, cylinder, basePosition=(0.0, 0.0, 1.0), physicsClientId=client
+            quadrotor.mass,
+            cylinder,
+            create_shape(client, quadrotor),
+            basePosition=(0.0, 0.0, 1.0),
+            physicsClientId=client,
         )
         bullet.changeDynamics(
             body,

@@ -36,7 +36,7 @@ START_NAMES = ("easy", "standard", "hard", "hover")
 RENDER_MODES = ("human", "rgb_array")
 
 
-class DroneEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
+class DroneEnv(gymnasium.Env[NDArray[Any], NDArray[Any]]):
     """Hover at a target: crash ends an episode, the cap of 500 steps truncates it.
 
     `coefficients` may be set between steps; the reward uses what it finds.
@@ -109,7 +109,7 @@ class DroneEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
             time.sleep(self._drone.control_period)
         return self._observation(), float(reward), terminated, truncated, self._info()
 
-    def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
+    def render(self) -> NDArray[np.uint8] | None:
         """Return an image (height, width, 3) in the mode `rgb_array`, else None."""
         return camera_image(self._drone.client, TARGET) if self.render_mode == "rgb_array" else None
 

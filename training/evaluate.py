@@ -27,7 +27,7 @@ from sim.drone import CONTROL_RATE, Drone
 from sim.starts import sample_start
 from training.command import run_command
 from training.episode import fly_episode
-from training.pilots import GuidePilot, Pilot, PolicyPilot
+from training.pilots import GeometricPilot, Pilot, PolicyPilot
 from training.scoring import Scores, score_episode, summarise
 
 CELLS = ("easy", "standard", "hard")
@@ -148,7 +148,7 @@ def load_pilot(policy: str, cell: str) -> tuple[Pilot, Quadrotor]:
     if policy == GEOMETRIC:
         quadrotor = load_quadrotor(GEOMETRIC_AIRFRAME)
         rate = RateGains(lead=EASY_LEAD) if cell == "easy" else RateGains()
-        return GuidePilot(quadrotor, GuideGains(rate=rate)), quadrotor
+        return GeometricPilot(quadrotor, GuideGains(rate=rate)), quadrotor
     loaded = Policy.load(policy, control_rate=CONTROL_RATE)
     quadrotor = load_quadrotor(loaded.metadata.airframe)
     return PolicyPilot(loaded, quadrotor), quadrotor

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from snn_controller.action import command_from_action
+from snn_controller.action import ActionKind, command_from_action
 from snn_controller.frames import Array
 from snn_controller.guide import GuideGains, geometric_control
 from snn_controller.observation import observe
@@ -38,7 +38,7 @@ class Pilot(Protocol):
         ...
 
 
-class GuidePilot:
+class GeometricPilot:
     """The geometric controller on the true state."""
 
     def __init__(self, quadrotor: Quadrotor, gains: GuideGains) -> None:
@@ -64,7 +64,7 @@ class PolicyPilot:
     def __init__(self, policy: Policy, quadrotor: Quadrotor) -> None:
         self._policy = policy
         self._quadrotor = quadrotor
-        self._kind = policy.metadata.action_kind
+        self._kind: ActionKind = policy.metadata.action_kind
         self._rate_gains = RateGains()
 
     @property
