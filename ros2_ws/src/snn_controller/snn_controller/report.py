@@ -45,7 +45,7 @@ _DISTRIBUTIONS = {
 }
 _ERROR_NAMES = {"RMS": "position_rmse_m", "steady": "steady_error_m", "largest": "max_error_m"}
 # Size of one action unit in the command, so that steps of both kinds compare.
-_ACTION_UNITS: dict[ActionKind, Array] = {
+ACTION_UNITS: dict[ActionKind, Array] = {
     "motors": np.full(4, 0.5),
     "thrust_rates": np.array([GRAVITY, *RATE_LIMITS]),
 }
@@ -88,6 +88,7 @@ def _summarise(log: FlightLog, facts: FlightFacts) -> dict[str, Any]:
         "tick_period_ms": _percentiles(log.periods),
         "latency_ms": _percentiles(log.latencies),
         **_spiking(flight),
+        "action_kind": facts.action_kind,
         "action_step": _action_step(flight, facts.action_kind),
         "policy": facts.policy,
         "policy_sha256": facts.policy_sha256,
@@ -132,17 +133,32 @@ def write_report(folder: Path, report: Mapping[str, Any], log: FlightLog) -> Pat
     Raises:
         UserError: The folder cannot be written.
     """
-    path = folder / REPORT_FILE
+    if log.ticks:
+        write_file(folder / TICKS_FILE, _ticks_file(columns(log)))
+    text = json.dumps(report, indent=2, allow_nan=False) + "\n"
+    return write_file(folder / REPORT_FILE, text.encode())
+
+
+def write_file(path: Path, content: bytes) -> Path:
+    """Put a file in place in one step, so that a reader never sees half of it; return its path.
+
+    Raises:
+        UserError: It cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if log.ticks:
-            _replace(folder / TICKS_FILE, _ticks_file(columns(log)))
-        text = json.dumps(report, indent=2, allow_nan=False) + "\n"
-        _replace(path, text.encode())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
     except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
         raise UserError(
-            f"the report cannot be written to {folder} ({error.strerror or error}); free some space"
-            " or choose a folder that is writable"
+            f"{path} cannot be written ({error.strerror or error}); free some space or choose a"
+            " folder that is writable"
         ) from error
     return path
 
@@ -156,19 +172,6 @@ def _ticks_file(flight: FlightColumns) -> bytes:
     file = io.BytesIO()
     np.savez_compressed(file, **arrays)
     return file.getvalue()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Put a file in place in one step, so that a reader never sees half of it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def format_summary(report: Mapping[str, Any]) -> str:
@@ -186,8 +189,8 @@ def format_summary(report: Mapping[str, Any]) -> str:
         "tick period": _cells(report["tick_period_ms"], 2, " ms"),
         "latency": _cells(report["latency_ms"], 2, " ms"),
         "spike rate": _cells(rates, 1, " %"),
-        "synaptic ops": _cells({"a tick": report["synaptic_ops_per_tick"]}, 0),
-        "action step": _cells({"mean": report["action_step"]}, 4),
+        "synaptic ops": _cells({"": report["synaptic_ops_per_tick"]}, 0, " a tick"),
+        "action step": _cells({"": report["action_step"]}, 4, " mean"),
         "modes": ", ".join(modes),
         "motion": report["motion_sha256"][:12],
     }
@@ -236,7 +239,7 @@ def _spiking(flight: FlightColumns) -> dict[str, Any]:
 def _action_step(flight: FlightColumns, kind: ActionKind) -> float | None:
     """Return mean |a_t - a_(t-1)| over neighbouring ticks of the policy and the four actions."""
     flown = flight.mode == POLICY_MODE
-    steps = np.diff(flight.command / _ACTION_UNITS[kind], axis=0)
+    steps = np.diff(flight.command / ACTION_UNITS[kind], axis=0)
     return _number(_mean(np.abs(steps[flown[1:] & flown[:-1]])))
 
 
