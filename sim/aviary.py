@@ -1,7 +1,8 @@
 """gym-pybullet-drones as the world: its CtrlAviary behind the interface of `Drone`.
 
 Its CF2X has constants of its own, so this world only flies the airframe `cf2x`. It knows no motor
-lag, keeps Bullet's default damping of 0.04 per second and shows no world rates but through us.
+lag and keeps Bullet's default damping of 0.04. Its rotor forces point where the drone pointed one
+physics step before, which `Drone` does not copy.
 """
 
 from __future__ import annotations

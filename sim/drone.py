@@ -47,7 +47,8 @@ class Drone:
             quadrotor: Airframe.
             control_rate: Control periods per second.
             physics_rate: Integration steps per second, a whole multiple of the control rate.
-            damping: Bullet's linear and angular velocity damping per second (its default is 0.04).
+            damping: Bullet's damping d (its default is 0.04): acceleration -d (1 + |v|) v, and
+                the same of the body rates.
             gui: Open PyBullet's window.
             ground: Put a solid plane at z = 0.
 
@@ -55,8 +56,8 @@ class Drone:
             UserError: PyBullet or the display is missing, or the rates do not divide.
         """
         self.quadrotor = quadrotor
-        self.control_period = 1.0 / control_rate
         self._substeps = _whole_ratio(physics_rate, control_rate)
+        self.control_period = 1.0 / control_rate
         self._time_step = self.control_period / self._substeps
         self._bullet: Any = import_pybullet()
         self.client = connect(gui=gui)
@@ -219,7 +220,7 @@ def _whole_ratio(physics_rate: float, control_rate: float) -> int:
 
 
 def _checked(throttle: Array) -> Array:
-    command = np.clip(np.asarray(throttle, dtype=np.float64), 0.0, 1.0)
+    command = np.asarray(throttle, dtype=np.float64)
     if command.shape != (4,) or not math.isfinite(command.sum()):
         raise UserError(f"throttle must be four finite numbers in [0, 1], not {throttle}")
-    return command
+    return np.clip(command, 0.0, 1.0)
