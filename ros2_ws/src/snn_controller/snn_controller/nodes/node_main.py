@@ -88,7 +88,7 @@ def _spin(node: Any, signals: _SignalFlag) -> int:
             executor.spin_once(timeout_sec=SPIN_PERIOD)
             if signals.name is not None:
                 node.close(f"ended by {signals.name}")
-                return node.exit_code or 128 + signals.number
+                return node.exit_code or 0
             if node.launcher_pid and os.getppid() != node.launcher_pid:
                 node.close("the launcher is gone")
                 return EXIT_ORPHANED
@@ -104,7 +104,6 @@ class _SignalFlag:
     """Remembers the first SIGINT or SIGTERM."""
 
     def __init__(self) -> None:
-        self.number = 0
         self.name: str | None = None
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._remember)
@@ -114,4 +113,4 @@ class _SignalFlag:
             signal.signal(number, signal.SIG_IGN)
 
     def _remember(self, number: int, _frame: FrameType | None) -> None:
-        self.number, self.name = number, signal.Signals(number).name
+        self.name = self.name or signal.Signals(number).name

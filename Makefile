@@ -1,0 +1,44 @@
+# make fly    installs what flying needs into .venv and flies a 20 s hover
+# make test   installs what training and testing need and runs every check
+# make train  clones the guide into a new policy
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+DRONES := swarm-drone-gym==2.0.0.3
+ARGS ?=
+
+.PHONY: fly test lint train clean
+
+fly: $(VENV)/.flight
+	$(BIN)/snn-fly $(ARGS)
+
+test: $(VENV)/.test lint
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+train: $(VENV)/.test
+	$(BIN)/python training/bc.py $(ARGS)
+
+clean:
+	rm -rf $(VENV) ros2_ws/build ros2_ws/install ros2_ws/log
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.flight: pyproject.toml | $(VENV)/bin/python
+	$(PIP) install --quiet --editable '.[flight]'
+	touch $@
+
+# torch first and pinned: a looser request would fetch gigabytes of CUDA. The package with the module
+# gym_pybullet_drones asks for older dependencies than it needs, hence --no-deps.
+$(VENV)/.test: $(VENV)/.flight
+	$(PIP) install --quiet torch==2.13.0
+	$(PIP) install --quiet --editable '.[flight,training,dev]'
+	$(PIP) install --quiet --no-deps $(DRONES)
+	touch $@

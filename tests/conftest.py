@@ -1,0 +1,46 @@
+"""Fixtures that several tests share: the airframe, the shipped policy, isolated ROS domains."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from snn_controller.policy import Policy
+from snn_controller.quadrotor import Quadrotor, load_quadrotor
+from snn_controller.safety import Odometry
+from snn_controller.share import policy_path
+from snn_controller.state import State
+
+TICK_NS = 10_000_000
+
+
+@pytest.fixture(scope="session")
+def quadrotor() -> Quadrotor:
+    return load_quadrotor("crazyflie21")
+
+
+@pytest.fixture
+def policy() -> Policy:
+    return Policy.load(policy_path(""))
+
+
+@pytest.fixture
+def ros_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """A ROS domain of its own on loopback, with logs in a temporary folder."""
+    # Not seeded on purpose: test runs side by side on one machine must not meet.
+    domain = random.SystemRandom().randint(100, 230)
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    monkeypatch.setenv("ROS_LOG_DIR", str(tmp_path / "ros_log"))
+    return dict(os.environ)
+
+
+def hovering(position: tuple[float, float, float] = (0.0, 0.0, 1.0)) -> State:
+    return State.at_rest(np.array(position))
+
+
+def sample(state: State, stamp: int, frame: str = "odom", child: str = "base_link") -> Odometry:
+    return Odometry(stamp, frame, child, state)

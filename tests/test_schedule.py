@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from snn_controller.schedule import TickSchedule
+
+MS = 1_000_000
+
+
+@pytest.mark.parametrize(("odometry_rate", "every"), [(100, 1), (200, 2), (500, 5), (1000, 10)])
+def test_odometry_is_decimated_to_the_policy_rate(odometry_rate: int, every: int) -> None:
+    schedule = TickSchedule(100.0)
+    step = 1_000_000_000 // odometry_rate
+    due = [schedule.due(number * step) is not None for number in range(10 * every)]
+    assert due == [number % every == 0 for number in range(10 * every)]
+
+
+@given(st.lists(st.integers(-2 * MS, 2 * MS), min_size=1, max_size=200))
+def test_jitter_neither_drops_nor_adds_ticks(jitter: list[int]) -> None:
+    schedule = TickSchedule(100.0)
+    assert schedule.due(0) == 0
+    for number, offset in enumerate(jitter, start=1):
+        assert schedule.due(number * 10 * MS + offset) == 0
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=50))
+def test_every_period_is_either_ticked_or_missed(gaps: list[int]) -> None:
+    schedule = TickSchedule(100.0)
+    schedule.due(0)
+    stamp, accounted = 0, 0
+    for gap in gaps:
+        stamp += gap * 10 * MS
+        missed = schedule.due(stamp)
+        assert missed == gap - 1
+        accounted += missed + 1
+    assert accounted == sum(gaps)
+
+
+def test_missed_share_fills_a_window_first() -> None:
+    schedule = TickSchedule(100.0, window=0.2)
+    for number in range(9):
+        schedule.due(number * 20 * MS)
+        assert schedule.missed_share == 0.0 or number >= 9
+    for number in range(9, 40):
+        schedule.due(number * 20 * MS)
+    assert schedule.missed_share == pytest.approx(0.5)
