@@ -52,10 +52,11 @@ class Aviary:
                 f"the world gym_pybullet_drones flies the airframe {AIRFRAME} only, not "
                 f"{quadrotor.name}; choose that airframe or the world pybullet"
             )
+        rates = _whole_rates(control_rate, physics_rate)
         self.quadrotor = quadrotor
         self.control_period = 1.0 / control_rate
         self._bullet: Any = import_pybullet()
-        self._aviary: Any = _create_aviary(*_whole_rates(control_rate, physics_rate))
+        self._aviary: Any = _create_aviary(*rates)
         self._rotors = np.zeros(4)
         self._periods = 0
 
