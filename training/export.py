@@ -5,7 +5,6 @@ python training/export.py --run runs/NAME --output policy.onnx
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 import sys
@@ -97,7 +96,6 @@ class _Step(nn.Module):
 def _to_onnx(step: _Step, policy: SpikingPolicy) -> onnx.ModelProto:
     names = policy.state_names
     outputs = (f"{name}_next" for name in names), (f"spikes_{x}" for x in policy.layer_names)
-    buffer = io.BytesIO()
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -112,8 +110,7 @@ def _to_onnx(step: _Step, policy: SpikingPolicy) -> onnx.ModelProto:
         )
     if program is None:
         raise RuntimeError("torch.onnx.export gave no program")
-    program.save(buffer)
-    return _clean(onnx.load_from_string(buffer.getvalue()))
+    return _clean(program.model_proto)
 
 
 def _clean(model: onnx.ModelProto) -> onnx.ModelProto:

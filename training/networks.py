@@ -186,7 +186,7 @@ class SpikingPolicy(nn.Module):
         weights = self.policy_weights()
         signal, last, spikes = observations, [], []
         for layer, membrane in zip(weights.layers, states, strict=False):
-            current = signal @ layer.weight + layer.bias
+            current = functional.linear(signal, layer.weight.T, layer.bias)
             signal, membrane = LIFSequence.apply(
                 current, membrane, layer.beta, layer.threshold, slope
             )  # type: ignore[misc]

@@ -73,31 +73,41 @@ class LIFSequence(torch.autograd.Function):
         """
         check_slope(slope)
         membranes = torch.empty((current.shape[0] + 1, *current.shape[1:]), dtype=current.dtype)
+        spikes = torch.empty_like(current)
         membranes[0] = membrane
-        before = membranes[0]
-        for now, after in zip(current.unbind(), membranes[1:].unbind(), strict=True):
-            torch.mul(before, beta, out=after)
-            after.add_(now)
-            after.sub_((before > threshold) * threshold)
+        before, reset = membranes[0], (membrane > threshold) * threshold
+        for now, after, spike in zip(
+            current.unbind(), membranes[1:].unbind(), spikes.unbind(), strict=True
+        ):
+            torch.addcmul(now, before, beta, out=after)
+            after.sub_(reset)
+            torch.gt(after, threshold, out=spike)
+            torch.mul(spike, threshold, out=reset)
             before = after
-        spikes = heaviside(membranes[1:], threshold)
         ctx.save_for_backward(membranes, beta, threshold)
         ctx.slope = slope
         return spikes, membranes[-1].clone()
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, None]:
-        """Return the gradients of current, first membrane, beta and threshold."""
+        """Return the gradients of current, first membrane, beta and threshold.
+
+        Tick by tick backwards, so that everything but the result stays in the processor's cache.
+        """
         membranes, beta, threshold = ctx.saved_tensors
         grad_spikes, grad_last = grad_outputs
-        direct = surrogate_gradient(membranes[1:] - threshold, ctx.slope).mul_(grad_spikes)
-        grad_current = direct.clone()
-        later: Tensor = grad_last
-        for index, grad in reversed(list(enumerate(grad_current.unbind()))):
-            grad.add_(later) if index == len(grad_current) - 1 else grad.addcmul_(later, beta)
-            later = grad
-        before = membranes[:-1]
-        resets = (before > threshold).to(before.dtype)
-        grad_beta = torch.einsum("tbn,tbn->n", grad_current, before)
-        grad_threshold = -direct.sum((0, 1)) - torch.einsum("tbn,tbn->n", grad_current, resets)
-        return grad_current, later * beta, grad_beta, grad_threshold, None
+        grad_current = torch.empty_like(grad_spikes)
+        sum_beta, sum_direct, sum_reset = (torch.zeros_like(grad_last) for _ in range(3))
+        slope, later, work = ctx.slope, grad_last, torch.empty_like(grad_last)
+        values = membranes.unbind()
+        for index in range(len(grad_current) - 1, -1, -1):
+            before, after, grad = values[index], values[index + 1], grad_current[index]
+            torch.sub(after, threshold, out=work)
+            work.abs_().mul_(slope).add_(1.0).square_().reciprocal_().mul_(grad_spikes[index])
+            sum_direct.add_(work)
+            torch.add(work, later, out=grad)
+            sum_beta.addcmul_(grad, before)
+            sum_reset.addcmul_(grad, torch.gt(before, threshold, out=work))
+            later = grad * beta
+        grad_threshold = -(sum_direct + sum_reset).sum(0)
+        return grad_current, later, sum_beta.sum(0), grad_threshold, None

@@ -1,0 +1,267 @@
+"""Behavioural cloning: the spiking policy learns to do what the guide does.
+
+    python training/bc.py --name my-run
+
+Round 0 clones the guide's own flights, disturbed so that it has to recover. In every later round
+the student flies, the guide labels what it would have done there, and the data is added to all
+earlier data (dataset aggregation, DAgger). Without these rounds (`--rounds 1`) small errors add up
+in flight to states that the guide never visits.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from snn_controller.errors import UserError
+from snn_controller.guide import GuideGains
+from snn_controller.quadrotor import load_quadrotor
+from snn_controller.rate_control import RateGains
+from torch import Tensor
+from tqdm import tqdm
+
+from sim.drone import Drone
+from training.command import run_command
+from training.dataset import Sequences, cut_sequences, join, sample_batch
+from training.export import ArtifactInfo, export_policy
+from training.networks import NetworkConfig, SpikingPolicy, numpy_step, numpy_weights
+from training.rollouts import EpisodeConfig, Episodes, Pilot, fly_episodes
+from training.runs import POLICY, append_log, create_run, plot_log, save_checkpoint
+
+STEADY_TICKS = 50  # ticks at the end of a roll-out whose position error is reported
+
+
+@dataclass
+class Args:
+    """Clone the guide into a spiking policy."""
+
+    name: str = "bc"
+    """Name of the run; its folder is runs/NAME."""
+    folder: Path = Path("runs")
+    """Where run folders go."""
+    seed: int = 0
+    """Seed of all randomness; the same seed gives the same policy, bit by bit."""
+    airframe: str = "crazyflie21"
+    """Airframe to fly."""
+    rounds: int = 12
+    """Rounds of data collection and training; the guide flies the first, the student the others."""
+    drones: int = 128
+    """Episodes a round."""
+    updates: int = 250
+    """Gradient steps a round."""
+    batch: int = 128
+    """Sequences a gradient step."""
+    sequence: int = 100
+    """Ticks of a sequence."""
+    warm_up: int = 50
+    """Ticks that fill the neuron states of a sequence cut out of mid-flight."""
+    learning_rate: float = 2e-3
+    """Adam's step size at the start; it falls to zero along a cosine."""
+    slope: float = 10.0
+    """Slope k of the surrogate gradient, 1 to 100."""
+    huber: float = 0.1
+    """Error of an action up to which the loss is quadratic; beyond, it is linear."""
+    guide_noise: float = 0.3
+    """Disturbance of the guide's actions in round 0 (standard deviation)."""
+    student_noise: float = 0.1
+    """Disturbance of the student's actions in later rounds (standard deviation)."""
+    threads: int = 2
+    """Threads of PyTorch; results are reproducible for the same number only."""
+    guide: GuideGains = field(default_factory=lambda: GuideGains(rate=RateGains(lead=2.0)))
+    """Gains of the guide that is cloned."""
+    episodes: EpisodeConfig = field(default_factory=EpisodeConfig)
+    """Starts and references of the roll-outs."""
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    """Shape of the policy."""
+
+
+def main(args: Args) -> None:
+    """Train as the arguments say; Ctrl-C keeps what has been learnt so far."""
+    check(args)
+    folder = args.folder / args.name
+    provenance = create_run(folder, _plain(asdict(args)), seed=args.seed)
+    torch.set_num_threads(args.threads)
+    rng = np.random.default_rng(args.seed)
+    policy = SpikingPolicy(args.network, generator=torch.Generator().manual_seed(args.seed))
+    quadrotor = load_quadrotor(args.airframe)
+    rate = args.network.control_rate
+    physics_rate = rate * max(1, round(500.0 / rate))
+    drones = [
+        Drone(quadrotor, control_rate=rate, physics_rate=physics_rate, ground=False)
+        for _ in range(args.drones)
+    ]
+    try:
+        train(args, policy, drones, rng, folder, provenance)
+    except KeyboardInterrupt:
+        tqdm.write("stopped early; the run keeps what has been learnt so far")
+    finally:
+        for drone in drones:
+            drone.close()
+    save(folder, policy, provenance, args.airframe)
+    tqdm.write(f"wrote {folder / POLICY}")
+
+
+def train(
+    args: Args,
+    policy: SpikingPolicy,
+    drones: Sequence[Drone],
+    rng: np.random.Generator,
+    folder: Path,
+    provenance: dict[str, Any],
+) -> None:
+    """Alternate between collecting episodes and cloning the guide's actions on all of them."""
+    optimizer = torch.optim.Adam(policy.parameters(), lr=args.learning_rate)
+    total = args.rounds * args.updates
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, total)
+    parts: list[Sequences] = []
+    began = time.monotonic()
+    with tqdm(total=total, desc="cloning", unit="update") as progress:
+        for number in range(args.rounds):
+            episodes = collect(args, policy, drones, rng, guide_flies=number == 0)
+            parts.append(cut_sequences(episodes, ticks=args.sequence, warm_up=args.warm_up))
+            data = join(parts)
+            losses, rates = [], torch.zeros(len(args.network.hidden))
+            for _ in range(args.updates):
+                loss, rates = update(args, policy, optimizer, sample_batch(data, args.batch, rng))
+                schedule.step()
+                losses.append(loss)
+                progress.update()
+            row = summary(number, args, episodes, losses, rates)
+            append_log(folder, {**row, "seconds": round(time.monotonic() - began, 1)})
+            progress.set_postfix(loss=row["loss"], error_m=row["steady_error"], lost=row["lost"])
+            provenance["spike_statistics"] = _spike_statistics(policy, rates)
+            save(folder, policy, provenance, args.airframe)
+            plot_log(
+                folder,
+                {"loss": "loss", "steady_error": "position error [m]", "lost": "lost episodes"},
+                x="round",
+            )
+
+
+def collect(
+    args: Args,
+    policy: SpikingPolicy,
+    drones: Sequence[Drone],
+    rng: np.random.Generator,
+    *,
+    guide_flies: bool,
+) -> Episodes:
+    """Fly one episode on every drone, by the guide or by the student."""
+    return fly_episodes(
+        drones,
+        None if guide_flies else student(policy, len(drones)),
+        config=args.episodes,
+        gains=args.guide,
+        noise=args.guide_noise if guide_flies else args.student_noise,
+        rng=rng,
+    )
+
+
+def student(policy: SpikingPolicy, batch: int) -> Pilot:
+    """Return a pilot that flies the policy as it is now, from reset neurons."""
+    weights = numpy_weights(policy)
+    states: tuple[Any, ...] = tuple(x.numpy() for x in policy.initial_states(batch))
+
+    def fly(observations: NDArray[np.float32]) -> NDArray[np.float32]:
+        nonlocal states
+        action, states, _ = numpy_step(weights, observations, states)
+        return action
+
+    return fly
+
+
+def update(
+    args: Args,
+    policy: SpikingPolicy,
+    optimizer: torch.optim.Optimizer,
+    batch: tuple[Tensor, Tensor, Tensor],
+) -> tuple[float, Tensor]:
+    """Take one gradient step; return the loss and the mean spike rate of each layer."""
+    observations, labels, weights = batch
+    states = policy.initial_states(observations.shape[1])
+    actions, _, spikes = policy(observations, states, args.slope)
+    errors = torch.nn.functional.huber_loss(actions, labels, delta=args.huber, reduction="none")
+    loss = (weights * errors).sum() / (4.0 * weights.sum())
+    optimizer.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(policy.parameters(), 1.0)
+    optimizer.step()
+    return loss.item(), torch.stack([x.detach().mean() for x in spikes])
+
+
+def summary(
+    number: int, args: Args, episodes: Episodes, losses: list[float], rates: Tensor
+) -> dict[str, Any]:
+    """Return the log's row of a round; the flight figures are those of its roll-outs."""
+    survivors = episodes.lengths == args.episodes.ticks
+    steady = episodes.errors[survivors, -STEADY_TICKS:]
+    return {
+        "round": number,
+        "loss": float(f"{np.mean(losses):.3g}"),
+        "steady_error": float(f"{np.median(steady):.3g}") if steady.size else "",
+        "lost": float(f"{1.0 - survivors.mean():.3g}"),
+        **{f"spike_rate_lif{i + 1}": round(float(x), 4) for i, x in enumerate(rates)},
+    }
+
+
+def save(folder: Path, policy: SpikingPolicy, provenance: dict[str, Any], airframe: str) -> None:
+    """Save the checkpoint and the artifact of the policy as it is now."""
+    save_checkpoint(folder, policy, provenance)
+    story = {key: value for key, value in provenance.items() if key != "spike_statistics"}
+    statistics = provenance.get("spike_statistics", {})
+    info = ArtifactInfo(airframe, provenance=story, spike_statistics=statistics)
+    export_policy(policy, folder / POLICY, info)
+
+
+def check(args: Args) -> None:
+    """Refuse impossible arguments.
+
+    Raises:
+        UserError: One of them is out of range; the sentence names it.
+    """
+    rules: dict[str, tuple[bool, str]] = {
+        "rounds": (args.rounds >= 1, "at least 1"),
+        "drones": (1 <= args.drones <= 512, "1 to 512"),
+        "updates": (args.updates >= 1, "at least 1"),
+        "batch": (args.batch >= 1, "at least 1"),
+        "warm-up": (0 <= args.warm_up < args.sequence, "0 or more and shorter than --sequence"),
+        "sequence": (1 <= args.sequence <= args.episodes.ticks, "1 to --episodes.ticks"),
+        "learning-rate": (0.0 < args.learning_rate <= 1.0, "above 0 and at most 1"),
+        "slope": (1.0 <= args.slope <= 100.0, "1 to 100"),
+        "huber": (args.huber > 0.0, "above 0"),
+        "guide-noise": (0.0 <= args.guide_noise <= 2.0, "0 to 2"),
+        "student-noise": (0.0 <= args.student_noise <= 2.0, "0 to 2"),
+        "threads": (1 <= args.threads <= 64, "1 to 64"),
+        "seed": (args.seed >= 0, "0 or more"),
+        "name": (args.name not in ("", ".", "..") and "/" not in args.name, "a plain name"),
+        "network.hidden": (
+            len(args.network.hidden) > 0 and min(args.network.hidden) > 0,
+            "one or more positive numbers",
+        ),
+        "network.control-rate": (1.0 <= args.network.control_rate <= 1000.0, "1 to 1000 Hz"),
+    }
+    for option, (good, allowed) in rules.items():
+        if not good:
+            raise UserError(f"--{option} is out of range; it must be {allowed}")
+
+
+def _plain(value: Any) -> Any:
+    """Return a configuration with paths as text, ready for JSON."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return str(value) if isinstance(value, Path) else value
+
+
+def _spike_statistics(policy: SpikingPolicy, rates: Tensor) -> dict[str, Any]:
+    rounded = (round(float(x), 4) for x in rates)
+    return {"rate_per_tick": dict(zip(policy.layer_names, rounded, strict=True))}
+
+
+if __name__ == "__main__":
+    run_command(main, Args)

@@ -1,0 +1,178 @@
+"""Roll-outs in PyBullet for cloning: a pilot flies, the guide says what it would have done.
+
+Drones fly side by side, each in its own world without ground, so that pilot and guide work on
+whole batches. Every episode has its own start and its own moving reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from snn_controller.action import throttle_from_action
+from snn_controller.frames import Array
+from snn_controller.guide import GuideGains, geometric_control
+from snn_controller.observation import POSITION_ERROR_LIMIT, VELOCITY_ERROR_LIMIT, observe
+from snn_controller.quadrotor import Quadrotor
+from snn_controller.state import Reference, State
+
+from sim.drone import Drone
+from sim.starts import sample_start
+
+LOST_DISTANCE = 2.0  # m from the reference on an axis; beyond, an episode teaches nothing more
+Pilot = Callable[[NDArray[np.float32]], Array]  # observations (drones, 18) -> actions (drones, 4)
+
+
+@dataclass(frozen=True)
+class EpisodeConfig:
+    """What the episodes of a roll-out look like."""
+
+    ticks: int = 300
+    """Control ticks of an episode."""
+    starts: tuple[str, ...] = ("standard", "standard", "hover")
+    """Start distributions, drawn with equal chance."""
+    moving_share: float = 0.4
+    """Share of episodes whose reference moves along sines."""
+    step_share: float = 0.2
+    """Share of episodes whose reference jumps once."""
+    max_reference_acceleration: float = 3.0
+    """Largest acceleration in m/s^2 of a moving reference, per axis."""
+    max_step: float = 1.0
+    """Longest jump in m of the reference, per axis."""
+
+
+class Episodes(NamedTuple):
+    """What a roll-out recorded; ticks from `lengths` on are meaningless."""
+
+    observations: NDArray[np.float32]  # (episodes, ticks, 18)
+    labels: NDArray[np.float32]  # (episodes, ticks, 4) the guide's actions
+    errors: NDArray[np.float32]  # (episodes, ticks) m from the reference
+    lengths: NDArray[np.int64]  # (episodes,) ticks until lost
+
+
+@dataclass(frozen=True)
+class _References:
+    """One moving point per drone: sines on each axis, and one jump."""
+
+    amplitude: Array  # (drones, 3) m
+    frequency: Array  # (drones, 3) rad/s
+    phase: Array  # (drones, 3) rad
+    jump: Array  # (drones, 3) m
+    jump_time: Array  # (drones, 1) s
+
+    def at(self, time: float) -> Reference:
+        """Return the references of all drones at a time in s."""
+        phase = self.frequency * time + self.phase
+        position = self.amplitude * (np.sin(phase) - np.sin(self.phase))
+        velocity = self.amplitude * self.frequency * np.cos(phase)
+        return Reference(position + np.where(time >= self.jump_time, self.jump, 0.0), velocity)
+
+
+def fly_episodes(
+    drones: Sequence[Drone],
+    pilot: Pilot | None,
+    *,
+    config: EpisodeConfig,
+    gains: GuideGains,
+    noise: float,
+    rng: np.random.Generator,
+) -> Episodes:
+    """Fly one episode on every drone and return what was seen and what the guide would have done.
+
+    Args:
+        drones: Worlds to fly in; all of one airframe.
+        pilot: Who flies, reset and ready; None lets the guide fly.
+        config: Episodes.
+        gains: Gains of the guide.
+        noise: Standard deviation of the disturbance that is added to the pilot's actions. It
+            wanders over about 0.1 s, so that it moves the drone; the labels stay clean.
+        rng: Source of randomness.
+    """
+    quadrotor, count = drones[0].quadrotor, len(drones)
+    references = _draw_references(count, config, drones[0].control_period, rng)
+    _reset(drones, references.at(0.0), config, rng)
+    observations = np.zeros((count, config.ticks, 18), dtype=np.float32)
+    labels = np.zeros((count, config.ticks, 4), dtype=np.float32)
+    errors = np.zeros((count, config.ticks), dtype=np.float32)
+    lengths = np.full(count, config.ticks)
+    wander = rng.normal(0.0, noise, (count, 4))
+    for tick in range(config.ticks):
+        reference = references.at(tick * drones[0].control_period)
+        state, rotors = _stack([drone.state for drone in drones]), [x.rotors for x in drones]
+        error = state.position - reference.position
+        errors[:, tick] = np.linalg.norm(error, axis=-1)
+        lengths = np.where(
+            np.abs(error).max(-1) > LOST_DISTANCE, np.minimum(lengths, tick), lengths
+        )
+        observations[:, tick] = observe(state, reference)
+        labels[:, tick] = clone_target(state, reference, np.array(rotors), quadrotor, gains)
+        flown = labels[:, tick] if pilot is None else pilot(observations[:, tick])
+        wander = 0.9 * wander + rng.normal(0.0, noise * 0.19**0.5, (count, 4))
+        throttle = throttle_from_action(flown + wander)
+        for drone, command, length in zip(drones, throttle, lengths, strict=True):
+            if length > tick:
+                drone.step(command)
+    return Episodes(observations, labels, errors, lengths)
+
+
+def clone_target(
+    state: State, reference: Reference, rotors: Array, quadrotor: Quadrotor, gains: GuideGains
+) -> Array:
+    """Return the guide's actions (..., 4) on errors clipped as the observation clips them.
+
+    Otherwise the guide would answer to distances that the student cannot see.
+    """
+    position = np.clip(
+        state.position - reference.position, -POSITION_ERROR_LIMIT, POSITION_ERROR_LIMIT
+    )
+    velocity = np.clip(
+        state.velocity - reference.velocity, -VELOCITY_ERROR_LIMIT, VELOCITY_ERROR_LIMIT
+    )
+    seen = Reference(state.position - position, state.velocity - velocity)
+    return geometric_control(state, seen, rotors, quadrotor=quadrotor, gains=gains)
+
+
+def _draw_references(
+    count: int, config: EpisodeConfig, period: float, rng: np.random.Generator
+) -> _References:
+    kind = rng.uniform(size=(count, 1))
+    moving = kind < config.moving_share
+    jumping = (kind >= config.moving_share) & (kind < config.moving_share + config.step_share)
+    frequency = 2.0 * np.pi / rng.uniform(2.5, 12.0, (count, 3))
+    acceleration = rng.uniform(0.0, config.max_reference_acceleration, (count, 3))
+    amplitude = np.minimum(acceleration / frequency**2, 1.5)
+    amplitude[:, 2] *= rng.uniform(size=count) < 0.5  # level tracks are the common case
+    return _References(
+        amplitude=np.where(moving, amplitude, 0.0),
+        frequency=frequency,
+        phase=rng.uniform(0.0, 2.0 * np.pi, (count, 3)),
+        jump=np.where(jumping, rng.uniform(-config.max_step, config.max_step, (count, 3)), 0.0),
+        jump_time=rng.uniform(0.2, 0.5, (count, 1)) * config.ticks * period,
+    )
+
+
+def _reset(
+    drones: Sequence[Drone], reference: Reference, config: EpisodeConfig, rng: np.random.Generator
+) -> None:
+    """Put every drone at a start around its reference, moving along with it."""
+    for drone, position, velocity in zip(
+        drones, reference.position, reference.velocity, strict=True
+    ):
+        name = config.starts[rng.integers(len(config.starts))]
+        start, rotors = sample_start(name, rng, target=position, quadrotor=drone.quadrotor)
+        moving = State(
+            start.position, start.quaternion, start.velocity + velocity, start.body_rates
+        )
+        drone.reset(moving, rotors)
+
+
+def _stack(states: list[State]) -> State:
+    return State(
+        np.stack([x.position for x in states]),
+        np.stack([x.quaternion for x in states]),
+        np.stack([x.velocity for x in states]),
+        np.stack([x.body_rates for x in states]),
+    )
