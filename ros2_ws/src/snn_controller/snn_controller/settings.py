@@ -93,3 +93,29 @@ class SimulatorSettings(GraphSettings):
         low=0.01,
         high=5.0,
     )
+
+
+@dataclass(frozen=True)
+class RecorderSettings:
+    """Parameters of the recorder node."""
+
+    folder: str = _setting("", "folder of the bag, which must not exist yet")
+    topics: list[str] = _setting(
+        [
+            "odom",
+            "goal",
+            "motors",
+            "thrust_rates",
+            "snn_controller/spikes",
+            "snn_controller/membranes",
+            "/diagnostics",
+            "/clock",
+            "/tf",
+        ],
+        "topics to record, those of unknown type once somebody publishes them",
+    )
+    reliable: bool = _setting(False, "ask reliable publishers to send lost messages again")
+    reserve_mib: float = _setting(
+        32.0, "free space in MiB at which recording stops", low=1.0, high=1e6
+    )
+    launcher_pid: int = _setting(0, "end when this parent process is gone; 0 to live alone", low=0)

@@ -103,7 +103,7 @@ def _wrong_end(flight: FlightColumns, bounds: FlightBounds) -> str | None:
         return f"the policy never took control: {reason}"
     if not np.isfinite(flight.position[-1]).all():
         return "the last odometry was not finite"
-    flown, asked = flight.time[flying][-1] - flight.time[0], bounds.duration
+    flown, asked = float(flight.time[flying][-1]), bounds.duration
     if flown < asked * (1.0 - DURATION_SLACK) - DURATION_GRACE:
         return f"the policy flew until {flown:.2f} s of the {asked:.2f} s asked for"
     landed = mode in (Mode.LAND.value, *RESTING_MODES)

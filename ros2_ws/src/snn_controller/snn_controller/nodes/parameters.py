@@ -29,7 +29,8 @@ def declare_settings(node: Node, settings_type: type[Settings]) -> Settings:
 
 
 def _declare(node: Node, setting: Field[Any]) -> Any:
-    default = setting.default_factory() if setting.type == "list[float]" else setting.default
+    is_list = str(setting.type).startswith("list[")
+    default = setting.default_factory() if is_list else setting.default  # type: ignore[misc]
     try:
         value = node.declare_parameter(setting.name, default, _descriptor(setting)).value
     except rclpy.exceptions.InvalidParameterTypeException as error:
@@ -47,7 +48,7 @@ def _declare(node: Node, setting: Field[Any]) -> Any:
         raise UserError(
             f"parameter '{setting.name}' is '{value}'; choose one of: {', '.join(choices)}"
         )
-    return list(value) if setting.type == "list[float]" else value
+    return list(value or ()) if is_list else value
 
 
 def _descriptor(setting: Field[Any]) -> ParameterDescriptor:
