@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 
-# A stamp this share of a period early still counts as due, so jitter does not drop a tick.
+# How early a stamp still counts as due, so that jitter does not drop a tick: this share of the
+# policy's period, and never so early that the next sample would be nearer to it.
 EARLY_SHARE = 0.25
 
 
@@ -15,14 +16,16 @@ class TickSchedule:
         """Plan ticks at `rate` Hz and remember misses over `window` seconds."""
         self._period = round(1e9 / rate)
         self._next: int | None = None
+        self._previous: int | None = None
         self._missed: deque[int] = deque(maxlen=max(1, round(window * rate)))
 
     def due(self, stamp: int) -> int | None:
         """Return None while it is too early at a stamp in ns, else the periods missed before it."""
-        if self._next is None:
-            self._next = stamp
-        lead = self._next - stamp
-        if lead > EARLY_SHARE * self._period:
+        if self._next is None or self._previous is None:
+            self._next = self._previous = stamp
+        lead, interval = self._next - stamp, stamp - self._previous
+        self._previous = stamp
+        if lead > min(EARLY_SHARE * self._period, interval / 2.0):
             return None
         missed = max(0, round(-lead / self._period))
         self._next += (missed + 1) * self._period

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from geometry_msgs.msg import TwistStamped
+from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import JointState
@@ -13,6 +14,7 @@ from snn_controller.nodes.node_main import refuse_second_publisher
 
 MOTORS_TOPIC = "motors"
 THRUST_RATES_TOPIC = "thrust_rates"
+ARRIVAL_TIME = Duration(seconds=0.2)  # patience with a receiver that does not acknowledge
 # The simulator runs a rate loop of its own, so it takes both kinds.
 COMMAND_KINDS: frozenset[ActionKind] = frozenset({"motors", "thrust_rates"})
 
@@ -46,5 +48,6 @@ class CommandTopics:
             self._publisher.publish(thrust_rates_to_message(command, stamp, self._frame))
 
     def close(self) -> None:
-        """Publish the command that stops the motors."""
+        """Publish the command that stops the motors, and wait until it has arrived."""
         self.send(stop_command(self._kind), self._stamp)
+        self._publisher.wait_for_all_acked(ARRIVAL_TIME)

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from snn_controller.errors import UserError
+from snn_controller.graph import ARGUMENTS, CONTROLLER, RECORDER, fly_graph, parse_arguments
+from snn_controller.tasks import TASKS
+
+
+def graph(**given: str):
+    return {node.name: node for node in fly_graph(given, launcher_pid=42)}
+
+
+def test_the_default_graph_is_a_simulator_then_a_managed_controller() -> None:
+    nodes = fly_graph({}, launcher_pid=42)
+    assert [node.name for node in nodes] == ["simulator", CONTROLLER]
+    assert [node.managed for node in nodes] == [False, True]
+    assert all(node.required and node.parameters["launcher_pid"] == 42 for node in nodes)
+
+
+def test_recording_adds_a_recorder_that_the_controller_waits_for(tmp_path: Path) -> None:
+    nodes = graph(record="true", report=str(tmp_path))
+    assert nodes[CONTROLLER].parameters["await_node"] == RECORDER
+    assert Path(nodes[RECORDER].parameters["folder"]).parent == tmp_path
+    assert nodes[CONTROLLER].parameters["report"] == str(tmp_path)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_simulator_starts_where_the_task_begins(task: str) -> None:
+    start = graph(task=task)["simulator"].parameters["start"]
+    assert start == ("ground" if TASKS[task].from_ground else "hover")
+
+
+def test_both_ends_agree_on_what_they_share() -> None:
+    nodes = graph(seed="7", lockstep="false")
+    for name in ("seed", "lockstep"):
+        assert nodes["simulator"].parameters[name] == nodes[CONTROLLER].parameters[name]
+    assert nodes[CONTROLLER].parameters["seed"] == 7
+    assert nodes[CONTROLLER].parameters["lockstep"] is False
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"task": "loop"}, "unknown task 'loop'; choose one of: hover"),
+        ({"link": "px5"}, "unknown link 'px5'"),
+        ({"duration": "long"}, "duration:=long must be a number"),
+        ({"duration": "-1"}, "must be 0.1 to"),
+        ({"duration": "nan"}, "must be 0.1 to"),
+        ({"seed": "1.5"}, "seed:=1.5 must be a whole number"),
+        ({"lockstep": "maybe"}, "lockstep:=maybe must be true or false"),
+        ({"policy": "/nowhere/p.onnx"}, "/nowhere/p.onnx does not exist"),
+        ({"params_file": "/nowhere/p.yaml"}, "/nowhere/p.yaml does not exist"),
+    ],
+)
+def test_a_bad_value_is_one_sentence(given: dict[str, str], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        fly_graph(given, launcher_pid=42)
+
+
+def test_an_unknown_argument_suggests_the_nearest() -> None:
+    with pytest.raises(UserError, match="unknown argument 'dration'; did you mean 'duration'"):
+        parse_arguments(["dration:=5"])
+    with pytest.raises(UserError, match="name:=value"):
+        parse_arguments(["--duration=5"])
+
+
+def test_every_argument_is_described() -> None:
+    assert all(argument.description for argument in ARGUMENTS)
+    assert len({argument.name for argument in ARGUMENTS}) == len(ARGUMENTS)
