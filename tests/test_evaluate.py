@@ -1,0 +1,151 @@
+"""The fixed test as a program: episodes, pilots, workers, files, refusals. Takes about 10 s."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from snn_controller.errors import UserError
+from snn_controller.frames import Array
+from snn_controller.policy import Policy
+from snn_controller.quadrotor import load_quadrotor
+from snn_controller.state import Reference, State
+
+from sim.drone import Drone
+from sim.rules import EPISODE_STEPS
+from sim.starts import sample_start
+from training.episode import Episode, fly_episode
+from training.evaluate import Args, episode_generator, evaluate, format_table, load_pilot
+from training.pilots import PolicyPilot
+
+QUADROTOR = load_quadrotor("crazyflie21")
+ORIGIN = Reference(np.zeros(3))
+ROOT = Path(__file__).parents[1]
+
+
+class FixedPilot:
+    """Commands the same throttle always and counts what is asked of it."""
+
+    def __init__(self, throttle: float) -> None:
+        self.throttle = np.full(4, throttle)
+        self.spikes: dict[str, NDArray[np.bool_]] = {"hidden": np.array([True, False])}
+        self.synaptic_ops = 3
+        self.resets = 0
+
+    def reset(self) -> None:
+        self.resets += 1
+
+    def step(self, state: State, reference: Reference, rotors: Array) -> tuple[Array, Array]:
+        return 2.0 * self.throttle - 1.0, self.throttle
+
+
+def fly(throttle: float) -> tuple[FixedPilot, Episode]:
+    pilot = FixedPilot(throttle)
+    rotors = np.full(4, QUADROTOR.hover_throttle)
+    with Drone(QUADROTOR, ground=False) as drone:
+        return pilot, fly_episode(drone, pilot, State.at_rest(np.zeros(3)), rotors, ORIGIN)
+
+
+def test_episode_runs_to_the_cap_in_hover() -> None:
+    pilot, episode = fly(QUADROTOR.hover_throttle)
+    assert len(episode.states.position) == len(episode.actions) == EPISODE_STEPS
+    assert not episode.crashed
+    assert pilot.resets == 1
+    assert episode.spike_rates == {"hidden": 0.5}
+    assert episode.synaptic_ops == 3.0
+
+
+def test_episode_ends_with_the_step_that_leaves_the_box() -> None:
+    _, episode = fly(0.0)
+    outside = np.abs(episode.states.position).max(axis=1) > 0.6
+    assert episode.crashed
+    np.testing.assert_array_equal(np.flatnonzero(outside), [len(outside) - 1])
+
+
+def test_command_that_is_not_finite_is_a_crash() -> None:
+    _, episode = fly(np.nan)
+    assert episode.crashed
+    assert len(episode.actions) == 1
+
+
+def test_scores_do_not_depend_on_the_number_of_workers(tmp_path: Path) -> None:
+    reports = []
+    for workers in (1, 2):
+        path = tmp_path / f"{workers}.json"
+        command = [sys.executable, "training/evaluate.py", "--policy", "geometric"]
+        command += ["--episodes", "12", "--cells", "easy", "hard", "--seed", "5"]
+        command += ["--workers", str(workers), "--json", str(path)]
+        result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+        assert result.returncode == 0, result.stderr
+        assert result.stdout.splitlines()[1].split()[0] == "easy"
+        reports.append(path.read_text())
+    assert reports[0] == reports[1]
+    report = json.loads(reports[0])
+    assert report["sim"] == "pybullet"
+    assert report["cells"]["hard"]["episodes"] == 12
+    assert report["cells"]["easy"]["episodes"] == 1  # a single start: more would be copies
+
+
+def test_seeds_and_cells_give_other_starts() -> None:
+    keys = [(0, "standard", 0), (1, "standard", 0), (0, "standard", 1), (0, "hard", 0)]
+    draws = [episode_generator(*key).uniform() for key in keys]
+    assert len(set(draws)) == len(draws)
+    assert draws[0] == episode_generator(0, "standard", 0).uniform()
+
+
+def test_shipped_policy_is_scored_as_it_flies(policy: Policy) -> None:
+    report = evaluate(Args(policy=str(policy.path), cells=("easy",)))
+    scores = report["cells"]["easy"]
+    assert set(scores["spike_rate"]) == {layer.name for layer in policy.metadata.layers}
+    assert all(0.0 < rate["mean"] < 1.0 for rate in scores["spike_rate"].values())
+    assert scores["synaptic_ops"]["mean"] > 0.0
+    assert "easy" in format_table(report)
+
+
+def test_shipped_policy_survives_the_easy_start(policy: Policy) -> None:
+    report = evaluate(Args(policy=str(policy.path), cells=("easy",)))
+    assert report["cells"]["easy"]["survival"]["mean"] == 1.0
+
+
+def test_policy_starts_every_episode_afresh(policy: Policy) -> None:
+    pilot = PolicyPilot(policy, QUADROTOR)
+    state, rotors = sample_start(
+        "standard", np.random.default_rng(0), target=np.zeros(3), quadrotor=QUADROTOR
+    )
+    with Drone(QUADROTOR, ground=False) as drone:
+        flights = [fly_episode(drone, pilot, state, rotors, ORIGIN) for _ in range(2)]
+    np.testing.assert_array_equal(flights[0].actions, flights[1].actions)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (Args(policy="geometric", cells=("hrad",)), "easy, standard, hard"),
+        (Args(policy="geometric", cells=()), "easy, standard, hard"),
+        (Args(policy="geometric", episodes=0), "at least 1"),
+        (Args(policy="geometric", workers=0), "at least 1"),
+        (Args(policy="geometric", seed=-1), "at least 0"),
+        (Args(policy="no_such.onnx"), "does not exist"),
+    ],
+)
+def test_wrong_arguments_are_refused(arguments: Args, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        evaluate(arguments)
+
+
+def test_program_prints_one_sentence_and_exits_with_2() -> None:
+    command = [sys.executable, "training/evaluate.py", "--policy", "no_such.onnx"]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: policy no_such.onnx does not exist")
+    assert "Traceback" not in result.stderr
+
+
+def test_calibration_gains_depend_on_the_cell() -> None:
+    leads = [load_pilot("geometric", cell)[0]._gains.rate.lead for cell in ("easy", "hard")]
+    assert leads == [2.0, 5.0]
