@@ -50,6 +50,13 @@ class Loop:
             if self.flight.done:
                 return
 
+    def has_landed(self) -> bool:
+        """Whether the drone rests upright on the ground once the motors have been off a while."""
+        for _ in range(50):
+            assert self.flight.command.stop
+            self.drone.step(None)
+        return self.drone.touching_ground and self.drone.state.rotation[2, 2] > 0.99
+
 
 @pytest.fixture
 def loop(policy: Policy, quadrotor: Quadrotor) -> Callable[..., Loop]:
@@ -85,7 +92,7 @@ def test_takeoff_land_leaves_and_returns_to_the_ground(loop: Callable[..., Loop]
     assert modes(flown.flight) == ["takeoff", "policy", "land", "stopped"]
     assert flown.flight.verdict is None
     assert flown.flight.command.stop
-    assert flown.drone.touching_ground
+    assert flown.has_landed()
 
 
 def test_the_neuron_state_is_kept_between_ticks_and_reset_on_begin(
@@ -136,8 +143,7 @@ def test_silence_in_flight_is_a_descent_and_the_guide_lands_when_odometry_return
     assert flown.flight.mode is Mode.DESCENT
     flown.run(10.0)
     assert modes(flown.flight) == ["policy", "descent", "fallback", "stopped"]
-    assert flown.drone.touching_ground
-    assert abs(flown.drone.state.velocity[2]) < 0.1
+    assert flown.has_landed()
 
 
 def test_bad_odometry_on_the_ground_stops_at_once(loop: Callable[..., Loop]) -> None:
@@ -169,8 +175,7 @@ def test_leaving_the_geofence_hands_over_to_the_guide_which_lands(
     assert flown.flight.verdict.limit == "geofence"
     flown.run(10.0)
     assert modes(flown.flight) == ["policy", "fallback", "stopped"]
-    assert flown.drone.touching_ground
-    assert flown.drone.state.rotation[2, 2] > 0.9
+    assert flown.has_landed()
 
 
 def test_a_policy_that_is_not_finite_hands_over_in_the_same_tick(
@@ -183,7 +188,7 @@ def test_a_policy_that_is_not_finite_hands_over_in_the_same_tick(
     assert flown.flight.mode is Mode.FALLBACK
     assert np.isfinite(flown.flight.command.values).all()
     flown.run(10.0)
-    assert flown.drone.touching_ground
+    assert flown.has_landed()
 
 
 def test_odometry_slower_than_the_policy_hands_over(

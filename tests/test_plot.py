@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from snn_controller.errors import UserError
 from snn_controller.flight_log import FlightLog, columns
-from snn_controller.plot import RESOLUTION, SIZE, draw_flight, mode_spans
+from snn_controller.plot import RESOLUTION, SIZE, draw_flight, mode_spans, moving_mean
 from snn_controller.plot_spikes import TRACE_TIME, density_image, trace_window
 from snn_controller.report import FlightFacts, summarise
 from snn_controller.survival import FlightBounds
@@ -143,3 +143,17 @@ def test_trace_window_is_the_middle_second_of_the_network() -> None:
     assert np.isclose(np.ptp(shown), TRACE_TIME)
     assert np.isclose(shown.mean(), 2.5)
     assert not trace_window(columns(make_flight(seconds=1.0, spiking=False))).size
+
+
+@given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=60), st.integers(1, 60))
+def test_moving_mean_stays_within_its_values(numbers: list[float], window: int) -> None:
+    values = np.array(numbers)
+    window = min(window, len(values))
+    mean = moving_mean(values, window)
+    assert mean.shape == values.shape
+    assert (mean >= values.min() - 1e-9).all()
+    assert (mean <= values.max() + 1e-9).all()
+    if window == 1:
+        assert np.array_equal(mean, values)
+    if window == 3:
+        assert np.allclose(mean[1:-1], (values[:-2] + values[1:-1] + values[2:]) / 3)
