@@ -162,6 +162,7 @@ def _recorder(report: Path, launcher_pid: int, lockstep: bool) -> NodeSpec:
         executable="recorder",
         module="snn_controller.nodes.recorder_node",
         parameters={
+            "use_sim_time": True,  # log times are the flight's, also where lockstep runs faster
             "folder": str(report / "bag"),
             "reliable": lockstep,
             "launcher_pid": launcher_pid,

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 SIZE = (12.8, 8.0)  # inch
 RESOLUTION = 125  # dots per inch: 1600 x 1000 pixels
 LATENCY_TICKS = [digit * 10.0**power for power in range(-3, 5) for digit in (1, 2, 5)]  # ms
+SMOOTH_POINTS = 400  # that a flight's commands are smoothed to
 LABELLED_SHARE = 0.06  # of the time axis that a mode must fill to be named on it
 
 
@@ -166,15 +167,28 @@ def _draw_commands(axes: Axes, flight: FlightColumns, kind: ActionKind) -> None:
     """Draw motor throttle, or thrust and body rates in action units so that they share an axis."""
     if kind == "motors":
         names, values = ("M1", "M2", "M3", "M4"), flight.command
-        head(axes, "Motor commands [throttle]")
+        title = "Motor commands [throttle]"
     else:
         names = ("thrust", "roll rate", "pitch rate", "yaw rate")
         values = flight.command / ACTION_UNITS[kind] - np.array([1.0, 0.0, 0.0, 0.0])
-        head(axes, "Commands [action]")
-    width = 0.9 if len(flight.time) < 2000 else 0.5
-    for name, column, colour in zip(names, drawable(values).T, MOTORS, strict=True):
-        axes.plot(flight.time, column, color=colour, label=name, linewidth=width, alpha=0.85)
+        title = "Commands [action]"
+    values = drawable(values)
+    window = max(1, round(len(values) / SMOOTH_POINTS))
+    for name, raw, colour in zip(names, values.T, MOTORS, strict=True):
+        axes.plot(flight.time, raw, color=colour, linewidth=0.5, alpha=0.3)
+        smooth = moving_mean(raw, window)
+        axes.plot(flight.time, smooth, color=colour, label=name, linewidth=1.1)
+    head(axes, f"{title}, faint: every tick" if window > 1 else title)
     name_lines(axes, 4)
+
+
+def moving_mean(values: Array, window: int) -> Array:
+    """Return the centred mean of values (n,) over a window of at most n, less at both ends."""
+    if not values.size:
+        return values
+    weights = np.ones(window)
+    sums = np.convolve(values, weights, mode="same")
+    return sums / np.convolve(np.ones(len(values)), weights, mode="same")
 
 
 def _draw_attitude(axes: Axes, flight: FlightColumns) -> None:

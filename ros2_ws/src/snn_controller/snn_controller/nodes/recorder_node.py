@@ -72,6 +72,7 @@ class RecorderNode(Node):
         self._bag = Bag(self._folder, os.environ.get("ROS_DISTRO", DEFAULT_DISTRIBUTION))
         self._taps: dict[str, _Tap] = {}
         self._refused: set[str] = set()
+        self._waiting: list[tuple[str, str, bytes]] = []
         self._types = {self.resolve_topic_name(name): kind for name, kind in TOPIC_TYPES.items()}
         self._topics = [self.resolve_topic_name(name) for name in self.settings.topics]
         self._look()
@@ -81,6 +82,7 @@ class RecorderNode(Node):
         """Write what has arrived and close the bag, so that it has its index."""
         for topic in list(self._taps):
             self._drain(topic)
+        self._write_waiting(self.get_clock().now().nanoseconds)
         if self.exit_code is not None:
             return
         try:
@@ -144,8 +146,16 @@ class RecorderNode(Node):
     def _take(self, topic: str, message_type: str, data: bytes) -> None:
         if self.exit_code is not None:
             return
+        self._waiting.append((topic, message_type, data))
+        now = self.get_clock().now().nanoseconds
+        if now > 0:  # simulated time is unknown before the first /clock
+            self._write_waiting(now)
+
+    def _write_waiting(self, now: int) -> None:
+        waiting, self._waiting = self._waiting, []
         try:
-            self._bag.write(topic, message_type, self.get_clock().now().nanoseconds, data)
+            for topic, message_type, data in waiting:
+                self._bag.write(topic, message_type, now, data)
         except OSError as error:
             self._give_up(error.strerror or str(error))
 
