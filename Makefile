@@ -40,5 +40,6 @@ $(VENV)/.flight: pyproject.toml | $(VENV)/bin/python
 $(VENV)/.test: $(VENV)/.flight
 	$(PIP) install --quiet torch==2.13.0
 	$(PIP) install --quiet --editable '.[flight,training,dev]'
+	$(PIP) install --quiet scipy transforms3d
 	$(PIP) install --quiet --no-deps $(DRONES)
 	touch $@
