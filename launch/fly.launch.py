@@ -85,10 +85,10 @@ def _transition(node, transition):
     return EmitEvent(event=event)
 
 
-def _end(event, _context):
+def _end(event, context):
     """End the launch with a required node; an exception is launch's only non-zero exit code."""
-    if event.returncode == 0:
-        return [Shutdown(reason="the flight is over")]
+    if event.returncode == 0:  # asking for a second shutdown would be an error
+        return [] if context.is_shutdown else [Shutdown(reason="the flight is over")]
 
     def fail(_context):
         raise RuntimeError(f"{event.process_name} ended with exit code {event.returncode}")
