@@ -9,6 +9,7 @@ from typing import Any
 from snn_controller.errors import UserError
 
 DEFAULT_DISTRIBUTION = "jazzy"
+NO_ROSBAGS = "rosbags is not installed, so nothing can be recorded; pip install 'rosbags<0.12'"
 METADATA_VERSION = 9  # of rosbag2, as Jazzy writes it
 
 
@@ -30,9 +31,7 @@ class Bag:
             from rosbags.rosbag2 import StoragePlugin, Writer
             from rosbags.typesys import Stores, get_typestore
         except ImportError as error:
-            raise UserError(
-                "rosbags is not installed, so nothing can be recorded; pip install 'rosbags<0.12'"
-            ) from error
+            raise UserError(NO_ROSBAGS) from error
         if folder.exists():
             raise UserError(f"bag folder {folder} exists already; remove it or choose another")
         store = getattr(Stores, f"ROS2_{distribution.upper()}", Stores.ROS2_JAZZY)

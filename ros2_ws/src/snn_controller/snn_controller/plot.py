@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+NO_MATPLOTLIB = "matplotlib is not installed, so the flight cannot be drawn; pip install matplotlib"
 SIZE = (12.8, 8.0)  # inch
 RESOLUTION = 125  # dots per inch: 1600 x 1000 pixels
 LATENCY_TICKS = [digit * 10.0**power for power in range(-3, 5) for digit in (1, 2, 5)]  # ms
@@ -61,7 +62,7 @@ def draw_flight(
         log: The flight.
         report: What `report.summarise` says about it.
         path: File to write; it appears whole or not at all.
-        thresholds: Firing thresholds, layer -> (neurons,), drawn with the membranes if known.
+        thresholds: Firing thresholds if known, layer -> (neurons,).
 
     Raises:
         UserError: matplotlib is missing or the file cannot be written.
@@ -71,15 +72,12 @@ def draw_flight(
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise UserError(
-            "matplotlib is not installed, so the flight cannot be drawn; pip install matplotlib"
-        ) from error
+        raise UserError(NO_MATPLOTLIB) from error
+    file = io.BytesIO()
     with rc_context(cast(Any, STYLE)):
         figure = Figure(figsize=SIZE, dpi=RESOLUTION)
-        canvas = FigureCanvasAgg(figure)
         _draw(figure, columns(log), log, report, thresholds or {})
-        file = io.BytesIO()
-        canvas.print_png(file, metadata={"Software": None})
+        FigureCanvasAgg(figure).print_png(file, metadata={"Software": None})
     write_file(path, file.getvalue())
 
 
@@ -108,9 +106,7 @@ def _draw(
     commands = figure.add_subplot(upper[1], sharex=errors)
     _draw_commands(commands, flight, report["action_kind"])
     last = draw_raster(figure, grid[1, 1], flight, errors)
-    if not last:
-        last = [figure.add_subplot(grid[1, 1], sharex=errors)]
-        _draw_attitude(last[0], flight)
+    last = last or [_draw_attitude(figure.add_subplot(grid[1, 1], sharex=errors), flight)]
     for axes in (errors, commands, *last):
         _shade_modes(axes, flight)
         axes.tick_params(labelbottom=axes is last[-1])
@@ -191,7 +187,7 @@ def moving_mean(values: Array, window: int) -> Array:
     return sums / np.convolve(np.ones(len(values)), weights, mode="same")
 
 
-def _draw_attitude(axes: Axes, flight: FlightColumns) -> None:
+def _draw_attitude(axes: Axes, flight: FlightColumns) -> Axes:
     """Draw roll, pitch and yaw, where there are no spikes to show."""
     with np.errstate(all="ignore"):
         angles = np.rad2deg(roll_pitch_yaw(quaternion_to_matrix(flight.quaternion)))
@@ -199,6 +195,7 @@ def _draw_attitude(axes: Axes, flight: FlightColumns) -> None:
         axes.plot(flight.time, column, color=colour, label=name)
     head(axes, "Attitude [degrees]")
     name_lines(axes, 3)
+    return axes
 
 
 def _draw_latency(axes: Axes, latencies: Sequence[float]) -> None:

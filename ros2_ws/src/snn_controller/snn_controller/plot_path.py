@@ -12,6 +12,7 @@ from snn_controller.plot_style import BLUE, FAILURE, FAINT, GREY, INK, ORANGE, d
 from snn_controller.survival import POLICY_MODE
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.gridspec import SubplotSpec
 
@@ -40,8 +41,11 @@ def draw_path(
         _line(axes, ends[:1], INK, "o", markerfacecolor="white", label="start")
         marker, colour = ("s", INK) if survived else ("X", FAILURE)
         _line(axes, ends[-1:], colour, marker, label="end", markersize=7)
-    # three-dimensional axes shrink to a square: plain ones behind them carry the headline
-    behind = figure.add_subplot(place, zorder=-1)
+    _name_path(figure.add_subplot(place, zorder=-1), axes)
+
+
+def _name_path(behind: Axes, axes: Any) -> None:
+    """Write headline and names into plain axes: three-dimensional ones shrink to a square."""
     behind.axis("off")
     head(behind, "Path [m]")
     behind.legend(

@@ -24,7 +24,7 @@ DURATION_GRACE = 0.1  # s on top of it
 class FlightBounds:
     """What a flight must keep to."""
 
-    duration: float  # s asked for, from the first tick to the end or to the landing
+    duration: float  # s that the policy was asked to fly
     lands: bool = False  # the task ends on the ground
     limits: Limits = field(default_factory=Limits)  # geofence and tilt
     contact_height: float = TOUCHDOWN_HEIGHT  # m, world z below which the ground was touched
@@ -103,9 +103,10 @@ def _wrong_end(flight: FlightColumns, bounds: FlightBounds) -> str | None:
         return f"the policy never took control: {reason}"
     if not np.isfinite(flight.position[-1]).all():
         return "the last odometry was not finite"
-    flown, asked = float(flight.time[flying][-1]), bounds.duration
+    begin = 0.0 if flying[0] else flight.time[flying][0]  # a long log has lost its beginning
+    flown, asked = flight.time[flying][-1] - begin, bounds.duration
     if flown < asked * (1.0 - DURATION_SLACK) - DURATION_GRACE:
-        return f"the policy flew until {flown:.2f} s of the {asked:.2f} s asked for"
+        return f"the policy flew {flown:.2f} s of the {asked:.2f} s asked for"
     landed = mode in (Mode.LAND.value, *RESTING_MODES)
     if landed and height > bounds.contact_height:
         return f"ended in mode {mode} at a height of {height:.2f} m"
