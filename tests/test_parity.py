@@ -23,13 +23,10 @@ Trace = tuple[NDArray[np.float32], NDArray[np.bool_]]  # actions (ticks, 4), spi
 
 
 def _policy(readout: str) -> SpikingPolicy:
-    policy = SpikingPolicy(
+    return SpikingPolicy(
         NetworkConfig(readout=readout),  # type: ignore[arg-type]
         generator=torch.Generator().manual_seed(11),
     )
-    with torch.no_grad():  # livelier than a fresh network, as trained ones are
-        policy.weights[1].mul_(3.0)
-    return policy
 
 
 def _observations(kind: str) -> NDArray[np.float32]:

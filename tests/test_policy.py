@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 from onnx import TensorProto, helper
-from sample_artifacts import edit, write_artifact
+from sample_artifacts import edit, untrained, write_artifact
 from snn_controller.action import ACTION_MAPPINGS
 from snn_controller.errors import UserError
 from snn_controller.policy import Policy
+
+from training.networks import numpy_weights
 
 
 @pytest.fixture(scope="module")
@@ -64,10 +66,10 @@ def test_spikes_membranes_and_synaptic_ops_belong_to_the_last_tick(good: Path) -
         assert policy.synaptic_ops == 128 * spikes["lif1"].sum() + 4 * spikes["lif2"].sum()
     assert spikes["lif1"].dtype == np.bool_
     assert spikes["lif1"].any()
-    thresholds = np.float32(np.log1p(np.exp(0.5)))  # of the untrained network
-    for name, membrane in policy.membranes.items():
-        near = np.abs(membrane - thresholds) < 1e-5
-        assert ((membrane > thresholds) == spikes[name])[~near].all()
+    thresholds = [layer.threshold for layer in numpy_weights(untrained()).layers]
+    for threshold, (name, membrane) in zip(thresholds, policy.membranes.items(), strict=True):
+        near = np.abs(membrane - threshold) < 1e-5
+        assert ((membrane > threshold) == spikes[name])[~near].all()
 
 
 def test_returned_arrays_are_copies(good: Path) -> None:

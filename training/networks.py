@@ -104,6 +104,12 @@ class NetworkConfig:
     """Shortest initial membrane time constant in s."""
     max_time_constant: float = 0.300
     """Longest initial membrane time constant in s."""
+    min_threshold: float = 0.02
+    """Lowest initial threshold; a spread makes neurons answer to different levels."""
+    max_threshold: float = 0.5
+    """Highest initial threshold."""
+    input_gain: float = 3.0
+    """Scales the initial input currents."""
     readout_time_constant: float = 0.010
     """Initial time constant in s of the leaky read-out."""
 
@@ -121,13 +127,26 @@ class SpikingPolicy(nn.Module):
         self.config = config
         sizes = (OBSERVATION_SIZE, *config.hidden)
         pairs = list(pairwise(sizes))
-        self.weights = nn.ParameterList(_uniform(pair, generator) for pair in pairs)
-        self.biases = nn.ParameterList(torch.zeros(size) for size in config.hidden)
         low, high = np.log(config.min_time_constant), np.log(config.max_time_constant)
         self.log_time_constants = nn.ParameterList(
             low + (high - low) * torch.rand(size, generator=generator) for size in config.hidden
         )
-        self.raw_thresholds = nn.ParameterList(torch.full((size,), 0.5) for size in config.hidden)
+        self.raw_thresholds = nn.ParameterList(
+            _inverse_softplus(
+                config.min_threshold
+                + (config.max_threshold - config.min_threshold)
+                * torch.rand(size, generator=generator)
+            )
+            for size in config.hidden
+        )
+        # Scaled with 1 - beta, so that slow neurons, which sum over many ticks, are not flooded.
+        gains = [config.input_gain * (1.0 - self._decay(x)) for x in self.log_time_constants]
+        self.weights = nn.ParameterList(
+            _uniform(pair, generator) * gain for pair, gain in zip(pairs, gains, strict=True)
+        )
+        self.biases = nn.ParameterList(
+            _uniform((1, len(gain)), generator)[0] * gain / config.input_gain for gain in gains
+        )
         self.readout_weight = nn.Parameter(_uniform((sizes[-1], ACTION_SIZE), generator))
         self.readout_bias = nn.Parameter(torch.zeros(ACTION_SIZE))
         if config.readout == "leaky":
@@ -244,6 +263,10 @@ def _numpy_spike(membrane: Any, threshold: Any) -> Any:
 def _uniform(shape: tuple[int, int], generator: torch.Generator | None) -> Tensor:
     bound = shape[0] ** -0.5
     return (2.0 * torch.rand(shape, generator=generator) - 1.0) * bound
+
+
+def _inverse_softplus(value: Tensor) -> Tensor:
+    return torch.log(torch.expm1(value))
 
 
 def _low_pass(drive: Tensor, state: Tensor, beta: Tensor) -> Tensor:

@@ -23,7 +23,8 @@ from sim.drone import Drone
 from sim.starts import sample_start
 
 LOST_DISTANCE = 2.0  # m from the reference on an axis; beyond, an episode teaches nothing more
-Pilot = Callable[[NDArray[np.float32]], Array]  # observations (drones, 18) -> actions (drones, 4)
+# Maps observations (drones, 18) to actions (drones, 4).
+Pilot = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
