@@ -8,7 +8,6 @@ import os
 import sys
 from pathlib import Path
 
-from launch import LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
     EmitEvent,
@@ -23,6 +22,8 @@ from launch_ros.event_handlers import OnStateTransition
 from launch_ros.events.lifecycle import ChangeState
 from lifecycle_msgs.msg import Transition
 from snn_controller.graph import ARGUMENTS, fly_graph, refuse_unknown
+
+from launch import LaunchDescription
 
 
 def generate_launch_description():
@@ -50,7 +51,9 @@ def _start_graph(context):
     if Path(__file__).name in {Path(word).name for word in sys.argv}:  # not included by another
         refuse_unknown(word.partition(":=")[0] for word in context.argv if ":=" in word)
     values = {a.name: context.launch_configurations[a.name] for a in ARGUMENTS}
-    return [action for spec in fly_graph(values, launcher_pid=os.getpid()) for action in _node(spec)]
+    return [
+        action for spec in fly_graph(values, launcher_pid=os.getpid()) for action in _node(spec)
+    ]
 
 
 def _node(spec):

@@ -36,7 +36,7 @@ def policy() -> Policy:
 def ros_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """A ROS domain of its own on loopback, with logs in a temporary folder."""
     # Not seeded on purpose: test runs side by side on one machine must not meet.
-    domain = random.SystemRandom().randint(100, 230)
+    domain = random.SystemRandom().randint(1, 99)
     monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     monkeypatch.setenv("ROS_LOG_DIR", str(tmp_path / "ros_log"))

@@ -8,8 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from conftest import TICK_NS, hovering, sample
-from sim.drone import Drone
-from sim.starts import sample_start
 from snn_controller.action import Command
 from snn_controller.flight import Flight, FlightPlan, Mode
 from snn_controller.policy import Policy
@@ -17,6 +15,9 @@ from snn_controller.quadrotor import Quadrotor
 from snn_controller.safety import Limits, Odometry
 from snn_controller.state import State
 from snn_controller.tasks import find_task
+
+from sim.drone import Drone
+from sim.starts import sample_start
 
 Alter = Callable[[Odometry], Odometry | None]
 

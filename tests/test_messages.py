@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 pytest.importorskip("rclpy")
 
-from conftest import sample  # noqa: E402
-from snn_controller.action import Command, stop_command  # noqa: E402
-from snn_controller.nodes.messages import (  # noqa: E402
+from conftest import sample
+from snn_controller.action import Command, stop_command
+from snn_controller.nodes.messages import (
     membranes_to_message,
     motors_from_message,
     motors_to_message,
@@ -21,7 +21,7 @@ from snn_controller.nodes.messages import (  # noqa: E402
     thrust_rates_from_message,
     thrust_rates_to_message,
 )
-from snn_controller.state import State  # noqa: E402
+from snn_controller.state import State
 
 NUMBERS = st.floats(-10.0, 10.0)
 
@@ -33,7 +33,7 @@ def test_stamps_round_trip(nanoseconds: int) -> None:
 
 @given(st.lists(NUMBERS, min_size=13, max_size=13))
 def test_odometry_round_trips(values: list[float]) -> None:
-    quaternion = np.array(values[3:7]) + [0.0, 0.0, 0.0, 20.0]
+    quaternion = np.array(values[3:7]) + np.array([0.0, 0.0, 0.0, 20.0])
     quaternion /= np.linalg.norm(quaternion)
     state = State(np.array(values[:3]), quaternion, np.array(values[7:10]), np.array(values[10:]))
     again = odometry_from_message(odometry_to_message(sample(state, 1234567890)))

@@ -48,7 +48,9 @@ def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     python = folder / "bin" / "python"
     hidden = subprocess.run([python, "-c", "import snn_controller"], capture_output=True, cwd="/")
     if hidden.returncode == 0:
-        pytest.skip("snn_controller is installed as a copy, so it cannot be hidden from the overlay")
+        pytest.skip(
+            "snn_controller is installed as a copy, so it cannot be hidden from the overlay"
+        )
     return python
 
 
@@ -91,7 +93,9 @@ def test_the_graph_flies_from_the_overlay_alone(
     assert report["survived"] is True
 
 
-@pytest.mark.skipif(shutil.which("ros2") is None, reason="needs an installed ROS 2 with ros2 launch")
+@pytest.mark.skipif(
+    shutil.which("ros2") is None, reason="needs an installed ROS 2 with ros2 launch"
+)
 @pytest.mark.parametrize(
     ("words", "code", "expected"),
     [

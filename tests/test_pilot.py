@@ -45,9 +45,7 @@ def test_landing_reference_moves_as_its_velocity_says() -> None:
 
 
 @pytest.mark.parametrize("kind", ["motors", "thrust_rates"])
-def test_the_blind_descent_is_level_and_lighter_than_the_weight(
-    quadrotor: Quadrotor, kind
-) -> None:
+def test_the_blind_descent_is_level_and_lighter_than_the_weight(quadrotor: Quadrotor, kind) -> None:
     command = descent_command(quadrotor, kind)
     weight = quadrotor.mass * quadrotor.gravity
     if kind == "motors":

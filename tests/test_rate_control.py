@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sim.drone import Drone
 from snn_controller.quadrotor import Quadrotor
 from snn_controller.rate_control import RateGains, control_rates
 from snn_controller.state import State
+
+from sim.drone import Drone
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
@@ -31,15 +32,13 @@ def test_commanded_rates_are_reached(quadrotor: Quadrotor, axis: int, sign: floa
 def test_level_thrust_of_the_weight_is_hover_throttle(quadrotor: Quadrotor) -> None:
     hover = np.full(4, quadrotor.hover_throttle)
     command = np.array([quadrotor.gravity, 0.0, 0.0, 0.0])
-    throttle = control_rates(
-        command, np.zeros(3), hover, quadrotor=quadrotor, gains=RateGains()
-    )
+    throttle = control_rates(command, np.zeros(3), hover, quadrotor=quadrotor, gains=RateGains())
     assert throttle == pytest.approx(hover)
 
 
 def test_a_batch_is_the_same_as_one_by_one(quadrotor: Quadrotor) -> None:
     rng = np.random.default_rng(3)
-    commands, rates = rng.normal(size=(5, 4)) + [9.8, 0, 0, 0], rng.normal(size=(5, 3))
+    commands, rates = rng.normal([9.8, 0, 0, 0], size=(5, 4)), rng.normal(size=(5, 3))
     rotors = rng.uniform(size=(5, 4))
     options = {"quadrotor": quadrotor, "gains": RateGains()}
     batch = control_rates(commands, rates, rotors, **options)

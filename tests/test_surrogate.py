@@ -36,7 +36,7 @@ def test_slopes_outside_the_range_are_refused(slope: float) -> None:
         SurrogateSpike.apply(torch.zeros(1), torch.zeros(1), slope)
 
 
-def _plain(current, membrane, beta, threshold, slope):  # noqa: ANN001, ANN202
+def _plain(current, membrane, beta, threshold, slope):
     spikes = []
     layer = LayerWeights(None, None, beta, threshold)
     for now in current.unbind():

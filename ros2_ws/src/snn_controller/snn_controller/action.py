@@ -41,7 +41,8 @@ class Command:
 
 def throttle_from_action(action: ArrayLike) -> Array:
     """Map motor actions (..., 4) in [-1, 1] to throttle in [0, 1], clipping what lies outside."""
-    return np.clip((np.asarray(action, dtype=np.float64) + 1.0) / 2.0, 0.0, 1.0)
+    throttle = (np.asarray(action, dtype=np.float64) + 1.0) / 2.0
+    return np.minimum(np.maximum(throttle, 0.0), 1.0)
 
 
 def action_from_throttle(throttle: ArrayLike) -> Array:

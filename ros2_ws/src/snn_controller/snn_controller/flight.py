@@ -12,12 +12,13 @@ Without valid odometry the drone sinks level for a stated time (`descent`), then
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import Enum
 
 import numpy as np
 
-from snn_controller.action import Command, command_from_action, stop_command
+from snn_controller.action import ActionKind, Command, command_from_action, stop_command
 from snn_controller.flight_log import FlightLog, Tick
 from snn_controller.frames import Array
 from snn_controller.observation import observe
@@ -84,7 +85,7 @@ class Flight:
         self.plan = plan
         self.limits = limits
         self._quadrotor = quadrotor
-        self._kind = policy.metadata.action_kind
+        self._kind: ActionKind = policy.metadata.action_kind
         self._rate = policy.metadata.control_rate
         self._pilot = GuidePilot(quadrotor, self._kind, 1.0 / self._rate)
         self.begin()
@@ -94,7 +95,8 @@ class Flight:
         self.mode = Mode.IDLE
         self.verdict: Verdict | None = None
         self.command = stop_command(self._kind)
-        self.log = FlightLog()
+        self._log = FlightLog()
+        self._unsettled: tuple[Reference, int] | None = None
         self.time = 0.0  # s since the first tick
         self.state: State | None = None
         self._schedule = TickSchedule(self._rate, window=self.limits.missed_window)
@@ -105,6 +107,12 @@ class Flight:
         self._airborne = False
         self._descent_deadline = 0  # ns
         self.policy.reset()
+
+    @property
+    def log(self) -> FlightLog:
+        """What happened so far."""
+        self.settle()
+        return self._log
 
     @property
     def done(self) -> bool:
@@ -125,8 +133,10 @@ class Flight:
     def tick(self, odometry: Odometry, now: int) -> Command:
         """Take one odometry sample and return the command that answers it.
 
-        Samples between two ticks of the policy are answered with the command in force.
+        Samples between two ticks of the policy are answered with the command in force. The tick's
+        bookkeeping is left to `settle`, so that the command can go out first.
         """
+        self.settle()
         verdict = check_odometry(odometry, now, self.limits)
         if verdict is not None:
             return self._without_state(verdict, now)
@@ -141,17 +151,27 @@ class Flight:
         self._decide(odometry.state)
         return self._act(odometry.state, missed)
 
+    def settle(self) -> None:
+        """Do the bookkeeping of the last tick; the next tick does it if nobody has."""
+        if self._unsettled is not None:
+            reference, missed = self._unsettled
+            self._unsettled = None
+            self._pilot.follow(self.command)
+            self._record(reference, missed)
+
     def silence(self, seconds: float, now: int) -> Command:
         """Return the command while no odometry has come for some seconds."""
+        self.settle()
         if self.mode is Mode.IDLE:
             return self.command
         return self._without_state(silence_verdict(seconds), now)
 
     def stop(self, verdict: Verdict) -> Command:
         """Stop the motors for good, whatever the mode."""
+        self.settle()
         self._enter(Mode.STOPPED, verdict)
         self.command = stop_command(self._kind)
-        self._record(Reference(self._entry_position), missed=0)
+        self._unsettled = Reference(self._entry_position), 0
         return self.command
 
     @property
@@ -180,8 +200,7 @@ class Flight:
             self._enter(Mode.DESCENT, verdict)
             self._descent_deadline = now + round(self.plan.descent_time * 1e9)
             self.command = descent_command(self._quadrotor, self._kind)
-        self._pilot.follow(self.command)
-        self._record(Reference(self._entry_position), missed=0)
+        self._unsettled = Reference(self._entry_position), 0
         return self.command
 
     def _decide(self, state: State) -> None:
@@ -245,7 +264,7 @@ class Flight:
         reference = self._reference()
         if self.mode is Mode.POLICY:
             action = self.policy.step(observe(state, reference))
-            if np.isfinite(action).all() and self.policy.state_is_finite():
+            if math.isfinite(action.sum()) and self.policy.state_is_finite():
                 self.command = command_from_action(action, self._kind)
             else:
                 self._enter(Mode.FALLBACK, Verdict("policy", "the policy's output is not finite"))
@@ -254,8 +273,7 @@ class Flight:
             self.command = stop_command(self._kind)
         elif self.mode is not Mode.POLICY:
             self.command = self._pilot.fly(state, reference)
-        self._pilot.follow(self.command)
-        self._record(reference, missed)
+        self._unsettled = reference, missed
         return self.command
 
     def _reference(self) -> Reference:
@@ -271,7 +289,7 @@ class Flight:
     def _record(self, reference: Reference, missed: int) -> None:
         flown = self.mode is Mode.POLICY
         membranes = self.policy.membranes if flown else {}
-        self.log.append(
+        self._log.append(
             Tick(
                 time=self.time,
                 mode=self.mode.value,

@@ -72,7 +72,7 @@ class Quadrotor:
     @cached_property
     def inverse_mixer(self) -> Array:
         """Matrix (4, 4) from (force, torque x, y, z) to rotor thrusts in N."""
-        return np.linalg.inv(self.mixer)
+        return np.asarray(np.linalg.inv(self.mixer), dtype=np.float64)
 
     def step_rotors(self, rotors: Array, throttle: ArrayLike, dt: float) -> Array:
         """Advance rotor states (..., 4) towards a throttle over dt seconds of first-order lag.
@@ -101,14 +101,18 @@ def load_quadrotor(name: str, path: Path = QUADROTORS_FILE) -> Quadrotor:
     try:
         airframes = yaml.safe_load(path.read_text())
     except (OSError, yaml.YAMLError) as error:
-        raise UserError(f"airframe file {path} cannot be read ({error}); restore or fix it") from error
+        raise UserError(
+            f"airframe file {path} cannot be read ({error}); restore or fix it"
+        ) from error
     if not isinstance(airframes, Mapping) or name not in airframes:
         known = ", ".join(sorted(airframes)) if isinstance(airframes, Mapping) else "none"
         raise UserError(f"unknown airframe '{name}'; {path.name} has: {known}")
     try:
         return _parse(name, airframes[name])
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"airframe '{name}' in {path} is incomplete or malformed: {error}") from error
+        raise UserError(
+            f"airframe '{name}' in {path} is incomplete or malformed: {error}"
+        ) from error
 
 
 def _parse(name: str, values: Mapping[str, Any]) -> Quadrotor:

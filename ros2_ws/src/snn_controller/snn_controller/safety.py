@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -61,7 +62,7 @@ def check_odometry(sample: Odometry, now: int, limits: Limits) -> Verdict | None
         )
     if not sample.state.is_finite():
         return Verdict("finite", "odometry has numbers that are not finite; check the estimator")
-    length = float(np.linalg.norm(sample.state.quaternion))
+    length = math.hypot(*sample.state.quaternion.tolist())
     if abs(length - 1.0) > QUATERNION_TOLERANCE:
         return Verdict(
             "attitude",
@@ -79,13 +80,18 @@ def check_odometry(sample: Odometry, now: int, limits: Limits) -> Verdict | None
 
 def check_envelope(state: State, limits: Limits) -> Verdict | None:
     """Say which limit of space or attitude a valid state has left, or None."""
-    outside = (state.position < limits.geofence_lower) | (state.position > limits.geofence_upper)
-    if outside.any():
-        x, y, z = state.position
+    walls = zip(
+        limits.geofence_lower.tolist(),
+        position := state.position.tolist(),
+        limits.geofence_upper.tolist(),
+        strict=True,
+    )
+    if not all(lower <= coordinate <= upper for lower, coordinate, upper in walls):
+        x, y, z = position
         return Verdict("geofence", f"left the geofence at ({x:.2f}, {y:.2f}, {z:.2f}) m")
-    cosine = 1.0 - 2.0 * float(np.sum(state.quaternion[:2] ** 2))
-    if cosine < np.cos(limits.tilt):
-        tilt = np.rad2deg(np.arccos(np.clip(cosine, -1.0, 1.0)))
+    cosine = float(state.rotation[2, 2])
+    if cosine < math.cos(limits.tilt):
+        tilt = math.degrees(math.acos(max(cosine, -1.0)))
         return Verdict("tilt", f"tilted {tilt:.0f} degrees")
     return None
 

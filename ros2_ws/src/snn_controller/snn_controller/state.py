@@ -1,8 +1,10 @@
-"""What is known of a drone at one instant, and where it should be. World ENU, body FLU, SI units."""
+"""What is known of a drone at one instant, and where it should be. World ENU, body FLU, SI."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -22,16 +24,19 @@ class State:
     velocity: Array  # (..., 3) m/s, world
     body_rates: Array  # (..., 3) rad/s, body
 
-    @property
+    @cached_property
     def rotation(self) -> Array:
         """Rotation matrix (..., 3, 3), body to world."""
         return quaternion_to_matrix(self.quaternion)
 
     def is_finite(self) -> bool:
         """Whether every number is finite."""
-        return all(
-            bool(np.isfinite(values).all())
-            for values in (self.position, self.quaternion, self.velocity, self.body_rates)
+        # A sum is finite only if its terms are, and one sum is far cheaper than asking each.
+        return math.isfinite(
+            self.position.sum()
+            + self.quaternion.sum()
+            + self.velocity.sum()
+            + self.body_rates.sum()
         )
 
     @staticmethod

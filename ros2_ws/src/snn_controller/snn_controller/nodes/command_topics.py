@@ -32,7 +32,7 @@ class CommandTopics:
             UserError: Another node already commands motors on it.
         """
         self._kind: ActionKind = kind
-        self._frame = node.get_parameter("body_frame").value
+        self._frame = str(node.get_parameter("body_frame").value)
         self._stamp = 0
         topic = MOTORS_TOPIC if kind == "motors" else THRUST_RATES_TOPIC
         refuse_second_publisher(node, topic, "commands")

@@ -7,7 +7,8 @@ policy across ticks and is reset on activation.
 from __future__ import annotations
 
 import sys
-from time import monotonic, perf_counter, sleep
+from collections.abc import Callable
+from time import monotonic, perf_counter, sleep, time_ns
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
@@ -39,7 +40,7 @@ from snn_controller.settings import ControllerSettings
 from snn_controller.share import report_folder
 
 LOCKSTEP_PATIENCE = 10.0  # s of wall time without odometry before a lockstep flight is given up
-AWAIT_TIMEOUT = 20.0  # s
+AWAIT_TIMEOUT = 10.0  # s
 WATCHDOG_PERIOD = 0.02  # s
 STATUS_PERIOD = 1.0  # s of flight between diagnostics and progress lines
 
@@ -53,6 +54,7 @@ class ControllerNode(LifecycleNode):
         self.exit_code: int | None = None
         self.settings = declare_settings(self, ControllerSettings)
         self.launcher_pid = self.settings.launcher_pid
+        self.busy_wait = self.settings.busy_wait
         self._flight: Flight | None = None
         self._link: FlightController | None = None
         self._active = False
@@ -82,6 +84,8 @@ class ControllerNode(LifecycleNode):
         self._answered = -1  # ns, stamp of the newest odometry answered
         self._arrival = self._activation = perf_counter()
         self._last_tick: float | None = None
+        self._ticks = 0
+        self._now = self._clock_reader()
         self._status_time = self._neuron_time = 0.0
         self._active = True
         reliable = QoSProfile(depth=1) if self.settings.lockstep else qos_profile_sensor_data
@@ -124,6 +128,12 @@ class ControllerNode(LifecycleNode):
                 raise UserError(f"node '{name}' is not up after {AWAIT_TIMEOUT:.0f} s; see its log")
             sleep(0.05)
 
+    def _clock_reader(self) -> Callable[[], int]:
+        """Return how to read the time in ns: a node's clock is slow, and needed for /clock only."""
+        if self.get_parameter("use_sim_time").value:
+            return lambda: self.get_clock().now().nanoseconds
+        return time_ns
+
     def _refuse(self, error: UserError) -> TransitionCallbackReturn:
         self.get_logger().error(str(error))
         if self.settings.exit_when_done:
@@ -141,16 +151,17 @@ class ControllerNode(LifecycleNode):
             self._link.send(flight.command, odometry.stamp)
             return
         self._arrival, self._answered = arrival, odometry.stamp
-        ticks = flight.log.count
-        now = max(self.get_clock().now().nanoseconds, odometry.stamp)
+        now = max(self._now(), odometry.stamp)
         self._link.send(flight.tick(odometry, now), odometry.stamp)
-        if flight.log.count > ticks:
-            self._after_tick(flight, arrival)
+        latency = perf_counter() - arrival
+        if flight.log.count > self._ticks:  # not for samples between two ticks
+            self._ticks = flight.log.count
+            self._after_tick(flight, arrival, latency)
 
-    def _after_tick(self, flight: Flight, arrival: float) -> None:
-        """Book the timing, then do what may take time: the command is out."""
+    def _after_tick(self, flight: Flight, arrival: float, latency: float) -> None:
+        """Do what may take time: the command is out."""
         period = None if self._last_tick is None else arrival - self._last_tick
-        flight.log.append_timing(period=period, latency=perf_counter() - arrival)
+        flight.log.append_timing(period=period, latency=latency)
         self._last_tick = arrival
         rate = self.settings.neuron_rate
         if rate > 0.0 and flight.time - self._neuron_time >= 1.0 / rate - 1e-6:
@@ -233,13 +244,12 @@ class ControllerNode(LifecycleNode):
         report = report_flight(flight, self.settings)
         settings = self.settings
         folder = report_folder(settings.report, settings.task, settings.seed)
+        print(format_summary(report), flush=True)
         try:
-            path = write_report(folder, report, flight.log)
-            if self.settings.plot:
+            print(f"report: {write_report(folder, report, flight.log)}", flush=True)
+            if settings.plot:
                 draw_flight(flight.log, report, folder / "flight.png")
-            print(format_summary(report), f"report: {path}", sep="\n", flush=True)
         except UserError as error:
-            print(format_summary(report), flush=True)
             self.get_logger().error(str(error))
         return bool(report["survived"])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -29,7 +30,9 @@ def _mode(flight: Flight, name: str) -> DiagnosticStatus:
     bad = flight.mode in _BAD_MODES or (flight.mode is Mode.STOPPED and flight.verdict is not None)
     reason = flight.verdict.reason if flight.verdict else "ok"
     tick = flight.log.ticks[-1] if flight.log.ticks else None
-    error = np.linalg.norm(tick.state.position - tick.reference.position) if tick else np.nan
+    error = math.nan
+    if tick is not None:
+        error = float(np.linalg.norm(tick.state.position - tick.reference.position))
     return _status(
         f"{name}: flight",
         DiagnosticStatus.ERROR if bad else DiagnosticStatus.OK,

@@ -13,6 +13,7 @@ import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import try_shutdown
 
 from snn_controller.errors import UserError
 
@@ -26,6 +27,7 @@ class RunnableNode(Protocol):
 
     exit_code: int | None  # None while running
     launcher_pid: int  # 0 where nobody is watched
+    busy_wait: bool  # poll instead of sleeping: a core for less latency
 
     def close(self, reason: str) -> None:
         """Leave everything safe: motors stopped, files closed. `reason` is a sentence."""
@@ -51,13 +53,13 @@ def run_node(create: Callable[[], Any]) -> int:
         signals.ignore()  # a second Ctrl-C must not interrupt the clean-up
         if node is not None:
             node.destroy_node()
-        rclpy.try_shutdown()
+        try_shutdown()
 
 
 def make_executor() -> Any:
     """Return the fastest executor there is: events where rclpy has them (Jazzy and later)."""
     try:
-        from rclpy.experimental import EventsExecutor
+        from rclpy.experimental.events_executor import EventsExecutor
     except ImportError:
         return SingleThreadedExecutor()
     return EventsExecutor()
@@ -85,7 +87,7 @@ def _spin(node: Any, signals: _SignalFlag) -> int:
     try:
         # spin() of the events executor busy-loops in the wheels; spin_once() is sound everywhere.
         while node.exit_code is None:
-            executor.spin_once(timeout_sec=SPIN_PERIOD)
+            executor.spin_once(timeout_sec=0.0 if node.busy_wait else SPIN_PERIOD)
             if signals.name is not None:
                 node.close(f"ended by {signals.name}")
                 return node.exit_code or 0

@@ -9,6 +9,7 @@ still until the first command, so that a flight begins where its start says.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from time import sleep
 
 from geometry_msgs.msg import TwistStamped
@@ -47,10 +48,11 @@ class SimulatorNode(Node):
         """Create the world and publish its start.
 
         Raises:
-            UserError: A parameter, PyBullet or the display is at fault, or a simulator runs already.
+            UserError: A parameter, PyBullet or the display is at fault, or one runs already.
         """
         super().__init__("simulator")
         self.exit_code: int | None = None
+        self.busy_wait = False
         self.settings = declare_settings(self, SimulatorSettings)
         self.launcher_pid = self.settings.launcher_pid
         self._simulation = Simulation(self.settings)
@@ -138,10 +140,10 @@ class SimulatorNode(Node):
         self._sent_at = self._steady.now().nanoseconds
 
 
-def _transform_broadcaster(node: Node):
+def _transform_broadcaster(node: Node) -> Callable[[OdometryMessage], None] | None:
     """Return a function that publishes odometry as TF, or None where tf2_msgs is not installed."""
     try:
-        from tf2_msgs.msg import TFMessage
+        from tf2_msgs.msg import TFMessage  # pyright: ignore[reportMissingImports]
     except ImportError:
         node.get_logger().info("tf2_msgs is not installed: no TF is published")
         return None

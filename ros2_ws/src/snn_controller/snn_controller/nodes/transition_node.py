@@ -11,6 +11,7 @@ import rclpy
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from rclpy.node import Node
+from rclpy.utilities import remove_ros_args, try_shutdown
 
 from snn_controller.nodes.node_main import make_executor
 
@@ -34,7 +35,8 @@ def change_state(node: Node, target: str, transition: str, timeout: float) -> bo
                 future = client.call_async(request)
             executor.spin_once(timeout_sec=0.05)
             if future is not None and future.done():
-                return bool(future.result().success)
+                response = future.result()
+                return response is not None and response.success
         return False
     finally:
         executor.remove_node(node)
@@ -48,12 +50,12 @@ def main() -> None:
     parser.add_argument("target", help="fully qualified name of the managed node")
     parser.add_argument("transitions", nargs="+", choices=TRANSITIONS)
     parser.add_argument("--timeout", type=float, default=30.0, help="s per transition")
-    args = parser.parse_args(rclpy.utilities.remove_ros_args(sys.argv)[1:])
+    args = parser.parse_args(remove_ros_args(sys.argv)[1:])
     rclpy.init()
     node = Node("transitions")
     made = all(change_state(node, args.target, t, args.timeout) for t in args.transitions)
     node.destroy_node()
-    rclpy.try_shutdown()
+    try_shutdown()
     sys.exit(0 if made else 1)
 
 
