@@ -62,7 +62,7 @@ class Args:
     """Rounds of data collection and training; the guide flies the first, the student the others."""
     drones: int = 128
     """Episodes a round."""
-    updates: int = 500
+    updates: int = 1000
     """Gradient steps a round."""
     batch: int = 64
     """Sequences a gradient step."""
