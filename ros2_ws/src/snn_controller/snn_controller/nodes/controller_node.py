@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic, perf_counter, sleep, time_ns
 
 import numpy as np
@@ -244,13 +245,15 @@ class ControllerNode(LifecycleNode):
         report = report_flight(flight, self.settings)
         settings = self.settings
         folder = report_folder(settings.report, settings.task, settings.seed)
-        print(format_summary(report), flush=True)
+        lines = [format_summary(report)]
         try:
-            print(f"report: {write_report(folder, report, flight.log)}", flush=True)
+            lines.append(f"report: {write_report(folder, report, flight.log)}")
             if settings.plot:
                 draw_flight(flight.log, report, folder / "flight.png")
         except UserError as error:
             self.get_logger().error(str(error))
+        with suppress(BrokenPipeError):  # nobody listens any more when the launcher was killed
+            print(*lines, sep="\n", flush=True)
         return bool(report["survived"])
 
 
