@@ -103,6 +103,7 @@ def test_interrupting_keeps_what_was_learnt(
         ({"name": "a/b"}, "--name"),
         ({"airframe": "airship"}, "airship"),
         ({"network": NetworkConfig(hidden=())}, "--network.hidden"),
+        ({"network": NetworkConfig(min_threshold=0.0)}, "--network.min-threshold"),
         ({"episodes": EpisodeConfig(ticks=120, starts=("nowhere",))}, "nowhere"),
     ],
 )

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from snn_controller.errors import UserError
 from snn_controller.guide import GuideGains
 from snn_controller.quadrotor import load_quadrotor
 from snn_controller.rate_control import RateGains
@@ -28,11 +27,13 @@ from tqdm import tqdm
 
 from sim.drone import Drone
 from training.command import run_command
-from training.dataset import Sequences, cut_sequences, join, sample_batch
+from training.dataset import cut_sequences, join, sample_batch
 from training.export import ArtifactInfo, export_policy
 from training.networks import NetworkConfig, SpikingPolicy, numpy_step, numpy_weights
 from training.rollouts import EpisodeConfig, Episodes, Pilot, fly_episodes
+from training.rules import Rules, network_rules, require
 from training.runs import POLICY, append_log, create_run, plot_log, save_checkpoint
+from training.surrogate import MAX_SLOPE, MIN_SLOPE
 
 # Softer than the calibration's gains and with less lead, because the student does not see the
 # rotors; survives more of the standard starts.
@@ -43,6 +44,7 @@ TEACHER_GAINS = GuideGains(
     yaw=7.0,
     rate=RateGains(tilt_rate=34.0, yaw_rate=5.0, lead=1.5),
 )
+PANELS = {"loss": "loss", "steady_error": "position error [m]", "lost": "lost episodes"}
 STEADY_TICKS = 50  # ticks at the end of a roll-out whose position error is reported
 
 
@@ -127,11 +129,10 @@ def train(
     provenance: dict[str, Any],
 ) -> None:
     """Alternate between collecting episodes and cloning the guide's actions on all of them."""
-    optimizer = make_optimizer(args, policy)
     total = args.rounds * args.updates
+    optimizer = make_optimizer(args, policy)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, total)
-    parts: list[Sequences] = []
-    began = time.monotonic()
+    parts, began = [], time.monotonic()
     with tqdm(total=total, desc="cloning", unit="update") as progress:
         for number in range(args.rounds):
             episodes = collect(args, policy, drones, rng, guide_flies=number == 0)
@@ -148,11 +149,7 @@ def train(
             progress.set_postfix(loss=row["loss"], error_m=row["steady_error"], lost=row["lost"])
             provenance["spike_statistics"] = _spike_statistics(policy, rates)
             save(folder, policy, provenance, args.airframe)
-            plot_log(
-                folder,
-                {"loss": "loss", "steady_error": "position error [m]", "lost": "lost episodes"},
-                x="round",
-            )
+            plot_log(folder, PANELS, x="round")
 
 
 def make_optimizer(args: Args, policy: SpikingPolicy) -> torch.optim.Optimizer:
@@ -244,7 +241,11 @@ def check(args: Args) -> None:
     Raises:
         UserError: One of them is out of range; the sentence names it.
     """
-    rules: dict[str, tuple[bool, str]] = {
+    require({**_training_rules(args), **network_rules(args.network)})
+
+
+def _training_rules(args: Args) -> Rules:
+    return {
         "rounds": (args.rounds >= 1, "at least 1"),
         "drones": (1 <= args.drones <= 512, "1 to 512"),
         "updates": (args.updates >= 1, "at least 1"),
@@ -253,22 +254,14 @@ def check(args: Args) -> None:
         "sequence": (1 <= args.sequence <= args.episodes.ticks, "1 to --episodes.ticks"),
         "learning-rate": (0.0 < args.learning_rate <= 1.0, "above 0 and at most 1"),
         "time-constant-speed": (0.0 <= args.time_constant_speed <= 100.0, "0 to 100"),
-        "slope": (1.0 <= args.slope <= 100.0, "1 to 100"),
+        "slope": (MIN_SLOPE <= args.slope <= MAX_SLOPE, f"{MIN_SLOPE:g} to {MAX_SLOPE:g}"),
         "huber": (args.huber > 0.0, "above 0"),
         "guide-noise": (0.0 <= args.guide_noise <= 2.0, "0 to 2"),
         "student-noise": (0.0 <= args.student_noise <= 2.0, "0 to 2"),
         "threads": (1 <= args.threads <= 64, "1 to 64"),
         "seed": (args.seed >= 0, "0 or more"),
         "name": (args.name not in ("", ".", "..") and "/" not in args.name, "a plain name"),
-        "network.hidden": (
-            len(args.network.hidden) > 0 and min(args.network.hidden) > 0,
-            "one or more positive numbers",
-        ),
-        "network.control-rate": (1.0 <= args.network.control_rate <= 1000.0, "1 to 1000 Hz"),
     }
-    for option, (good, allowed) in rules.items():
-        if not good:
-            raise UserError(f"--{option} is out of range; it must be {allowed}")
 
 
 def _plain(value: Any) -> Any:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from math import log
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -127,16 +128,12 @@ class SpikingPolicy(nn.Module):
         self.config = config
         sizes = (OBSERVATION_SIZE, *config.hidden)
         pairs = list(pairwise(sizes))
-        low, high = np.log(config.min_time_constant), np.log(config.max_time_constant)
         self.log_time_constants = nn.ParameterList(
-            low + (high - low) * torch.rand(size, generator=generator) for size in config.hidden
+            _spread(log(config.min_time_constant), log(config.max_time_constant), size, generator)
+            for size in config.hidden
         )
         self.raw_thresholds = nn.ParameterList(
-            _inverse_softplus(
-                config.min_threshold
-                + (config.max_threshold - config.min_threshold)
-                * torch.rand(size, generator=generator)
-            )
+            _inverse_softplus(_spread(config.min_threshold, config.max_threshold, size, generator))
             for size in config.hidden
         )
         # Scaled with 1 - beta, so that slow neurons, which sum over many ticks, are not flooded.
@@ -150,7 +147,7 @@ class SpikingPolicy(nn.Module):
         self.readout_weight = nn.Parameter(_uniform((sizes[-1], ACTION_SIZE), generator))
         self.readout_bias = nn.Parameter(torch.zeros(ACTION_SIZE))
         if config.readout == "leaky":
-            start = float(np.log(config.readout_time_constant))
+            start = log(config.readout_time_constant)
             self.readout_log_time_constant = nn.Parameter(torch.full((ACTION_SIZE,), start))
         self.register_buffer("observation_scale", torch.tensor(OBSERVATION_SCALE))
 
@@ -263,6 +260,10 @@ def _numpy_spike(membrane: Any, threshold: Any) -> Any:
 def _uniform(shape: tuple[int, int], generator: torch.Generator | None) -> Tensor:
     bound = shape[0] ** -0.5
     return (2.0 * torch.rand(shape, generator=generator) - 1.0) * bound
+
+
+def _spread(low: float, high: float, size: int, generator: torch.Generator | None) -> Tensor:
+    return low + (high - low) * torch.rand(size, generator=generator)
 
 
 def _inverse_softplus(value: Tensor) -> Tensor:

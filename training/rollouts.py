@@ -12,10 +12,15 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from snn_controller.action import throttle_from_action
+from snn_controller.action import ACTION_SIZE, throttle_from_action
 from snn_controller.frames import Array
 from snn_controller.guide import GuideGains, geometric_control
-from snn_controller.observation import POSITION_ERROR_LIMIT, VELOCITY_ERROR_LIMIT, observe
+from snn_controller.observation import (
+    OBSERVATION_SIZE,
+    POSITION_ERROR_LIMIT,
+    VELOCITY_ERROR_LIMIT,
+    observe,
+)
 from snn_controller.quadrotor import Quadrotor
 from snn_controller.state import Reference, State
 
@@ -92,31 +97,21 @@ def fly_episodes(
             wanders over about 0.1 s, so that it moves the drone; the labels stay clean.
         rng: Source of randomness.
     """
-    quadrotor, count = drones[0].quadrotor, len(drones)
-    references = _draw_references(count, config, drones[0].control_period, rng)
+    count, period = len(drones), drones[0].control_period
+    references = _draw_references(count, config, period, rng)
     _reset(drones, references.at(0.0), config, rng)
-    observations = np.zeros((count, config.ticks, 18), dtype=np.float32)
-    labels = np.zeros((count, config.ticks, 4), dtype=np.float32)
-    errors = np.zeros((count, config.ticks), dtype=np.float32)
-    lengths = np.full(count, config.ticks)
+    episodes = _empty_episodes(count, config.ticks)
     wander = rng.normal(0.0, noise, (count, 4))
     for tick in range(config.ticks):
-        reference = references.at(tick * drones[0].control_period)
-        state, rotors = _stack([drone.state for drone in drones]), [x.rotors for x in drones]
-        error = state.position - reference.position
-        errors[:, tick] = np.linalg.norm(error, axis=-1)
-        lengths = np.where(
-            np.abs(error).max(-1) > LOST_DISTANCE, np.minimum(lengths, tick), lengths
-        )
-        observations[:, tick] = observe(state, reference)
-        labels[:, tick] = clone_target(state, reference, np.array(rotors), quadrotor, gains)
-        flown = labels[:, tick] if pilot is None else pilot(observations[:, tick])
+        _record(episodes, tick, drones, references.at(tick * period), gains)
+        observations, labels = episodes.observations[:, tick], episodes.labels[:, tick]
+        flown = labels if pilot is None else pilot(observations)
         wander = 0.9 * wander + rng.normal(0.0, noise * 0.19**0.5, (count, 4))
         throttle = throttle_from_action(flown + wander)
-        for drone, command, length in zip(drones, throttle, lengths, strict=True):
+        for drone, command, length in zip(drones, throttle, episodes.lengths, strict=True):
             if length > tick:
                 drone.step(command)
-    return Episodes(observations, labels, errors, lengths)
+    return episodes
 
 
 def clone_target(
@@ -134,6 +129,32 @@ def clone_target(
     )
     seen = Reference(state.position - position, state.velocity - velocity)
     return geometric_control(state, seen, rotors, quadrotor=quadrotor, gains=gains)
+
+
+def _empty_episodes(count: int, ticks: int) -> Episodes:
+    return Episodes(
+        observations=np.zeros((count, ticks, OBSERVATION_SIZE), dtype=np.float32),
+        labels=np.zeros((count, ticks, ACTION_SIZE), dtype=np.float32),
+        errors=np.zeros((count, ticks), dtype=np.float32),
+        lengths=np.full(count, ticks),
+    )
+
+
+def _record(
+    episodes: Episodes,
+    tick: int,
+    drones: Sequence[Drone],
+    reference: Reference,
+    gains: GuideGains,
+) -> None:
+    """Write down what the drones look like now and what the guide would do."""
+    state, rotors = _stack([x.state for x in drones]), np.array([x.rotors for x in drones])
+    error = state.position - reference.position
+    episodes.errors[:, tick] = np.linalg.norm(error, axis=-1)
+    episodes.observations[:, tick] = observe(state, reference)
+    episodes.labels[:, tick] = clone_target(state, reference, rotors, drones[0].quadrotor, gains)
+    lost = np.abs(error).max(axis=-1) > LOST_DISTANCE
+    episodes.lengths[lost] = np.minimum(episodes.lengths[lost], tick)
 
 
 def _draw_references(
