@@ -15,7 +15,7 @@ from typing import IO
 PROGRESS_MARK = "progress: "  # a node's log line with this mark is shown live, in place
 POLL_PERIOD = 0.05  # s
 # What a process that does not end is sent, and how long it may take: nobody outlives the group.
-STOPPING = ((signal.SIGINT, 10.0), (signal.SIGTERM, 3.0), (signal.SIGKILL, 3.0))
+STOPPING = ((signal.SIGTERM, 10.0), (signal.SIGKILL, 3.0))
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,8 @@ class ProcessGroup:
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
+            # A Ctrl-C in the terminal reaches only us: we end the nodes in good order.
+            start_new_session=True,
         )
         readers = (
             threading.Thread(target=self._output.copy, args=(process.stdout, sys.stdout, "")),

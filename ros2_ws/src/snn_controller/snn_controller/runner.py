@@ -94,7 +94,12 @@ def _environment() -> dict[str, str]:
 
 def _check_parts(graph: tuple[NodeSpec, ...]) -> None:
     """Refuse to start where a part of the graph is not installed."""
-    needs = {"rclpy": "ROS 2's Python client", "onnxruntime": "the policy runtime"}
+    needs = {
+        "rclpy": "ROS 2's Python client",
+        "nav_msgs": "a set of ROS messages",
+        "lifecycle_msgs": "a set of ROS messages",
+        "onnxruntime": "the policy runtime",
+    }
     if any(node.name == "simulator" for node in graph):
         needs["pybullet"] = "the simulator's physics"
     if any(node.name == "recorder" for node in graph):
