@@ -1,0 +1,55 @@
+"""The docs say what the code does: names, defaults and links."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from snn_controller.graph import ARGUMENTS
+from snn_controller.settings import ControllerSettings, RecorderSettings, SimulatorSettings
+from snn_controller.tasks import TASKS
+
+ROOT = Path(__file__).parents[1]
+INTERFACES = (ROOT / "docs" / "interfaces.md").read_text()
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def default_of(setting) -> str:
+    value = setting.default_factory() if setting.type.startswith("list") else setting.default
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+@pytest.mark.parametrize("settings", [ControllerSettings, SimulatorSettings, RecorderSettings])
+def test_every_parameter_is_listed_with_its_meaning(settings: type) -> None:
+    for setting in fields(settings):
+        row = next(
+            (
+                line
+                for line in INTERFACES.splitlines()
+                if line.startswith(f"| `{setting.name}` |")
+                and setting.metadata["description"] in line
+            ),
+            None,
+        )
+        assert row is not None, f"{setting.name}: {setting.metadata['description']}"
+
+
+def test_every_argument_is_listed_with_its_meaning() -> None:
+    for argument in ARGUMENTS:
+        assert f"| `{argument.name}` |" in INTERFACES
+        assert argument.description in INTERFACES
+
+
+def test_every_task_is_listed() -> None:
+    for task in TASKS.values():
+        assert f"`{task.name}`" in INTERFACES
+        assert task.description in INTERFACES
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_and_pictures_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
