@@ -48,9 +48,7 @@ HOVERING = State.at_rest(np.array([0.0, 0.0, 1.0]))
 
 def main() -> None:
     """Measure every rate in turns and print one table."""
-    parser = argparse.ArgumentParser(
-        description="Node latency beside an echo."
-    )
+    parser = argparse.ArgumentParser(description="Node latency beside an echo.")
     parser.add_argument("--rates", type=float, nargs="+", default=[100.0], help="Hz")
     parser.add_argument("--policies", nargs="+", default=[""], help="a policy file for each rate")
     parser.add_argument("--seconds", type=float, default=20.0, help="of each measurement")

@@ -25,12 +25,14 @@ Alter = Callable[[Odometry], Odometry | None]
 class Loop:
     """Flight and drone in a closed loop with a manual clock."""
 
-    def __init__(self, policy: Policy, quadrotor: Quadrotor, task: str, duration: float) -> None:
+    def __init__(
+        self, policy: Policy, quadrotor: Quadrotor, task: str, duration: float, seed: int = 1
+    ) -> None:
         plan = FlightPlan(task=find_task(task), duration=duration)
         self.flight = Flight(policy, quadrotor, plan, Limits())
         self.drone = Drone(quadrotor)
         start = "ground" if plan.task.from_ground else "hover"
-        rng = np.random.default_rng(1)
+        rng = np.random.default_rng(seed)
         self.drone.reset(*sample_start(start, rng, target=plan.hover_point, quadrotor=quadrotor))
         self.now = TICK_NS
         self.commands: list[Command] = []
@@ -61,7 +63,7 @@ class Loop:
 
 @pytest.fixture
 def loop(policy: Policy, quadrotor: Quadrotor) -> Callable[..., Loop]:
-    return lambda task="hover", duration=5.0: Loop(policy, quadrotor, task, duration)
+    return lambda task="hover", duration=5.0, **kw: Loop(policy, quadrotor, task, duration, **kw)
 
 
 def poison(odometry: Odometry) -> Odometry:
@@ -85,6 +87,26 @@ def test_hover_is_flown_by_the_policy_to_its_end(loop: Callable[..., Loop]) -> N
     assert modes(flight) == ["policy"]
     assert flight.time == pytest.approx(5.0, abs=0.011)
     assert np.linalg.norm(flown.drone.state.position - flight.plan.hover_point) < 0.1
+
+
+@pytest.mark.parametrize("seed", range(1, 11))
+def test_every_seed_hovers_for_twenty_seconds(loop: Callable[..., Loop], seed: int) -> None:
+    flown = loop(duration=20.0, seed=seed)
+    flown.run(21.0)
+    assert modes(flown.flight) == ["policy"]
+    errors = [
+        np.linalg.norm(tick.state.position - tick.reference.position)
+        for tick in flown.flight.log.ticks[-500:]
+    ]
+    assert np.mean(errors) < 0.10
+
+
+@pytest.mark.parametrize("task", ["figure8", "figure8_fast", "square", "step"])
+def test_every_task_is_flown_to_its_end(loop: Callable[..., Loop], task: str) -> None:
+    flown = loop(task, duration=14.0)
+    flown.run(15.0)
+    assert flown.flight.done
+    assert modes(flown.flight) == ["policy"]
 
 
 def test_takeoff_land_leaves_and_returns_to_the_ground(loop: Callable[..., Loop]) -> None:
