@@ -111,6 +111,43 @@ def test_a_wrong_argument_is_one_sentence_and_exit_code_2(snn_fly, words, senten
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+def test_a_domain_that_does_not_exist_is_one_sentence(
+    snn_fly, monkeypatch, ros_environment
+) -> None:
+    ros_environment["ROS_DOMAIN_ID"] = "300"
+    done = snn_fly()
+    assert done.returncode == 2
+    assert "ROS_DOMAIN_ID is '300'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("yaml", "sentence"),
+    [
+        ("snn_controller: [1, 2", "check the parameter file"),
+        ("snn_controller: {ros__parameters: {geofense: 1.0}}", "unknown parameter 'geofense'"),
+        ("simulator: {ros__parameters: {physics_rate: 333.0}}", "physics_rate 333 Hz must be"),
+        ("/**: {ros__parameters: {airframe: zeppelin}}", "unknown airframe 'zeppelin'"),
+        ("/**: {ros__parameters: {odometry_rate: 150.0}}", "150 Hz"),
+    ],
+)
+def test_bad_parameters_fly_nothing_and_show_no_traceback(
+    snn_fly, tmp_path: Path, yaml: str, sentence: str
+) -> None:
+    file = tmp_path / "params.yaml"
+    file.write_text(yaml)
+    done = snn_fly(f"params_file:={file}", "duration:=2", f"report:={tmp_path / 'out'}")
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_the_flight(snn_fly) -> None:
+    done = snn_fly("duration:=2", "report:=/proc/nowhere")
+    assert done.returncode == 2
+    assert "report folder /proc/nowhere cannot be written" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
 def test_an_altered_policy_flies_nothing_and_shows_no_traceback(snn_fly, tmp_path: Path) -> None:
     from snn_controller.share import policy_path
 

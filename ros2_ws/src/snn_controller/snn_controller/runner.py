@@ -20,6 +20,7 @@ from snn_controller.graph import ARGUMENTS, NodeSpec, fly_graph, parse_arguments
 from snn_controller.processes import ProcessGroup
 
 EXIT_USER_ERROR = 2
+MAX_DOMAIN = 232  # beyond it, DDS runs out of ports
 TRANSITION_MODULE = "snn_controller.nodes.transition_node"
 
 
@@ -54,8 +55,9 @@ def fly(words: list[str]) -> int:
     """
     graph = fly_graph(parse_arguments(words), launcher_pid=os.getpid())
     _check_parts(graph)
+    environment = _environment()
     with tempfile.TemporaryDirectory(prefix="snn-fly-") as folder:
-        group = ProcessGroup(_environment())
+        group = ProcessGroup(environment)
         for node in graph:
             group.start(node.name, _command(node, Path(folder)), required=node.required)
         for node in graph:
@@ -86,6 +88,9 @@ def _environment() -> dict[str, str]:
     environment = dict(os.environ)
     if not {"ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOCALHOST_ONLY"} & set(environment):
         environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    domain = environment.get("ROS_DOMAIN_ID", "0")
+    if not domain.isdigit() or int(domain) > MAX_DOMAIN:
+        raise UserError(f"ROS_DOMAIN_ID is '{domain}' but must be a number from 0 to {MAX_DOMAIN}")
     environment.setdefault("AMENT_PREFIX_PATH", sys.prefix)  # where wheels keep package shares
     environment.setdefault("PYTHONSAFEPATH", "1")  # a folder `sim/` in the cwd must not win
     environment.setdefault("PYTHONUNBUFFERED", "1")

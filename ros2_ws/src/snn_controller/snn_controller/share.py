@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from datetime import datetime
 from pathlib import Path
 
@@ -41,3 +42,19 @@ def report_folder(folder: str, task: str, seed: int) -> Path:
     if folder:
         return Path(folder).expanduser().absolute()
     return (Path("flights") / f"{datetime.now():%Y%m%d-%H%M%S}-{task}-seed{seed}").absolute()
+
+
+def check_writable(folder: Path) -> None:
+    """Create a folder and make sure that it can be written.
+
+    Raises:
+        UserError: It cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"report folder {folder} cannot be written ({error.strerror}); give report:=FOLDER"
+        ) from error

@@ -7,8 +7,10 @@ policy across ticks and is reset on activation.
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from functools import wraps
 from time import monotonic, perf_counter, sleep, time_ns
 
 import numpy as np
@@ -31,19 +33,42 @@ from snn_controller.nodes.messages import (
     odometry_from_message,
     spikes_to_message,
 )
-from snn_controller.nodes.node_main import EXIT_USER_ERROR, run_node
+from snn_controller.nodes.node_main import EXIT_INTERNAL, EXIT_USER_ERROR, run_node
 from snn_controller.nodes.parameters import declare_settings
 from snn_controller.plot import draw_flight
 from snn_controller.preparation import prepare_flight, report_flight
 from snn_controller.report import format_summary, write_report
 from snn_controller.safety import Verdict
 from snn_controller.settings import ControllerSettings
-from snn_controller.share import report_folder
+from snn_controller.share import check_writable, report_folder
 
 LOCKSTEP_PATIENCE = 10.0  # s of wall time without odometry before a lockstep flight is given up
 AWAIT_TIMEOUT = 10.0  # s
 WATCHDOG_PERIOD = 0.02  # s
 STATUS_PERIOD = 1.0  # s of flight between diagnostics and progress lines
+
+
+Transition = Callable[["ControllerNode", LifecycleState], TransitionCallbackReturn]
+
+
+def _explained(transition: Transition) -> Transition:
+    """Say why a transition failed (rclpy would not) and let a launcher see the end of it."""
+
+    @wraps(transition)
+    def explain(node: ControllerNode, state: LifecycleState) -> TransitionCallbackReturn:
+        try:
+            return transition(node, state)
+        except UserError as error:
+            node.get_logger().error(str(error))
+            code, outcome = EXIT_USER_ERROR, TransitionCallbackReturn.FAILURE
+        except Exception:
+            node.get_logger().fatal(traceback.format_exc())
+            code, outcome = EXIT_INTERNAL, TransitionCallbackReturn.ERROR
+        if node.settings.exit_when_done:
+            node.exit_code = code
+        return outcome
+
+    return explain
 
 
 class ControllerNode(LifecycleNode):
@@ -60,14 +85,15 @@ class ControllerNode(LifecycleNode):
         self._link: FlightController | None = None
         self._active = False
 
+    @_explained
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load and check the policy and everything else that flying needs."""
-        try:
-            self._await_node(self.settings.await_node)
-            self._flight = prepare_flight(self.settings, COMMAND_KINDS)
-            self._link = CommandTopics(self, self._flight.policy.metadata.action_kind)
-        except UserError as error:
-            return self._refuse(error)
+        settings = self.settings
+        self._await_node(settings.await_node)
+        self._flight = prepare_flight(settings, COMMAND_KINDS)
+        self._link = CommandTopics(self, self._flight.policy.metadata.action_kind)
+        self._folder = report_folder(settings.report, settings.task, settings.seed)
+        check_writable(self._folder)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._spikes = self.create_publisher(UInt8MultiArray, "~/spikes", 1)
         self._membranes = self.create_publisher(Float32MultiArray, "~/membranes", 1)
@@ -78,6 +104,7 @@ class ControllerNode(LifecycleNode):
         )
         return super().on_configure(state)
 
+    @_explained
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Reset the neuron state and answer odometry from now on."""
         assert self._flight is not None
@@ -98,6 +125,7 @@ class ControllerNode(LifecycleNode):
         self._watchdog = self.create_timer(WATCHDOG_PERIOD, self._watch, clock=steady)
         return super().on_activate(state)
 
+    @_explained
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop the motors and write the report of the flight."""
         self._end_flight()
@@ -134,12 +162,6 @@ class ControllerNode(LifecycleNode):
         if self.get_parameter("use_sim_time").value:
             return lambda: self.get_clock().now().nanoseconds
         return time_ns
-
-    def _refuse(self, error: UserError) -> TransitionCallbackReturn:
-        self.get_logger().error(str(error))
-        if self.settings.exit_when_done:
-            self.exit_code = EXIT_USER_ERROR
-        return TransitionCallbackReturn.FAILURE
 
     def _on_odometry(self, message: OdometryMessage) -> None:
         arrival = perf_counter()
@@ -237,24 +259,25 @@ class ControllerNode(LifecycleNode):
         self.destroy_timer(self._watchdog)
         for subscription in self._subscriptions_in_flight:
             self.destroy_subscription(subscription)
-        survived = self._report(self._flight)
+        code = self._report(self._flight)
         if self.settings.exit_when_done:
-            self.exit_code = 0 if survived else 1
+            self.exit_code = code
 
-    def _report(self, flight: Flight) -> bool:
+    def _report(self, flight: Flight) -> int:
+        """Write and print the report; return the exit code that it stands for."""
         report = report_flight(flight, self.settings)
-        settings = self.settings
-        folder = report_folder(settings.report, settings.task, settings.seed)
+        code = 0 if report["survived"] else 1
         lines = [format_summary(report)]
         try:
-            lines.append(f"report: {write_report(folder, report, flight.log)}")
-            if settings.plot:
-                draw_flight(flight.log, report, folder / "flight.png")
+            lines.append(f"report: {write_report(self._folder, report, flight.log)}")
+            if self.settings.plot:
+                draw_flight(flight.log, report, self._folder / "flight.png")
         except UserError as error:
             self.get_logger().error(str(error))
+            code = EXIT_USER_ERROR
         with suppress(BrokenPipeError):  # nobody listens any more when the launcher was killed
             print(*lines, sep="\n", flush=True)
-        return bool(report["survived"])
+        return code
 
 
 def main() -> None:

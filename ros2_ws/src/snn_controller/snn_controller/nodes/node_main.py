@@ -19,6 +19,7 @@ from snn_controller.errors import UserError
 
 EXIT_USER_ERROR = 2
 EXIT_ORPHANED = 3
+EXIT_INTERNAL = 70  # EX_SOFTWARE
 SPIN_PERIOD = 0.05  # s, how soon a signal or the launcher's end is noticed
 
 
@@ -43,7 +44,7 @@ def run_node(create: Callable[[], Any]) -> int:
     signals = _SignalFlag()
     node = None
     try:
-        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+        _start_ros()
         node = create()
         return _spin(node, signals)
     except UserError as error:
@@ -81,6 +82,16 @@ def refuse_second_publisher(node: Node, topic: str, what: str) -> None:
         )
 
 
+def _start_ros() -> None:
+    try:
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    except (RuntimeError, ValueError) as error:  # rcl's own errors, as for a broken --params-file
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"ROS does not start ({reason}); check the parameter file and ROS_DOMAIN_ID"
+        ) from error
+
+
 def _spin(node: Any, signals: _SignalFlag) -> int:
     executor = make_executor()
     executor.add_node(node)
@@ -97,6 +108,9 @@ def _spin(node: Any, signals: _SignalFlag) -> int:
         return node.exit_code
     except ExternalShutdownException:
         return EXIT_ORPHANED
+    except BaseException:
+        node.close("an internal error")  # motors stopped before the traceback
+        raise
     finally:
         executor.remove_node(node)
         executor.shutdown()

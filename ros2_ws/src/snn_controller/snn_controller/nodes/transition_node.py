@@ -3,45 +3,69 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
+from collections.abc import Sequence
 from time import monotonic
 
-import rclpy
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
 from rclpy.node import Node
-from rclpy.utilities import remove_ros_args, try_shutdown
+from rclpy.task import Future
+from rclpy.utilities import remove_ros_args
 
-from snn_controller.nodes.node_main import make_executor
+from snn_controller.nodes.node_main import run_node
 
 TRANSITIONS = {
     "configure": Transition.TRANSITION_CONFIGURE,
     "activate": Transition.TRANSITION_ACTIVATE,
 }
+POLL_PERIOD = 0.05  # s
 
 
-def change_state(node: Node, target: str, transition: str, timeout: float) -> bool:
-    """Ask a managed node for one transition; return whether it was made within `timeout` s."""
-    client = node.create_client(ChangeState, f"{target}/change_state")
-    executor = make_executor()
-    executor.add_node(node)
-    deadline, parent = monotonic() + timeout, os.getppid()
-    request = ChangeState.Request(transition=Transition(id=TRANSITIONS[transition]))
-    try:
-        future = None
-        while monotonic() < deadline and os.getppid() == parent:
-            if future is None and client.service_is_ready():
-                future = client.call_async(request)
-            executor.spin_once(timeout_sec=0.05)
-            if future is not None and future.done():
-                response = future.result()
-                return response is not None and response.success
-        return False
-    finally:
-        executor.remove_node(node)
-        executor.shutdown()
-        node.destroy_client(client)
+class TransitionNode(Node):
+    """Asks for one transition after the other; ends with 0 when all were made, else with 1."""
+
+    def __init__(self, target: str, transitions: Sequence[str], timeout: float) -> None:
+        """Drive the node `target` through transitions, each within `timeout` s."""
+        super().__init__("transitions")
+        self.exit_code: int | None = None
+        self.busy_wait = False
+        self.launcher_pid = 0
+        self._target, self._timeout = target, timeout
+        self._left = list(transitions)
+        self._future: Future | None = None
+        self._deadline = monotonic() + timeout
+        self._client = self.create_client(ChangeState, f"{target}/change_state")
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(POLL_PERIOD, self._poll, clock=steady)
+
+    def close(self, reason: str) -> None:
+        """Nothing is held."""
+
+    def _poll(self) -> None:
+        if self.exit_code is not None:
+            return
+        if self._future is None and self._client.service_is_ready():
+            transition = Transition(id=TRANSITIONS[self._left[0]])
+            self._future = self._client.call_async(ChangeState.Request(transition=transition))
+        elif self._future is not None and self._future.done():
+            self._finish(self._future)
+        elif monotonic() > self._deadline:
+            self.get_logger().error(
+                f"{self._target} did not {self._left[0]} within {self._timeout:g} s; is it running?"
+            )
+            self.exit_code = 1
+
+    def _finish(self, future: Future) -> None:
+        response = future.result()
+        self._left.pop(0)
+        self._future, self._deadline = None, monotonic() + self._timeout
+        if response is None or not response.success:
+            self.exit_code = 1  # the managed node has said why
+        elif not self._left:
+            self.exit_code = 0
 
 
 def main() -> None:
@@ -51,12 +75,7 @@ def main() -> None:
     parser.add_argument("transitions", nargs="+", choices=TRANSITIONS)
     parser.add_argument("--timeout", type=float, default=30.0, help="s per transition")
     args = parser.parse_args(remove_ros_args(sys.argv)[1:])
-    rclpy.init()
-    node = Node("transitions")
-    made = all(change_state(node, args.target, t, args.timeout) for t in args.transitions)
-    node.destroy_node()
-    try_shutdown()
-    sys.exit(0 if made else 1)
+    sys.exit(run_node(lambda: TransitionNode(args.target, args.transitions, args.timeout)))
 
 
 if __name__ == "__main__":
