@@ -39,10 +39,10 @@ from training.surrogate import MAX_SLOPE, MIN_SLOPE
 # rotors; survives more of the standard starts.
 TEACHER_GAINS = GuideGains(
     position=11.0,
-    velocity=4.0,
-    attitude=250.0,
+    velocity=3.5,
+    attitude=300.0,
     yaw=7.0,
-    rate=RateGains(tilt_rate=34.0, yaw_rate=5.0, lead=1.5),
+    rate=RateGains(tilt_rate=40.0, yaw_rate=5.0, lead=1.5),
 )
 PANELS = {"loss": "loss", "steady_error": "position error [m]", "lost": "lost episodes"}
 STEADY_TICKS = 50  # ticks at the end of a roll-out whose position error is reported
@@ -62,9 +62,9 @@ class Args:
     """Airframe to fly."""
     rounds: int = 12
     """Rounds of data collection and training; the guide flies the first, the student the others."""
-    drones: int = 128
+    drones: int = 256
     """Episodes a round."""
-    updates: int = 1000
+    updates: int = 500
     """Gradient steps a round."""
     batch: int = 64
     """Sequences a gradient step."""
@@ -84,7 +84,7 @@ class Args:
     """Disturbance of the guide's actions in round 0 (standard deviation)."""
     student_noise: float = 0.1
     """Disturbance of the student's actions in later rounds (standard deviation)."""
-    threads: int = 2
+    threads: int = 1
     """Threads of PyTorch; results are reproducible for the same number only."""
     guide: GuideGains = field(default_factory=lambda: TEACHER_GAINS)
     """Gains of the guide that is cloned."""

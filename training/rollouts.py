@@ -38,7 +38,7 @@ class EpisodeConfig:
 
     ticks: int = 300
     """Control ticks of an episode."""
-    starts: tuple[str, ...] = ("standard", "standard", "hover")
+    starts: tuple[str, ...] = ("standard", "hard", "hover")
     """Start distributions, drawn with equal chance."""
     moving_share: float = 0.4
     """Share of episodes whose reference moves along sines."""
