@@ -62,8 +62,10 @@ class Args:
     """Airframe to fly."""
     rounds: int = 12
     """Rounds of data collection and training; the guide flies the first, the student the others."""
-    drones: int = 256
-    """Episodes a round."""
+    drones: int = 32
+    """Drones that fly side by side; each world takes about 32 MB of memory."""
+    flights: int = 8
+    """Episodes that each drone flies in a round."""
     updates: int = 500
     """Gradient steps a round."""
     batch: int = 64
@@ -168,15 +170,19 @@ def collect(
     *,
     guide_flies: bool,
 ) -> Episodes:
-    """Fly one episode on every drone, by the guide or by the student."""
-    return fly_episodes(
-        drones,
-        None if guide_flies else student(policy, len(drones)),
-        config=args.episodes,
-        gains=args.guide,
-        noise=args.guide_noise if guide_flies else args.student_noise,
-        rng=rng,
-    )
+    """Fly the episodes of a round, by the guide or by the student."""
+    parts = [
+        fly_episodes(
+            drones,
+            None if guide_flies else student(policy, len(drones)),
+            config=args.episodes,
+            gains=args.guide,
+            noise=args.guide_noise if guide_flies else args.student_noise,
+            rng=rng,
+        )
+        for _ in range(args.flights)
+    ]
+    return Episodes(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
 def student(policy: SpikingPolicy, batch: int) -> Pilot:
@@ -248,6 +254,7 @@ def _training_rules(args: Args) -> Rules:
     return {
         "rounds": (args.rounds >= 1, "at least 1"),
         "drones": (1 <= args.drones <= 512, "1 to 512"),
+        "flights": (args.flights >= 1, "at least 1"),
         "updates": (args.updates >= 1, "at least 1"),
         "batch": (args.batch >= 1, "at least 1"),
         "warm-up": (0 <= args.warm_up < args.sequence, "0 or more and shorter than --sequence"),
