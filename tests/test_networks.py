@@ -122,7 +122,7 @@ def test_another_rate_keeps_time_constants_and_levels() -> None:
 
 
 def test_numpy_reference_runs_batches() -> None:
-    policy = _policy(8)
+    policy = _policy(8, readout="leaky")
     states = tuple(x.numpy() for x in policy.initial_states(6))
     action, states, spikes = numpy_step(numpy_weights(policy), np.ones((6, 18), np.float32), states)
     assert action.shape == (6, 4)

@@ -97,7 +97,7 @@ class NetworkConfig:
 
     hidden: tuple[int, ...] = (256, 128)
     """Neurons of each LIF layer."""
-    readout: Readout = "leaky"
+    readout: Readout = "spikes"
     """`spikes` reads the last layer's spikes; `leaky` low-passes them, one state an action."""
     control_rate: float = 100.0
     """Ticks a second."""
