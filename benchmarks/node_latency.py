@@ -40,7 +40,6 @@ from snn_controller.nodes.node_main import make_executor
 from snn_controller.safety import Odometry
 from snn_controller.state import State
 
-SUBJECTS = ("echo", "node", "busy")  # busy: the node with its parameter busy_wait
 WARM_UP = 2.0  # s that do not count: discovery, caches
 HOVERING = State.at_rest(np.array([0.0, 0.0, 1.0]))
 
@@ -63,12 +62,11 @@ def main() -> None:
     rows = []
     for rate, policy in zip(args.rates, args.policies, strict=True):
         for number in range(args.rounds):
-            for subject in SUBJECTS:
+            for subject in ("echo", "node"):
                 figures = measure(subject, rate, policy, args.seconds)
                 rows.append({"subject": subject, "rate_hz": rate, "round": number, **figures})
                 print(format_row(rows[-1]), flush=True)
-        for subject in SUBJECTS[1:]:
-            print(format_ratio(rows, rate, subject), flush=True)
+        print(format_ratio(rows, rate), flush=True)
     if args.json:
         args.json.write_text(json.dumps(rows, indent=2) + "\n")
 
@@ -96,7 +94,6 @@ def command_line(subject: str, rate: float, policy: str, seconds: float, folder:
         "lockstep": "false",
         "plot": "false",
         "report": folder,
-        "busy_wait": str(subject == "busy").lower(),
     }
     words = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
     module = "snn_controller.nodes.controller_node"
@@ -199,14 +196,14 @@ def format_row(row: dict[str, float]) -> str:
     )
 
 
-def format_ratio(rows: list[dict[str, float]], rate: float, subject: str) -> str:
-    """Return the median of the rounds' ratios to the echo."""
+def format_ratio(rows: list[dict[str, float]], rate: float) -> str:
+    """Return the median over the rounds of the ratio node / echo."""
 
     def values(subject: str, name: str) -> np.ndarray:
         return np.array([r[name] for r in rows if (r["subject"], r["rate_hz"]) == (subject, rate)])
 
-    ratios = [np.median(values(subject, n) / values("echo", n)) for n in ("p50_ms", "p99_ms")]
-    return f"{rate:5g} Hz  {subject} / echo: p50 x {ratios[0]:.2f}, p99 x {ratios[1]:.2f}"
+    ratios = [np.median(values("node", n) / values("echo", n)) for n in ("p50_ms", "p99_ms")]
+    return f"{rate:5g} Hz  node / echo: p50 x {ratios[0]:.2f}, p99 x {ratios[1]:.2f}"
 
 
 if __name__ == "__main__":

@@ -37,4 +37,4 @@ class TickSchedule:
         """Share of missed periods in the window, 0 until the window has filled."""
         if len(self._missed) < (self._missed.maxlen or 1):
             return 0.0
-        return sum(self._missed) / len(self._missed)
+        return self._missed.count(1) / len(self._missed)

@@ -54,9 +54,6 @@ class ControllerSettings(GraphSettings):
     seed: int = _setting(1, "seed of the flight, for the report", low=0, high=2**31)
     report: str = _setting("", "folder of the flight report; empty for flights/<time>-<task>")
     plot: bool = _setting(True, "draw flight.png beside report.json")
-    busy_wait: bool = _setting(
-        False, "poll for odometry instead of sleeping: lower latency, keeps one core busy"
-    )
     await_node: str = _setting("", "do not configure before this node is up; empty for none")
     exit_when_done: bool = _setting(False, "end the process with the flight")
     geofence: list[float] = _setting(

@@ -6,6 +6,7 @@ policy across ticks and is reset on activation.
 
 from __future__ import annotations
 
+import gc
 import sys
 import traceback
 from collections.abc import Callable
@@ -80,7 +81,6 @@ class ControllerNode(LifecycleNode):
         self.exit_code: int | None = None
         self.settings = declare_settings(self, ControllerSettings)
         self.launcher_pid = self.settings.launcher_pid
-        self.busy_wait = self.settings.busy_wait
         self._flight: Flight | None = None
         self._link: FlightController | None = None
         self._active = False
@@ -116,6 +116,10 @@ class ControllerNode(LifecycleNode):
         self._now = self._clock_reader()
         self._status_time = self._neuron_time = 0.0
         self._active = True
+        # A flight makes no cycles, only a growing log that the collector would walk again and
+        # again: pauses of 100 ms after ten minutes. Counting references is enough meanwhile.
+        gc.collect()
+        gc.disable()
         reliable = QoSProfile(depth=1) if self.settings.lockstep else qos_profile_sensor_data
         self._subscriptions_in_flight = [
             self.create_subscription(OdometryMessage, "odom", self._on_odometry, reliable),
@@ -255,6 +259,7 @@ class ControllerNode(LifecycleNode):
         if not self._active or self._flight is None or self._link is None:
             return
         self._active = False
+        gc.enable()
         self._link.close()
         self.destroy_timer(self._watchdog)
         for subscription in self._subscriptions_in_flight:

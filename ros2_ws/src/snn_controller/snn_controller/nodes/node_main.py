@@ -28,7 +28,6 @@ class RunnableNode(Protocol):
 
     exit_code: int | None  # None while running
     launcher_pid: int  # 0 where nobody is watched
-    busy_wait: bool  # poll instead of sleeping: a core for less latency
 
     def close(self, reason: str) -> None:
         """Leave everything safe: motors stopped, files closed. `reason` is a sentence."""
@@ -98,7 +97,7 @@ def _spin(node: Any, signals: _SignalFlag) -> int:
     try:
         # spin() of the events executor busy-loops in the wheels; spin_once() is sound everywhere.
         while node.exit_code is None:
-            executor.spin_once(timeout_sec=0.0 if node.busy_wait else SPIN_PERIOD)
+            executor.spin_once(timeout_sec=SPIN_PERIOD)
             if signals.name is not None:
                 node.close(f"ended by {signals.name}")
                 return node.exit_code or 0

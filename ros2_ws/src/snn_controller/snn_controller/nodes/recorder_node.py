@@ -64,7 +64,6 @@ class RecorderNode(Node):
         """
         super().__init__("recorder")
         self.exit_code: int | None = None
-        self.busy_wait = False
         self.settings = declare_settings(self, RecorderSettings)
         self.launcher_pid = self.settings.launcher_pid
         if not self.settings.folder:

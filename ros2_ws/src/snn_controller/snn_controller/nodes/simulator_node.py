@@ -52,7 +52,6 @@ class SimulatorNode(Node):
         """
         super().__init__("simulator")
         self.exit_code: int | None = None
-        self.busy_wait = False
         self.settings = declare_settings(self, SimulatorSettings)
         self.launcher_pid = self.settings.launcher_pid
         self._simulation = Simulation(self.settings)

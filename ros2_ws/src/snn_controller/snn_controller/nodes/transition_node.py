@@ -31,7 +31,6 @@ class TransitionNode(Node):
         """Drive the node `target` through transitions, each within `timeout` s."""
         super().__init__("transitions")
         self.exit_code: int | None = None
-        self.busy_wait = False
         self.launcher_pid = 0
         self._target, self._timeout = target, timeout
         self._left = list(transitions)
