@@ -73,7 +73,7 @@ def _plain(policy: Policy) -> Step:
             )
         )
         for name in states:
-            states[name] = found[f"{name}_next"]
+            states[name] = np.asarray(found[f"{name}_next"])
         return found["action"]
 
     return step
