@@ -177,3 +177,18 @@ def test_named_inputs_are_fed(tmp_path: Path) -> None:
 def test_a_missing_default_target_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="target_return"):
         Policy.load(_conditioned(tmp_path / "p.onnx", target_return=None))
+
+
+def test_the_shipped_policy_loads_and_carries_its_story() -> None:
+    package = Path(__file__).parents[1] / "ros2_ws" / "src" / "snn_controller"
+    policy = Policy.load(
+        package / "policies" / "hover.onnx",
+        airframe="crazyflie21",
+        control_rate=100.0,
+        action_kind="motors",
+    )
+    metadata = policy.metadata
+    assert [x.neurons for x in metadata.layers] == [256, 128]
+    assert metadata.provenance["command"].startswith("python training/bc.py")
+    assert "+changes" not in metadata.provenance["git"]
+    assert metadata.evaluation["cells"]["standard"]["survival"]["mean"] > 0.9
