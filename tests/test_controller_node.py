@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from time import monotonic
+from time import monotonic, time_ns
 
 import numpy as np
 import pytest
@@ -19,11 +19,14 @@ from nav_msgs.msg import Odometry  # noqa: E402
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.node import Node  # noqa: E402
 from rclpy.qos import QoSProfile  # noqa: E402
+from rosgraph_msgs.msg import Clock  # noqa: E402
 from sensor_msgs.msg import JointState  # noqa: E402
 from snn_controller.action import Command  # noqa: E402
+from snn_controller.flight import Mode  # noqa: E402
 from snn_controller.nodes.controller_node import ControllerNode  # noqa: E402
 from snn_controller.nodes.messages import (  # noqa: E402
     motors_from_message,
+    ns_to_stamp,
     odometry_to_message,
     stamp_to_ns,
 )
@@ -260,10 +263,12 @@ def test_odometry_on_another_clock_is_stale(graph) -> None:
 
 
 def test_silence_in_flight_descends_then_stops(graph) -> None:
-    g = graph("lockstep:=false", "descent_time:=0.3")
+    g = graph("use_sim_time:=false", "lockstep:=false", "descent_time:=0.3")
     g.activate()
-    for number in range(5):
-        g.tick(number)
+    for _ in range(5):
+        stamp = time_ns()
+        g.estimator.send(hovering(), stamp)
+        assert g.spin_until(lambda stamp=stamp: stamp in g.estimator.stamps)
     assert g.spin_until(lambda: g.controller.exit_code is not None, seconds=5.0)
     assert g.controller.exit_code == 1
     report = g.read_report()
@@ -271,6 +276,25 @@ def test_silence_in_flight_descends_then_stops(graph) -> None:
     assert g.last_command().stop
     commands = [motors_from_message(message) for message in g.estimator.received["motors"]]
     assert any(np.ptp(c.values) == 0.0 and not c.stop for c in commands)
+
+
+def test_a_simulator_that_stalls_is_waited_for(graph) -> None:
+    g = graph("lockstep:=false")
+    g.activate()
+    g.tick(0)
+    g.spin_until(lambda: False, seconds=0.5)  # wall time passes, simulated time does not
+    g.tick(1)
+    assert [tick.mode for tick in g.controller._flight.log.ticks] == ["policy", "policy"]
+
+
+def test_a_simulator_whose_clock_runs_on_without_odometry_is_silent(graph) -> None:
+    g = graph("lockstep:=false")
+    g.activate()
+    last = g.tick(0)
+    clock = g.estimator.create_publisher(Clock, "/clock", 1)
+    assert g.spin_until(lambda: clock.get_subscription_count() > 0)
+    clock.publish(Clock(clock=ns_to_stamp(last + 20 * TICK_NS)))
+    assert g.spin_until(lambda: g.controller._flight.mode is Mode.DESCENT)
 
 
 def test_odometry_that_never_comes_is_one_sentence(graph, capfd) -> None:

@@ -43,7 +43,7 @@ from snn_controller.safety import Verdict
 from snn_controller.settings import ControllerSettings
 from snn_controller.share import check_writable, report_folder
 
-LOCKSTEP_PATIENCE = 10.0  # s of wall time without odometry before a lockstep flight is given up
+SIMULATOR_PATIENCE = 10.0  # s of wall time without odometry before a simulator is given up
 AWAIT_TIMEOUT = 10.0  # s
 WATCHDOG_PERIOD = 0.02  # s
 STATUS_PERIOD = 1.0  # s of flight between diagnostics and progress lines
@@ -113,6 +113,7 @@ class ControllerNode(LifecycleNode):
         self._arrival = self._activation = perf_counter()
         self._last_tick: float | None = None
         self._ticks = 0
+        self._simulated = bool(self.get_parameter("use_sim_time").value)
         self._now = self._clock_reader()
         self._status_time = self._neuron_time = 0.0
         self._active = True
@@ -163,7 +164,7 @@ class ControllerNode(LifecycleNode):
 
     def _clock_reader(self) -> Callable[[], int]:
         """Return how to read the time in ns: a node's clock is slow, and needed for /clock only."""
-        if self.get_parameter("use_sim_time").value:
+        if self._simulated:
             return lambda: self.get_clock().now().nanoseconds
         return time_ns
 
@@ -243,8 +244,11 @@ class ControllerNode(LifecycleNode):
                 flight.stop(Verdict("silence", reason))
                 self._finish()
             return
-        patience = LOCKSTEP_PATIENCE if settings.lockstep else settings.odometry_timeout
-        if seconds > patience:
+        if self._simulated and seconds < SIMULATOR_PATIENCE:
+            # A simulator may stall, and its time with it: only its own clock can say that odometry
+            # is missing. A clock that stands still for long is a simulator that is gone.
+            seconds = (self._now() - self._answered) * 1e-9
+        if seconds > settings.odometry_timeout:
             now = self._answered + round(seconds * 1e9)
             self._link.send(flight.silence(seconds, now), now)
             if flight.done:
