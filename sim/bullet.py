@@ -42,7 +42,21 @@ def connect(*, gui: bool = False) -> int:
     client = pybullet.connect(pybullet.GUI if gui else pybullet.DIRECT)
     if client < 0:
         raise UserError("PyBullet refused to open a physics world: close other simulators first")
+    if gui:
+        _arrange_window(pybullet, client)
     return client
+
+
+def _arrange_window(pybullet: ModuleType, client: int) -> None:
+    """Hide the debugging panels and look at where a drone hovers."""
+    pybullet.configureDebugVisualizer(pybullet.COV_ENABLE_GUI, 0, physicsClientId=client)
+    pybullet.resetDebugVisualizerCamera(
+        cameraDistance=2.0,
+        cameraYaw=50.0,
+        cameraPitch=-20.0,
+        cameraTargetPosition=(0.0, 0.0, 0.8),
+        physicsClientId=client,
+    )
 
 
 @contextmanager
