@@ -246,6 +246,7 @@ def test_goals_are_flown_to_and_bad_ones_refused(loop: Callable[..., Loop]) -> N
     flown = loop(duration=8.0)
     assert flown.flight.set_goal(np.array([np.nan, 0.0, 1.0])) is not None
     assert flown.flight.set_goal(np.array([9.0, 0.0, 1.0])) is not None
+    assert flown.flight.set_goal(np.array([0.5, 0.0, 0.0])) is not None  # RViz sends height 0
     goal = np.array([0.4, -0.3, 1.2])
     assert flown.flight.set_goal(goal) is None
     flown.run(10.0)
@@ -258,3 +259,57 @@ def test_before_the_first_odometry_silence_commands_nothing(
     flight = Flight(policy, quadrotor, FlightPlan(find_task("hover"), 5.0), Limits())
     assert flight.silence(1.0, TICK_NS).stop
     assert flight.mode is Mode.IDLE
+
+
+def fly_at(flight: Flight, state: State, seconds: float, start: float = 0.0) -> None:
+    """Tick a flight with one and the same state, whatever it commands."""
+    for number in range(round(start * 100) + 1, round((start + seconds) * 100) + 1):
+        flight.tick(sample(state, number * TICK_NS), number * TICK_NS)
+
+
+@pytest.mark.parametrize("height", [0.06, 0.5])
+def test_a_landing_that_never_finds_the_ground_ends(
+    policy: Policy, quadrotor: Quadrotor, height: float
+) -> None:
+    flight = Flight(policy, quadrotor, FlightPlan(find_task("hover"), 20.0), Limits())
+    fly_at(flight, hovering(), 0.1)
+    fly_at(flight, hovering((9.0, 0.0, 1.0)), 0.1, start=0.1)
+    fly_at(flight, hovering((9.0, 0.0, height)), 15.0, start=0.2)
+    assert flight.mode is Mode.FALLBACK
+    fly_at(flight, hovering((9.0, 0.0, height)), 5.0, start=15.2)
+    assert flight.mode is Mode.STOPPED
+    assert flight.command.stop
+    assert flight.verdict is not None
+    assert flight.verdict.limit == "landing"
+
+
+def test_a_high_hover_point_is_given_time_to_reach(policy: Policy, quadrotor: Quadrotor) -> None:
+    high = np.array([0.0, 0.0, 12.0])
+    plan = FlightPlan(find_task("takeoff_land"), 2.0, hover_point=high)
+    limits = Limits(geofence_upper=np.array([3.0, 3.0, 20.0]))
+    flight = Flight(policy, quadrotor, plan, limits)
+    fly_at(flight, hovering((0.0, 0.0, 0.013)), 20.0)
+    assert flight.mode is Mode.TAKEOFF
+    fly_at(flight, hovering(tuple(high)), 0.1, start=20.0)
+    assert flight.mode is Mode.POLICY
+
+
+def test_a_takeoff_that_does_not_arrive_is_given_up(policy: Policy, quadrotor: Quadrotor) -> None:
+    flight = Flight(policy, quadrotor, FlightPlan(find_task("takeoff_land"), 2.0), Limits())
+    fly_at(flight, hovering((0.0, 0.0, 0.3)), 0.1)  # in the air already: the policy flies at once
+    assert flight.mode is Mode.POLICY
+    flight.begin()
+    fly_at(flight, hovering((0.0, 0.0, 0.08)), 18.0)
+    assert flight.mode is Mode.FALLBACK
+    assert flight.verdict is not None
+    assert flight.verdict.limit == "takeoff"
+
+
+def test_a_stamp_from_the_future_is_not_flown_on(policy: Policy, quadrotor: Quadrotor) -> None:
+    flight = Flight(policy, quadrotor, FlightPlan(find_task("hover"), 20.0), Limits())
+    fly_at(flight, hovering(), 0.1)
+    flight.tick(sample(hovering(), 3600 * 10**9), 11 * TICK_NS)
+    assert flight.mode is Mode.DESCENT
+    assert flight.time < 1.0
+    fly_at(flight, hovering(), 0.1, start=0.12)
+    assert flight.mode is Mode.FALLBACK

@@ -21,6 +21,7 @@ from snn_controller.nodes.messages import (
     thrust_rates_from_message,
     thrust_rates_to_message,
 )
+from snn_controller.safety import Limits, check_odometry
 from snn_controller.state import State
 
 NUMBERS = st.floats(-10.0, 10.0)
@@ -43,6 +44,14 @@ def test_odometry_round_trips(values: list[float]) -> None:
     assert np.allclose(again.state.quaternion, quaternion)
     assert np.allclose(again.state.velocity, state.velocity)
     assert np.allclose(again.state.body_rates, state.body_rates)
+
+
+@pytest.mark.parametrize("w", [0.0, 1e-200, np.nan, np.inf])
+def test_an_attitude_without_length_passes_through_for_the_guards(w: float) -> None:
+    message = odometry_to_message(sample(State.at_rest(np.ones(3)), 5))
+    message.pose.pose.orientation.w = w
+    odometry = odometry_from_message(message)
+    assert check_odometry(odometry, 5, Limits()) is not None
 
 
 def test_the_twist_of_odometry_is_in_the_body() -> None:

@@ -7,7 +7,13 @@ import pytest
 from conftest import hovering, sample
 from hypothesis import given
 from hypothesis import strategies as st
-from snn_controller.safety import Limits, check_envelope, check_odometry, silence_verdict
+from snn_controller.safety import (
+    Limits,
+    check_envelope,
+    check_goal,
+    check_odometry,
+    silence_verdict,
+)
 from snn_controller.state import State
 
 LIMITS = Limits()
@@ -50,6 +56,28 @@ def test_a_zero_quaternion_is_refused() -> None:
 def test_age_alone_decides_staleness(age: int) -> None:
     verdict = check_odometry(sample(hovering(), SECOND), SECOND + age, LIMITS)
     assert (verdict is not None) == (age * 1e-9 > LIMITS.odometry_age)
+
+
+@given(st.integers(0, 10 * SECOND))
+def test_a_stamp_ahead_of_the_clock_is_refused_like_an_old_one(ahead: int) -> None:
+    verdict = check_odometry(sample(hovering(), SECOND + ahead), SECOND, LIMITS)
+    assert (verdict is not None) == (ahead * 1e-9 > LIMITS.odometry_age)
+
+
+@pytest.mark.parametrize(
+    ("goal", "word"),
+    [
+        ((0.0, np.inf, 1.0), "finite"),
+        ((0.0, 9.0, 1.0), "geofence"),
+        ((0.0, 0.0, 0.05), "on the ground"),
+        ((0.0, 0.0, -0.2), "on the ground"),
+    ],
+)
+def test_a_goal_that_cannot_be_flown_to_is_refused(goal: tuple, word: str) -> None:
+    verdict = check_goal(np.array(goal), LIMITS, lowest=0.1)
+    assert verdict is not None
+    assert word in verdict.reason
+    assert check_goal(np.array([1.0, -1.0, 0.1]), LIMITS, lowest=0.1) is None
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])

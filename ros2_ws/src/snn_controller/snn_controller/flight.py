@@ -13,19 +13,20 @@ Without valid odometry the drone sinks level for a stated time (`descent`), then
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from enum import Enum
 
 import numpy as np
 
 from snn_controller.action import ActionKind, Command, command_from_action, stop_command
 from snn_controller.flight_log import FlightLog, Tick
+from snn_controller.flight_plan import FlightPlan, Mode
 from snn_controller.frames import Array
 from snn_controller.observation import observe
 from snn_controller.pilot import (
     GuidePilot,
     descent_command,
+    landing_deadline,
     landing_reference,
+    takeoff_deadline,
     takeoff_reference,
 )
 from snn_controller.policy import Policy
@@ -35,43 +36,19 @@ from snn_controller.safety import (
     Odometry,
     Verdict,
     check_envelope,
+    check_goal,
     check_odometry,
     silence_verdict,
 )
 from snn_controller.schedule import TickSchedule
 from snn_controller.state import Reference, State
-from snn_controller.tasks import Task
 
 ARRIVAL_DISTANCE = 0.1  # m from the hover point at which take-off has ended
 ARRIVAL_SPEED = 0.2  # m/s
-TAKEOFF_TIMEOUT = 15.0  # s
 AIRBORNE_HEIGHT = 0.1  # m above the ground
 TOUCHDOWN_HEIGHT = 0.05  # m above the ground, of the centre of mass
 SHOWN_NEURONS = 8  # membranes kept per layer and tick: enough to look at, small enough to keep
 _UNKNOWN = State(np.full(3, np.nan), np.full(4, np.nan), np.full(3, np.nan), np.full(3, np.nan))
-
-
-class Mode(str, Enum):
-    """Who flies."""
-
-    IDLE = "idle"
-    TAKEOFF = "takeoff"
-    POLICY = "policy"
-    FALLBACK = "fallback"
-    DESCENT = "descent"
-    LAND = "land"
-    STOPPED = "stopped"
-
-
-@dataclass(frozen=True)
-class FlightPlan:
-    """What to fly, where and for how long."""
-
-    task: Task
-    duration: float  # s that the policy is in control
-    hover_point: Array = field(default_factory=lambda: np.array([0.0, 0.0, 1.0]))  # m
-    ground_height: float = 0.0  # m
-    descent_time: float = 2.0  # s of level descent without odometry before the motors stop
 
 
 class Flight:
@@ -122,13 +99,11 @@ class Flight:
 
     def set_goal(self, position: Array) -> Verdict | None:
         """Hover at a position (3,) in the world from now on, or say why not."""
-        if not np.isfinite(position).all():
-            return Verdict("goal", "goal has numbers that are not finite; it is ignored")
-        lower, upper = self.limits.geofence_lower, self.limits.geofence_upper
-        if (position < lower).any() or (position > upper).any():
-            return Verdict("goal", f"goal {position.tolist()} m is outside the geofence; ignored")
-        self._goal = np.array(position, dtype=np.float64)
-        return None
+        lowest = self.plan.ground_height + AIRBORNE_HEIGHT
+        verdict = check_goal(position, self.limits, lowest=lowest)
+        if verdict is None:
+            self._goal = np.array(position, dtype=np.float64)
+        return verdict
 
     def tick(self, odometry: Odometry, now: int) -> Command:
         """Take one odometry sample and return the command that answers it.
@@ -217,8 +192,8 @@ class Flight:
                 self._enter(Mode.LAND)
         elif self.mode is Mode.DESCENT:
             self._enter(Mode.FALLBACK)
-        if self.mode in (Mode.LAND, Mode.FALLBACK) and on_ground:
-            self._enter(Mode.STOPPED)
+        if self.mode in (Mode.LAND, Mode.FALLBACK):
+            self._watch_landing(on_ground)
         self._check_limits(state)
 
     def _start(self, state: State) -> None:
@@ -243,8 +218,17 @@ class Flight:
         if distance < ARRIVAL_DISTANCE and speed < ARRIVAL_SPEED:
             self.policy.reset()
             self._enter(Mode.POLICY)
-        elif self.time - self._entered > TAKEOFF_TIMEOUT:
+        elif self.time - self._entered > takeoff_deadline(
+            self._entry_position, self.plan.hover_point
+        ):
             self._enter(Mode.FALLBACK, Verdict("takeoff", "take-off did not reach the hover point"))
+
+    def _watch_landing(self, on_ground: bool) -> None:
+        deadline = landing_deadline(self._entry_position, self.plan.ground_height)
+        if on_ground:
+            self._enter(Mode.STOPPED)
+        elif self.time - self._entered > deadline:  # it lies on something, or its height is wrong
+            self._enter(Mode.STOPPED, Verdict("landing", "the landing did not reach the ground"))
 
     def _check_limits(self, state: State) -> None:
         if self.mode not in (Mode.TAKEOFF, Mode.POLICY):

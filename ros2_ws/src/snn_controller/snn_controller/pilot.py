@@ -13,6 +13,7 @@ from snn_controller.state import Reference, State
 
 CLIMB_SPEED = 0.5  # m/s, of take-off
 SINK_SPEED = 0.4  # m/s, of landing
+PATIENCE = 15.0  # s that a take-off or a landing may take longer than its reference
 BELOW_GROUND = 0.3  # m, how far the landing reference goes on, so that the drone settles
 DESCENT_WEIGHT_SHARE = 0.9  # thrust of the blind descent as a share of the weight
 # Calmer than the calibration's lead of 5: rotor speeds are modelled in flight, not measured.
@@ -58,6 +59,16 @@ def takeoff_reference(start: Array, hover_point: Array, time: float) -> Referenc
     direction = way / length if length > 0.0 else way
     moving = flown < length
     return Reference(start + flown * direction, CLIMB_SPEED * direction * moving)
+
+
+def takeoff_deadline(start: Array, hover_point: Array) -> float:
+    """Return the s after which a climb from `start` (3,) to the hover point has failed."""
+    return float(np.linalg.norm(hover_point - start)) / CLIMB_SPEED + PATIENCE
+
+
+def landing_deadline(start: Array, ground_height: float) -> float:
+    """Return the s after which the way down from `start` (3,) has failed to reach the ground."""
+    return max(float(start[2]) - ground_height, 0.0) / SINK_SPEED + PATIENCE
 
 
 def landing_reference(start: Array, ground_height: float, time: float) -> Reference:

@@ -69,6 +69,12 @@ def check_odometry(sample: Odometry, now: int, limits: Limits) -> Verdict | None
             f"the odometry's quaternion has length {length:.3f} instead of 1; check the estimator",
         )
     age = (now - sample.stamp) * 1e-9
+    if age < -limits.odometry_age:  # such a clock would also hide how old a sample is
+        return Verdict(
+            "stale",
+            f"odometry is stamped {-age * 1e3:.0f} ms ahead of this node's clock; check that both"
+            " ends share one clock",
+        )
     if age > limits.odometry_age:
         return Verdict(
             "stale",
@@ -93,6 +99,21 @@ def check_envelope(state: State, limits: Limits) -> Verdict | None:
     if cosine < math.cos(limits.tilt):
         tilt = math.degrees(math.acos(max(cosine, -1.0)))
         return Verdict("tilt", f"tilted {tilt:.0f} degrees")
+    return None
+
+
+def check_goal(position: Array, limits: Limits, *, lowest: float) -> Verdict | None:
+    """Say why a goal (3,) in the world cannot be flown to, or None; `lowest` is a height in m."""
+    if not np.isfinite(position).all():
+        return Verdict("goal", "goal has numbers that are not finite; it is ignored")
+    if (position < limits.geofence_lower).any() or (position > limits.geofence_upper).any():
+        return Verdict("goal", f"goal {position.tolist()} m is outside the geofence; ignored")
+    if position[2] < lowest:
+        return Verdict(
+            "goal",
+            f"goal {position.tolist()} m is on the ground; ignored, give a height of at least"
+            f" {lowest:g} m",
+        )
     return None
 
 

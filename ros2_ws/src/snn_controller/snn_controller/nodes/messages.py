@@ -41,7 +41,7 @@ def odometry_from_message(message: OdometryMessage) -> Odometry:
     quaternion = np.array([orientation.x, orientation.y, orientation.z, orientation.w])
     linear, angular = twist.linear, twist.angular
     velocity = np.array([linear.x, linear.y, linear.z])
-    if quaternion.any():  # a zero quaternion is left for the guards to refuse
+    if quaternion @ quaternion != 0.0:  # a zero quaternion is left for the guards to refuse
         velocity = quaternion_to_matrix(quaternion) @ velocity
     return Odometry(
         stamp=stamp_to_ns(message.header.stamp),
