@@ -17,7 +17,8 @@ from snn_controller.policy import Policy
 from training import bc
 from training.dataset import cut_sequences, sample_batch
 from training.networks import NetworkConfig
-from training.rollouts import EpisodeConfig, Episodes
+from training.rollouts import EpisodeConfig, Episodes, flight_score
+from training.slopes import SlopeConfig
 
 
 def _args(folder: Path, name: str, **options: Any) -> bc.Args:
@@ -72,6 +73,22 @@ def test_its_policy_loads_and_tells_where_it_comes_from(runs: Path) -> None:
     assert np.isfinite(policy.step(np.zeros(18))).all()
 
 
+@pytest.mark.parametrize("schedule", ["interval", "adaptive"])
+def test_slope_follows_its_schedule(tmp_path: Path, schedule: Any) -> None:
+    bc.main(_args(tmp_path, "run", slope=SlopeConfig(schedule)))
+    with (tmp_path / "run" / "progress.csv").open() as file:
+        slopes = [float(row["slope"]) for row in csv.DictReader(file)]
+    assert slopes[0] == 5.0
+    assert slopes[1] == 100.0 if schedule == "interval" else 1.0 <= slopes[1] <= 50.0
+
+
+def test_flight_score_counts_nearness_until_lost() -> None:
+    errors = np.array([[0.0, 0.0, 0.3, 9.0], [0.0, 0.6, 0.0, 0.0]], np.float32)
+    empty = np.zeros((2, 4, 1), np.float32)
+    score = flight_score(Episodes(empty, empty, errors, np.array([4, 2])))
+    assert score == pytest.approx((1.0 + 1.0 + 0.5 + 1.0) / 8.0)
+
+
 def test_a_finished_run_is_not_overwritten(runs: Path) -> None:
     with pytest.raises(UserError, match="already holds a run"):
         bc.main(_args(runs, "one"))
@@ -82,11 +99,11 @@ def test_interrupting_keeps_what_was_learnt(
 ) -> None:
     real, calls = bc.update, []
 
-    def stop_later(*arguments: Any) -> Any:
+    def stop_later(*arguments: Any, **options: Any) -> Any:
         calls.append(1)
         if len(calls) > 8:
             raise KeyboardInterrupt
-        return real(*arguments)
+        return real(*arguments, **options)
 
     monkeypatch.setattr(bc, "update", stop_later)
     bc.main(_args(tmp_path, "short"))
@@ -97,7 +114,8 @@ def test_interrupting_keeps_what_was_learnt(
     ("options", "word"),
     [
         ({"rounds": 0}, "--rounds"),
-        ({"slope": 0.5}, "--slope"),
+        ({"slope": SlopeConfig(start=0.5)}, "--slope.start"),
+        ({"slope": SlopeConfig(end=200.0)}, "--slope.end"),
         ({"warm_up": 100}, "--warm-up"),
         ({"sequence": 500}, "--sequence"),
         ({"learning_rate": float("nan")}, "--learning-rate"),

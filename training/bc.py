@@ -30,10 +30,10 @@ from training.command import run_command
 from training.dataset import cut_sequences, join, sample_batch
 from training.export import ArtifactInfo, export_policy
 from training.networks import NetworkConfig, SpikingPolicy, numpy_step, numpy_weights
-from training.rollouts import EpisodeConfig, Episodes, Pilot, fly_episodes
-from training.rules import Rules, network_rules, require
+from training.rollouts import EpisodeConfig, Episodes, Pilot, flight_score, fly_episodes
+from training.rules import Rules, network_rules, require, slope_rules
 from training.runs import POLICY, append_log, create_run, plot_log, save_checkpoint
-from training.surrogate import MAX_SLOPE, MIN_SLOPE
+from training.slopes import SlopeConfig, SlopeState, record_score, slope_at
 
 # Softer than the calibration's gains and with less lead, because the student does not see the
 # rotors; survives more of the standard starts.
@@ -78,8 +78,6 @@ class Args:
     """Adam's step size at the start; it falls to zero along a cosine."""
     time_constant_speed: float = 10.0
     """How many times larger the step of the time constants is; they are learnt as logarithms."""
-    slope: float = 5.0
-    """Slope k of the surrogate gradient, 1 to 100."""
     huber: float = 0.05
     """Error of an action up to which the loss is quadratic; beyond, it is linear."""
     guide_noise: float = 0.3
@@ -94,6 +92,8 @@ class Args:
     """Starts and references of the roll-outs."""
     network: NetworkConfig = field(default_factory=NetworkConfig)
     """Shape of the policy."""
+    slope: SlopeConfig = field(default_factory=SlopeConfig)
+    """Slope of the surrogate gradient; the adaptive one follows how near the student flies."""
 
 
 def main(args: Args) -> None:
@@ -134,20 +134,25 @@ def train(
     total = args.rounds * args.updates
     optimizer = make_optimizer(args, policy)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, total)
-    parts, began = [], time.monotonic()
+    parts, scores, began = [], SlopeState(), time.monotonic()
     with tqdm(total=total, desc="cloning", unit="update") as progress:
         for number in range(args.rounds):
             episodes = collect(args, policy, drones, rng, guide_flies=number == 0)
             parts.append(cut_sequences(episodes, ticks=args.sequence, warm_up=args.warm_up))
             data = join(parts)
+            if number > 0:  # the first flights are the guide's
+                scores = record_score(scores, flight_score(episodes))
+            slope = slope_at(args.slope, number / max(args.rounds - 1, 1), scores)
             losses, rates = [], torch.zeros(len(args.network.hidden))
             for _ in range(args.updates):
-                loss, rates = update(args, policy, optimizer, sample_batch(data, args.batch, rng))
+                batch = sample_batch(data, args.batch, rng)
+                loss, rates = update(args, policy, optimizer, batch, slope=slope)
                 schedule.step()
                 losses.append(loss)
                 progress.update()
             row = summary(number, args, episodes, losses, rates)
-            append_log(folder, {**row, "seconds": round(time.monotonic() - began, 1)})
+            elapsed = round(time.monotonic() - began, 1)
+            append_log(folder, {**row, "slope": round(slope, 2), "seconds": elapsed})
             progress.set_postfix(loss=row["loss"], error_m=row["steady_error"], lost=row["lost"])
             provenance["spike_statistics"] = _spike_statistics(policy, rates)
             save(folder, policy, provenance, args.airframe)
@@ -203,11 +208,13 @@ def update(
     policy: SpikingPolicy,
     optimizer: torch.optim.Optimizer,
     batch: tuple[Tensor, Tensor, Tensor],
+    *,
+    slope: float,
 ) -> tuple[float, Tensor]:
     """Take one gradient step; return the loss and the mean spike rate of each layer."""
     observations, labels, weights = batch
     states = policy.initial_states(observations.shape[1])
-    actions, _, spikes = policy(observations, states, args.slope)
+    actions, _, spikes = policy(observations, states, slope)
     errors = torch.nn.functional.huber_loss(actions, labels, delta=args.huber, reduction="none")
     loss = (weights * errors).sum() / (4.0 * weights.sum())
     optimizer.zero_grad()
@@ -247,7 +254,7 @@ def check(args: Args) -> None:
     Raises:
         UserError: One of them is out of range; the sentence names it.
     """
-    require({**_training_rules(args), **network_rules(args.network)})
+    require({**_training_rules(args), **network_rules(args.network), **slope_rules(args.slope)})
 
 
 def _training_rules(args: Args) -> Rules:
@@ -261,7 +268,6 @@ def _training_rules(args: Args) -> Rules:
         "sequence": (1 <= args.sequence <= args.episodes.ticks, "1 to --episodes.ticks"),
         "learning-rate": (0.0 < args.learning_rate <= 1.0, "above 0 and at most 1"),
         "time-constant-speed": (0.0 <= args.time_constant_speed <= 100.0, "0 to 100"),
-        "slope": (MIN_SLOPE <= args.slope <= MAX_SLOPE, f"{MIN_SLOPE:g} to {MAX_SLOPE:g}"),
         "huber": (args.huber > 0.0, "above 0"),
         "guide-noise": (0.0 <= args.guide_noise <= 2.0, "0 to 2"),
         "student-noise": (0.0 <= args.student_noise <= 2.0, "0 to 2"),

@@ -114,6 +114,14 @@ def fly_episodes(
     return episodes
 
 
+def flight_score(episodes: Episodes) -> float:
+    """Return how near the drones flew to their references: 1 on them, 0 beyond 0.6 m or lost."""
+    ticks = np.arange(episodes.errors.shape[1])
+    alive = ticks < episodes.lengths[:, None]
+    nearness = np.clip(1.0 - episodes.errors / POSITION_ERROR_LIMIT, 0.0, 1.0)
+    return float((nearness * alive).mean())
+
+
 def clone_target(
     state: State, reference: Reference, rotors: Array, quadrotor: Quadrotor, gains: GuideGains
 ) -> Array:

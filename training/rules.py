@@ -5,6 +5,8 @@ from __future__ import annotations
 from snn_controller.errors import UserError
 
 from training.networks import NetworkConfig
+from training.slopes import SlopeConfig
+from training.surrogate import MAX_SLOPE, MIN_SLOPE
 
 Rules = dict[str, tuple[bool, str]]  # option -> whether it is good, what is allowed
 
@@ -39,4 +41,14 @@ def network_rules(network: NetworkConfig) -> Rules:
             0.0 < network.readout_time_constant <= 100.0,
             "above 0 and at most 100 s",
         ),
+    }
+
+
+def slope_rules(slope: SlopeConfig) -> Rules:
+    """Return the rules of a schedule of the surrogate slope."""
+    allowed = f"{MIN_SLOPE:g} to {MAX_SLOPE:g}"
+    return {
+        "slope.start": (MIN_SLOPE <= slope.start <= MAX_SLOPE, allowed),
+        "slope.end": (MIN_SLOPE <= slope.end <= MAX_SLOPE, allowed),
+        "slope.intervals": (slope.intervals >= 1, "at least 1"),
     }
