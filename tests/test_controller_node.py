@@ -15,6 +15,8 @@ rclpy = pytest.importorskip("rclpy")
 from conftest import TICK_NS, hovering, sample  # noqa: E402
 from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
 from geometry_msgs.msg import PoseStamped  # noqa: E402
+from lifecycle_msgs.msg import Transition  # noqa: E402
+from lifecycle_msgs.srv import ChangeState  # noqa: E402
 from nav_msgs.msg import Odometry  # noqa: E402
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.node import Node  # noqa: E402
@@ -336,3 +338,62 @@ def test_a_second_controller_in_the_domain_is_refused(graph, capfd) -> None:
         assert "already publishes commands" in capfd.readouterr().err
     finally:
         second.destroy_node()
+
+
+def test_an_impossible_transition_in_flight_is_refused_and_the_flight_goes_on(graph) -> None:
+    g = graph()
+    g.activate()
+    g.tick(0)
+    client = g.estimator.create_client(ChangeState, "/snn_controller/change_state")
+    assert g.spin_until(client.service_is_ready)
+    for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_CLEANUP, 77):
+        request = ChangeState.Request(transition=Transition(id=transition))
+        answer = client.call_async(request)
+        assert g.spin_until(answer.done)
+        assert answer.result().success is False
+    g.tick(1)
+    assert g.controller.exit_code is None
+    assert not g.last_command().stop
+
+
+def test_a_node_that_was_cleaned_up_can_fly_again(graph) -> None:
+    g = graph()
+    for number in range(2):
+        g.activate()
+        g.tick(number)
+        g.controller.trigger_deactivate()
+        g.controller.trigger_cleanup()
+        assert g.spin_until(lambda: g.estimator.count_publishers("motors") == 0)
+
+
+def test_a_launched_node_that_nobody_activates_ends(graph, monkeypatch, capfd) -> None:
+    monkeypatch.setattr("snn_controller.nodes.managed_node.LAUNCHER_PATIENCE", 0.5)
+    g = graph()
+    g.controller.trigger_configure()
+    assert g.spin_until(lambda: g.controller.exit_code is not None)
+    assert g.controller.exit_code == EXIT_USER_ERROR
+    assert "nobody has activated this node" in capfd.readouterr().err
+
+
+def test_a_stamp_from_the_future_does_not_outdate_what_follows(graph) -> None:
+    g = graph("use_sim_time:=false", "lockstep:=false")
+    g.activate()
+    for ahead in (0, 3600 * 10**9, 0):
+        g.spin_until(lambda: False, seconds=0.02)  # at least a control period
+        stamp = time_ns() + ahead
+        g.estimator.send(hovering(), stamp)
+        assert g.spin_until(lambda stamp=stamp: stamp in g.estimator.stamps)
+    modes = [tick.mode for tick in g.controller._flight.log.ticks]
+    assert modes == ["policy", "descent", "fallback"]
+
+
+def test_losing_the_odometry_is_announced_at_once(graph, capfd) -> None:
+    g = graph("use_sim_time:=false", "lockstep:=false", "descent_time:=5.0")
+    g.activate()
+    stamp = time_ns()
+    g.estimator.send(hovering(), stamp)
+    assert g.spin_until(lambda: stamp in g.estimator.stamps)
+    assert g.spin_until(lambda: g.estimator.received["/diagnostics"], seconds=2.0)
+    status = g.estimator.received["/diagnostics"][0].status[0]
+    assert status.message.startswith("descent: no odometry")
+    assert capfd.readouterr().err.count("descent: no odometry") == 1

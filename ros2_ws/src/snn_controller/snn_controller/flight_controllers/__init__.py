@@ -18,5 +18,9 @@ class FlightController(Protocol):
         ...
 
     def close(self) -> None:
-        """Stop the motors and let go of the link. Safe to call twice."""
+        """Stop the motors. Safe to call twice, and before more commands of another flight."""
+        ...
+
+    def release(self) -> None:
+        """Let go of the link; nothing is sent any more."""
         ...

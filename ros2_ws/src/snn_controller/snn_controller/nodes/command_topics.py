@@ -26,11 +26,12 @@ class CommandTopics:
     action_kinds = COMMAND_KINDS
 
     def __init__(self, node: Node, kind: ActionKind) -> None:
-        """Take the topic for one kind of command.
+        """Take the topic for one kind of command, until `release`.
 
         Raises:
             UserError: Another node already commands motors on it.
         """
+        self._node = node
         self._kind: ActionKind = kind
         self._frame = str(node.get_parameter("body_frame").value)
         self._stamp = 0
@@ -51,3 +52,7 @@ class CommandTopics:
         """Publish the command that stops the motors, and wait until it has arrived."""
         self.send(stop_command(self._kind), self._stamp)
         self._publisher.wait_for_all_acked(ARRIVAL_TIME)
+
+    def release(self) -> None:
+        """Leave the topic to others."""
+        self._node.destroy_publisher(self._publisher)

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import gc
 import sys
-import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from functools import wraps
 from time import monotonic, perf_counter, sleep, time_ns
 
 import numpy as np
@@ -20,7 +18,7 @@ from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Odometry as OdometryMessage
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from std_msgs.msg import Float32MultiArray, UInt8MultiArray
 
@@ -29,12 +27,13 @@ from snn_controller.flight import Flight
 from snn_controller.flight_controllers import FlightController
 from snn_controller.nodes.command_topics import COMMAND_KINDS, CommandTopics
 from snn_controller.nodes.diagnostics import diagnose
+from snn_controller.nodes.managed_node import ManagedNode, explained
 from snn_controller.nodes.messages import (
     membranes_to_message,
     odometry_from_message,
     spikes_to_message,
 )
-from snn_controller.nodes.node_main import EXIT_INTERNAL, EXIT_USER_ERROR, run_node
+from snn_controller.nodes.node_main import EXIT_USER_ERROR, run_node
 from snn_controller.nodes.parameters import declare_settings
 from snn_controller.plot import draw_flight
 from snn_controller.preparation import prepare_flight, report_flight
@@ -49,51 +48,29 @@ WATCHDOG_PERIOD = 0.02  # s
 STATUS_PERIOD = 1.0  # s of flight between diagnostics and progress lines
 
 
-Transition = Callable[["ControllerNode", LifecycleState], TransitionCallbackReturn]
-
-
-def _explained(transition: Transition) -> Transition:
-    """Say why a transition failed (rclpy would not) and let a launcher see the end of it."""
-
-    @wraps(transition)
-    def explain(node: ControllerNode, state: LifecycleState) -> TransitionCallbackReturn:
-        try:
-            return transition(node, state)
-        except UserError as error:
-            node.get_logger().error(str(error))
-            code, outcome = EXIT_USER_ERROR, TransitionCallbackReturn.FAILURE
-        except Exception:
-            node.get_logger().fatal(traceback.format_exc())
-            code, outcome = EXIT_INTERNAL, TransitionCallbackReturn.ERROR
-        if node.settings.exit_when_done:
-            node.exit_code = code
-        return outcome
-
-    return explain
-
-
-class ControllerNode(LifecycleNode):
+class ControllerNode(ManagedNode):
     """Flies one policy. configure loads and checks it, activate flies, deactivate stops."""
 
     def __init__(self) -> None:
         """Declare the parameters; nothing is loaded yet."""
         super().__init__("snn_controller")
-        self.exit_code: int | None = None
         self.settings = declare_settings(self, ControllerSettings)
         self.launcher_pid = self.settings.launcher_pid
         self._flight: Flight | None = None
         self._link: FlightController | None = None
         self._active = False
+        if self.settings.exit_when_done:
+            self.expect_launcher()
 
-    @_explained
+    @explained
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load and check the policy and everything else that flying needs."""
         settings = self.settings
         self._await_node(settings.await_node)
         self._flight = prepare_flight(settings, COMMAND_KINDS)
-        self._link = CommandTopics(self, self._flight.policy.metadata.action_kind)
         self._folder = report_folder(settings.report, settings.task, settings.seed)
         check_writable(self._folder)
+        self._link = CommandTopics(self, self._flight.policy.metadata.action_kind)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._spikes = self.create_publisher(UInt8MultiArray, "~/spikes", 1)
         self._membranes = self.create_publisher(Float32MultiArray, "~/membranes", 1)
@@ -104,18 +81,20 @@ class ControllerNode(LifecycleNode):
         )
         return super().on_configure(state)
 
-    @_explained
+    @explained
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Reset the neuron state and answer odometry from now on."""
         assert self._flight is not None
         self._flight.begin()
         self._answered = -1  # ns, stamp of the newest odometry answered
-        self._arrival = self._activation = perf_counter()
+        self._arrival = perf_counter()
         self._last_tick: float | None = None
         self._ticks = 0
         self._simulated = bool(self.get_parameter("use_sim_time").value)
         self._now = self._clock_reader()
+        self._timeout = round(self.settings.odometry_timeout * 1e9)  # ns
         self._status_time = self._neuron_time = 0.0
+        self._announced = self._flight.mode
         self._active = True
         # A flight makes no cycles, only a growing log that the collector would walk again and
         # again: pauses of 100 ms after ten minutes. Counting references is enough meanwhile.
@@ -130,14 +109,16 @@ class ControllerNode(LifecycleNode):
         self._watchdog = self.create_timer(WATCHDOG_PERIOD, self._watch, clock=steady)
         return super().on_activate(state)
 
-    @_explained
+    @explained
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop the motors and write the report of the flight."""
         self._end_flight()
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Forget the policy."""
+        """Forget the policy and leave its topics to others."""
+        if self._link is not None:
+            self._link.release()
         self._flight = self._link = None
         for publisher in (self._diagnostics, self._spikes, self._membranes):
             self.destroy_publisher(publisher)
@@ -178,8 +159,10 @@ class ControllerNode(LifecycleNode):
         if odometry.stamp == self._answered:  # sent again because our answer was lost
             self._link.send(flight.command, odometry.stamp)
             return
-        self._arrival, self._answered = arrival, odometry.stamp
-        now = max(self._now(), odometry.stamp)
+        self._arrival = arrival
+        now = self._now() or odometry.stamp  # no /clock yet: nothing to hold the stamp against
+        if odometry.stamp <= now + self._timeout:  # a stamp far ahead must not outdate what follows
+            self._answered = odometry.stamp
         self._link.send(flight.tick(odometry, now), odometry.stamp)
         latency = perf_counter() - arrival
         if flight.log.count > self._ticks:  # not for samples between two ticks
@@ -199,12 +182,25 @@ class ControllerNode(LifecycleNode):
         if flight.time - self._status_time >= STATUS_PERIOD - 1e-6:
             self._status_time = flight.time
             self._publish_status(flight)
+        self._announce(flight)
         if flight.done:
             self._finish()
 
-    def _publish_status(self, flight: Flight) -> None:
+    def _announce(self, flight: Flight) -> None:
+        """Say at once, and not only with the next status, that the policy is not in control."""
+        if flight.mode is self._announced:
+            return
+        self._announced = flight.mode
+        if flight.verdict is not None:
+            self.get_logger().warning(f"{flight.mode.value}: {flight.verdict.reason}")
+            self._diagnose(flight)
+
+    def _diagnose(self, flight: Flight) -> None:
         now = self.get_clock().now().nanoseconds
         self._diagnostics.publish(diagnose(flight, self.get_name(), now))
+
+    def _publish_status(self, flight: Flight) -> None:
+        self._diagnose(flight)
         tick = flight.log.ticks[-1]
         error = float(np.linalg.norm(tick.state.position - tick.reference.position))
         latency = flight.log.latencies[-1] * 1e3
@@ -249,8 +245,9 @@ class ControllerNode(LifecycleNode):
             # is missing. A clock that stands still for long is a simulator that is gone.
             seconds = (self._now() - self._answered) * 1e-9
         if seconds > settings.odometry_timeout:
-            now = self._answered + round(seconds * 1e9)
+            now = max(self._now(), self._answered + round(seconds * 1e9))
             self._link.send(flight.silence(seconds, now), now)
+            self._announce(flight)
             if flight.done:
                 self._finish()
 
