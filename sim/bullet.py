@@ -24,7 +24,7 @@ def import_pybullet() -> ModuleType:
             import pybullet
     except ImportError as error:
         raise UserError(
-            f"the simulator needs PyBullet ({error}): pip install 'snn-controller[flight]'; "
+            f"the simulator needs PyBullet ({error}): pip install -e '.[flight]'; "
             "Python 3.12 has no wheel, there pip builds it from source and needs a C++ compiler"
         ) from error
     return pybullet

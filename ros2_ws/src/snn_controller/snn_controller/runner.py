@@ -106,13 +106,13 @@ def _check_parts(graph: tuple[NodeSpec, ...]) -> None:
         "onnxruntime": "the policy runtime",
     }
     if any(node.name == "simulator" for node in graph):
-        needs["pybullet"] = "the simulator's physics"
+        needs["pybullet"] = "the simulator's physics, without a wheel for Python 3.12"
     if any(node.name == "recorder" for node in graph):
         needs["rosbags"] = "the bag writer"
     for module, what in needs.items():
         if importlib.util.find_spec(module) is None:
             raise UserError(
-                f"{what} ({module}) is not installed; run: pip install 'snn-controller[flight]'"
+                f"{what} ({module}) is not installed; run: pip install -e '.[flight]'"
             )
     for node in graph:
         if not node.module and shutil.which(node.executable) is None:
