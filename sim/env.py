@@ -74,7 +74,7 @@ class DroneEnv(gymnasium.Env[NDArray[Any], NDArray[Any]]):
         self._drone = Drone(self._quadrotor, physics_rate=physics_rate, gui=render_mode == "human")
         self._reference = Reference(TARGET)
         self._steps = 0
-        self.observation_space = _observation_space()
+        self.observation_space = observation_space()
         self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (ACTION_SIZE,), np.float32)
 
     def reset(
@@ -132,7 +132,8 @@ class DroneEnv(gymnasium.Env[NDArray[Any], NDArray[Any]]):
         }
 
 
-def _observation_space() -> gymnasium.spaces.Box:
+def observation_space() -> gymnasium.spaces.Box:
+    """Return the space of observation version 1."""
     limits = np.concatenate(
         [
             np.full(3, POSITION_ERROR_LIMIT),
@@ -144,4 +145,8 @@ def _observation_space() -> gymnasium.spaces.Box:
     return gymnasium.spaces.Box(-limits, limits, (OBSERVATION_SIZE,), np.float32)
 
 
-gymnasium.register(id="snn_controller/Drone-v0", entry_point="sim.env:DroneEnv")
+gymnasium.register(
+    id="snn_controller/Drone-v0",
+    entry_point="sim.env:DroneEnv",
+    vector_entry_point="sim.batched_env:DroneVectorEnv",
+)

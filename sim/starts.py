@@ -81,6 +81,27 @@ def sample_start(
     return STARTS[name](rng, np.asarray(target, dtype=np.float64), quadrotor)
 
 
+def start_ranges(name: str, quadrotor: Quadrotor) -> tuple[float, ...]:
+    """Return a distribution in numbers, as the batched simulator draws it.
+
+    Returns:
+        Largest offset in m, angle in rad and speed in m/s and rad/s; probability of the target;
+        lowest and highest rotor state.
+
+    Raises:
+        UserError: There is no such distribution in numbers.
+    """
+    start, fixed = STARTS.get(name), (START_THROTTLE, START_THROTTLE)
+    if isinstance(start, _Tumble):
+        rotors = (0.0, 1.0) if start.random_rotors else fixed
+        return (start.offset, MAX_ANGLE, START_SPEED, AT_TARGET_PROBABILITY, *rotors)
+    if name == "easy":
+        return (0.0, 0.0, 0.0, 0.0, *fixed)
+    if name == "hover":
+        return (HOVER_OFFSET, 0.0, 0.0, 0.0, quadrotor.hover_throttle, quadrotor.hover_throttle)
+    raise UserError(f"no start '{name}' in a batch; choose one of: easy, standard, hard, hover")
+
+
 def random_rotation(rng: np.random.Generator, max_angle: float) -> Array:
     """Draw a quaternion (4,) xyzw, uniform over the rotations with at most that angle in rad.
 

@@ -1,0 +1,175 @@
+"""How an episode of one lane begins: its start and its disturbance, drawn from its own stream."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from snn_controller.frames import Array
+
+from sim.batched_dynamics import Airframe, Four, Vector, add, write3, write4
+from sim.batched_layout import (
+    AT_TARGET,
+    BODY_RATES,
+    DECAY_DOWN,
+    DECAY_UP,
+    DELAY_SHARE,
+    EARLIER_COMMAND,
+    EPISODE_STEPS,
+    FORCE,
+    FORCE_SHARE,
+    GRAVITY,
+    INERTIA,
+    INERTIA_SPREAD,
+    LAG_DOWN,
+    LAG_HIGH,
+    LAG_LOW,
+    LAG_UP,
+    LANES,
+    LAST_COMMAND,
+    MASS,
+    MASS_SPREAD,
+    MAX_ANGLE,
+    MAX_DELAY,
+    NOMINAL_INERTIA,
+    NOMINAL_MASS,
+    OFFSET,
+    PERIOD,
+    POSITION,
+    PUSH,
+    PUSH_DURATION,
+    PUSH_END,
+    PUSH_SHARE,
+    PUSH_START,
+    QUATERNION,
+    REFERENCE_POSITION,
+    REFERENCE_VELOCITY,
+    ROTOR_HIGH,
+    ROTOR_LOW,
+    ROTORS,
+    SPEED,
+    STEPS,
+    THRUST_SCALE,
+    THRUST_SPREAD,
+    TORQUE,
+    TORQUE_SHARE,
+    VELOCITY,
+)
+from sim.batched_math import compiled, inlined, normal_pair, uniform
+
+
+@inlined
+def uniform3(streams: Any, drone: int, reach: float) -> Vector:
+    """Draw a vector with each component uniform in +-reach."""
+    return (
+        uniform(streams, drone, -reach, reach),
+        uniform(streams, drone, -reach, reach),
+        uniform(streams, drone, -reach, reach),
+    )
+
+
+@inlined
+def normal3(streams: Any, drone: int) -> Vector:
+    """Draw a vector of three standard normal numbers."""
+    x, y = normal_pair(streams, drone)
+    z, _ = normal_pair(streams, drone)
+    return x, y, z
+
+
+@inlined
+def direction(streams: Any, drone: int) -> Vector:
+    """Draw a direction, uniform on the sphere."""
+    x, y, z = normal3(streams, drone)
+    length = math.sqrt(x * x + y * y + z * z)
+    return x / length, y / length, z / length
+
+
+@inlined
+def rotation(streams: Any, drone: int, max_angle: float) -> Four:
+    """Draw a quaternion, uniform over the rotations with at most that angle.
+
+    The angle's density is 1 - cos(angle), drawn by rejection from the uniform one.
+    """
+    peak = 1.0 - math.cos(max_angle)
+    angle = uniform(streams, drone, 0.0, max_angle)
+    while uniform(streams, drone, 0.0, peak) > 1.0 - math.cos(angle):
+        angle = uniform(streams, drone, 0.0, max_angle)
+    x, y, z = direction(streams, drone)
+    sine = math.sin(0.5 * angle)
+    return sine * x, sine * y, sine * z, math.cos(0.5 * angle)
+
+
+@compiled
+def draw_start(tile: Array, lane: int, streams: Any, drone: int, start: Array) -> None:
+    """Write position, attitude, velocity, rates and rotors of a start around the reference."""
+    at_target = uniform(streams, drone, 0.0, 1.0) < start[AT_TARGET]
+    offset = uniform3(streams, drone, start[OFFSET])
+    quaternion = rotation(streams, drone, start[MAX_ANGLE])
+    if at_target:
+        offset, quaternion = (0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0)
+    for axis in range(3):
+        at = axis * LANES + lane
+        tile[POSITION * LANES + at] = tile[REFERENCE_POSITION * LANES + at] + offset[axis]
+    write4(tile, QUATERNION, lane, quaternion)
+    velocity = uniform3(streams, drone, start[SPEED])
+    for axis in range(3):
+        at = axis * LANES + lane
+        tile[VELOCITY * LANES + at] = tile[REFERENCE_VELOCITY * LANES + at] + velocity[axis]
+    write3(tile, BODY_RATES, lane, uniform3(streams, drone, start[SPEED]))
+    for rotor in range(4):
+        state = uniform(streams, drone, start[ROTOR_LOW], start[ROTOR_HIGH])
+        tile[(ROTORS + rotor) * LANES + lane] = state
+        tile[(LAST_COMMAND + rotor) * LANES + lane] = state
+        tile[(EARLIER_COMMAND + rotor) * LANES + lane] = state
+    tile[STEPS * LANES + lane] = 0.0
+
+
+@inlined
+def spread(streams: Any, drone: int, reach: float) -> float:
+    """Draw a factor, uniform in 1 +- reach."""
+    return 1.0 + uniform(streams, drone, -reach, reach)
+
+
+@compiled
+def draw_airframe(
+    tile: Array, lane: int, streams: Any, drone: int, airframe: Airframe, sizes: Array
+) -> None:
+    """Write mass, inertia, thrust, motor lag and action delay of an episode."""
+    tile[MASS * LANES + lane] = airframe[NOMINAL_MASS] * spread(streams, drone, sizes[MASS_SPREAD])
+    for axis in range(3):
+        factor = spread(streams, drone, sizes[INERTIA_SPREAD])
+        tile[(INERTIA + axis) * LANES + lane] = airframe[NOMINAL_INERTIA + axis] * factor
+    tile[THRUST_SCALE * LANES + lane] = spread(streams, drone, sizes[THRUST_SPREAD])
+    lag = uniform(streams, drone, sizes[LAG_LOW], sizes[LAG_HIGH])
+    half = -0.5 * airframe[PERIOD] / lag
+    up, down = airframe[LAG_UP], airframe[LAG_DOWN]
+    tile[DECAY_UP * LANES + lane] = math.exp(half / up) if up > 0.0 else 0.0
+    tile[DECAY_DOWN * LANES + lane] = math.exp(half / down) if down > 0.0 else 0.0
+    delay = uniform(streams, drone, 0.0, sizes[MAX_DELAY]) / airframe[PERIOD]
+    for steps in range(3):
+        share = 1.0 - math.fabs(delay - steps)
+        tile[(DELAY_SHARE + steps) * LANES + lane] = share if share > 0.0 else 0.0
+
+
+@compiled
+def draw_forces(
+    tile: Array,
+    lane: int,
+    streams: Any,
+    drone: int,
+    airframe: Airframe,
+    sizes: Array,
+    rules: tuple[float, ...],
+) -> None:
+    """Write the constant force and torque of an episode, and its push."""
+    weight, none = airframe[NOMINAL_MASS] * airframe[GRAVITY], (0.0, 0.0, 0.0)
+    force, torque = normal3(streams, drone), normal3(streams, drone)
+    write3(tile, FORCE, lane, add(none, sizes[FORCE_SHARE] * weight, force))
+    write3(tile, TORQUE, lane, add(none, sizes[TORQUE_SHARE] * weight, torque))
+    push = direction(streams, drone)
+    write3(tile, PUSH, lane, add(none, sizes[PUSH_SHARE] * weight, push))
+    length = math.floor(sizes[PUSH_DURATION] / airframe[PERIOD] + 0.5)
+    last = max(rules[EPISODE_STEPS] - length, 0.0)
+    start = math.floor(uniform(streams, drone, 0.0, last + 1.0))
+    tile[PUSH_START * LANES + lane] = start
+    tile[PUSH_END * LANES + lane] = start + length

@@ -1,0 +1,152 @@
+"""What robustness is tested and trained against: airframes off nominal, forces, delay, noise.
+
+`Disturbances` says how much; `draw_disturbance` draws one episode's share of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass, replace
+
+import numpy as np
+from snn_controller.errors import UserError
+from snn_controller.frames import Array
+from snn_controller.quadrotor import Quadrotor
+
+MAX_ACTION_DELAY = 0.02  # s, how far back the simulators remember commands
+
+
+@dataclass(frozen=True)
+class Disturbances:
+    """Sizes of the disturbances; all zero, and lag factors of one, is the nominal drone."""
+
+    mass: float = 0.0  # drawn uniformly in 1 +- this, as the next two
+    inertia: float = 0.0  # each axis by itself
+    thrust: float = 0.0
+    lag_low: float = 1.0  # factor on both motor time constants, drawn uniformly
+    lag_high: float = 1.0
+    max_delay: float = 0.0  # s from action to motors, drawn uniformly from 0
+    force: float = 0.0  # standard deviation per axis as a share of the weight m g
+    torque: float = 0.0  # the same in m: torque = share of m g times 1 m
+    push: float = 0.0  # one push of this share of the weight, at any time, in any direction
+    push_duration: float = 0.2  # s
+    position_noise: float = 0.0  # standard deviations of each observed number, every step: m
+    rotation_noise: float = 0.0  # entries of the rotation matrix
+    velocity_noise: float = 0.0  # m/s
+    rate_noise: float = 0.0  # rad/s
+
+    def as_array(self) -> Array:
+        """Return the fields in order, as the compiled simulator takes them.
+
+        Raises:
+            UserError: A number is negative, not finite or beyond what the simulators can do.
+        """
+        values = np.array(astuple(self), dtype=np.float64)
+        spreads = (self.mass, self.inertia, self.thrust)
+        if not (np.isfinite(values).all() and (values >= 0.0).all() and max(spreads) < 1.0):
+            raise UserError("disturbances must be finite, not negative, and spreads below 1")
+        if self.max_delay > MAX_ACTION_DELAY + 1e-12:
+            raise UserError(f"an action delay is at most {MAX_ACTION_DELAY:g} s; choose less")
+        if not 0.0 < self.lag_low <= self.lag_high:
+            raise UserError("lag factors must be positive, the lower one first")
+        return values
+
+    @property
+    def noise(self) -> Array:
+        """Standard deviation of the noise (18,) on each number of the observation."""
+        return np.repeat(
+            [self.position_noise, self.rotation_noise, self.velocity_noise, self.rate_noise],
+            [3, 9, 3, 3],
+        )
+
+
+NOMINAL = Disturbances()
+L2F_NOISE = replace(
+    NOMINAL, position_noise=0.001, rotation_noise=0.001, velocity_noise=0.002, rate_noise=0.002
+)
+ROBUST = replace(
+    L2F_NOISE,
+    mass=0.2,
+    inertia=0.2,
+    thrust=0.15,
+    lag_low=0.5,
+    lag_high=2.0,
+    max_delay=0.02,
+    force=1.0 / 20.0,
+    torque=1.0 / 10_000.0,
+    push=0.2,
+)
+NOISY = replace(
+    NOMINAL, position_noise=0.05, rotation_noise=0.001, velocity_noise=0.1, rate_noise=0.2
+)
+
+
+@dataclass(frozen=True)
+class Disturbance:
+    """What disturbs one episode."""
+
+    quadrotor: Quadrotor  # the drone that really flies
+    delay: float  # s
+    force: Array  # (3,) N, world
+    torque: Array  # (3,) N m, body
+    push: Array  # (3,) N, world
+    push_start: int  # first step of the push
+    push_end: int  # first step after it
+
+    def force_at(self, step: int) -> Array:
+        """Return the force (3,) in N, world, that acts during a step."""
+        return self.force + self.push if self.push_start <= step < self.push_end else self.force
+
+
+def draw_disturbance(
+    sizes: Disturbances,
+    rng: np.random.Generator,
+    *,
+    quadrotor: Quadrotor,
+    period: float,
+    steps: int,
+) -> Disturbance:
+    """Draw the disturbance of one episode of some steps of a period in s.
+
+    Raises:
+        UserError: The sizes are impossible.
+    """
+    sizes.as_array()
+    weight = quadrotor.mass * quadrotor.gravity
+    drone = _draw_quadrotor(sizes, rng, quadrotor)
+    direction = rng.normal(size=3)
+    length = round(sizes.push_duration / period)
+    start = int(rng.integers(max(steps - length, 0) + 1))
+    return Disturbance(
+        quadrotor=drone,
+        delay=rng.uniform(0.0, sizes.max_delay),
+        force=rng.normal(size=3) * sizes.force * weight,
+        torque=rng.normal(size=3) * sizes.torque * weight,
+        push=direction / np.linalg.norm(direction) * sizes.push * weight,
+        push_start=start,
+        push_end=start + length,
+    )
+
+
+def delay_shares(delay: float | Array, period: float) -> Array:
+    """Return how much the commands of this, the last and the step before that count (..., 3).
+
+    A delay of n whole steps and a fraction f uses the mean command of a step: 1 - f of the
+    command n steps back and f of the one before it.
+    """
+    steps = np.asarray(delay, dtype=np.float64)[..., None] / period
+    return np.maximum(0.0, 1.0 - np.abs(steps - np.arange(3.0)))
+
+
+def _draw_quadrotor(
+    sizes: Disturbances, rng: np.random.Generator, quadrotor: Quadrotor
+) -> Quadrotor:
+    lag = rng.uniform(sizes.lag_low, sizes.lag_high)
+    thrust = 1.0 + rng.uniform(-sizes.thrust, sizes.thrust)
+    return replace(
+        quadrotor,
+        mass=quadrotor.mass * (1.0 + rng.uniform(-sizes.mass, sizes.mass)),
+        inertia=quadrotor.inertia * (1.0 + rng.uniform(-sizes.inertia, sizes.inertia, 3)),
+        thrust_coefficients=quadrotor.thrust_coefficients * thrust,
+        motor_time_constant_up=quadrotor.motor_time_constant_up * lag,
+        motor_time_constant_down=quadrotor.motor_time_constant_down * lag,
+    )
