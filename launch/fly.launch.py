@@ -21,7 +21,7 @@ from launch_ros.actions import LifecycleNode, Node
 from launch_ros.event_handlers import OnStateTransition
 from launch_ros.events.lifecycle import ChangeState
 from lifecycle_msgs.msg import Transition
-from snn_controller.graph import ARGUMENTS, fly_graph, refuse_unknown
+from snn_controller.graph import ARGUMENTS, fly_graph, loopback, refuse_unknown
 
 from launch import LaunchDescription
 
@@ -37,14 +37,8 @@ def generate_launch_description():
         )
         for argument in ARGUMENTS
     ]
-    return LaunchDescription([*arguments, *_loopback(), OpaqueFunction(function=_start_graph)])
-
-
-def _loopback():
-    """Keep DDS on this machine, unless a discovery range has been chosen."""
-    if {"ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOCALHOST_ONLY"} & set(os.environ):
-        return []
-    return [SetEnvironmentVariable("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")]
+    local = [SetEnvironmentVariable(name, value) for name, value in loopback(os.environ).items()]
+    return LaunchDescription([*arguments, *local, OpaqueFunction(function=_start_graph)])
 
 
 def _start_graph(context):

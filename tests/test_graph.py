@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 from snn_controller.errors import UserError
-from snn_controller.graph import ARGUMENTS, CONTROLLER, RECORDER, fly_graph, parse_arguments
+from snn_controller.graph import (
+    ARGUMENTS,
+    CONTROLLER,
+    RECORDER,
+    fly_graph,
+    loopback,
+    parse_arguments,
+)
 from snn_controller.tasks import TASKS
 
 
@@ -69,3 +76,24 @@ def test_an_unknown_argument_suggests_the_nearest() -> None:
 def test_every_argument_is_described() -> None:
     assert all(argument.description for argument in ARGUMENTS)
     assert len({argument.name for argument in ARGUMENTS}) == len(ARGUMENTS)
+
+
+def test_a_bag_is_never_written_over(tmp_path: Path) -> None:
+    (tmp_path / "bag").mkdir()
+    graph(report=str(tmp_path))
+    with pytest.raises(UserError, match="bag exists already"):
+        graph(record="true", report=str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}),
+        ({"ROS_DISTRO": "jazzy"}, {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}),
+        ({"ROS_DISTRO": "humble"}, {"ROS_LOCALHOST_ONLY": "1"}),
+        ({"ROS_LOCALHOST_ONLY": "0", "ROS_DISTRO": "humble"}, {}),
+        ({"ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET"}, {}),
+    ],
+)
+def test_dds_stays_on_this_machine_unless_a_range_was_chosen(environment, expected) -> None:
+    assert loopback(environment) == expected

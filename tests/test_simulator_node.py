@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 
 import numpy as np
@@ -178,6 +179,16 @@ def test_a_second_simulator_in_the_domain_is_refused(pair) -> None:
         SimulatorNode()
 
 
+def test_of_two_simulators_started_together_not_both_run(ros_environment: dict[str, str]) -> None:
+    rclpy.init()
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            starts = [pool.submit(SimulatorNode) for _ in range(2)]
+        assert any(isinstance(start.exception(), UserError) for start in starts)
+    finally:
+        rclpy.shutdown()
+
+
 def test_an_unknown_parameter_is_refused(ros_environment: dict[str, str]) -> None:
     rclpy.init(args=["--ros-args", "-p", "phisics_rate:=500.0"])
     try:
@@ -192,6 +203,7 @@ def test_a_parameter_of_the_wrong_type_or_range_is_refused(ros_environment) -> N
         (["-p", "odometry_rate:=100"], "decimal point"),
         (["-p", "odometry_rate:=1.0"], "outside its range"),
         (["-p", "start:=moon"], "choose one of"),
+        (["-p", "command_timeout:=.nan"], "outside its range"),
     ):
         rclpy.init(args=["--ros-args", *words])
         try:

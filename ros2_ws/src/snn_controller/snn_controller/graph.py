@@ -99,6 +99,15 @@ def refuse_unknown(names: Iterable[str]) -> None:
             raise UserError(f"unknown argument '{name}'; {hint}")
 
 
+def loopback(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variable that keeps DDS on this machine; none where a range has been chosen."""
+    if {"ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOCALHOST_ONLY"} & set(environment):
+        return {}
+    if environment.get("ROS_DISTRO") == "humble":  # knows no discovery range yet
+        return {"ROS_LOCALHOST_ONLY": "1"}
+    return {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+
+
 def fly_graph(given: Mapping[str, str], *, launcher_pid: int) -> tuple[NodeSpec, ...]:
     """Return the processes to start, in order.
 
@@ -156,6 +165,11 @@ def fly_graph(given: Mapping[str, str], *, launcher_pid: int) -> tuple[NodeSpec,
 
 
 def _recorder(report: Path, launcher_pid: int, lockstep: bool) -> NodeSpec:
+    bag = report / "bag"
+    if bag.exists():
+        raise UserError(
+            f"bag folder {bag} exists already; remove it or give another report:=FOLDER"
+        )
     return NodeSpec(
         name=RECORDER,
         package="snn_controller",
@@ -163,7 +177,7 @@ def _recorder(report: Path, launcher_pid: int, lockstep: bool) -> NodeSpec:
         module="snn_controller.nodes.recorder_node",
         parameters={
             "use_sim_time": True,  # log times are the flight's, also where lockstep runs faster
-            "folder": str(report / "bag"),
+            "folder": str(bag),
             "reliable": lockstep,
             "launcher_pid": launcher_pid,
         },

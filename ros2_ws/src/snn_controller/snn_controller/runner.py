@@ -16,7 +16,7 @@ from pathlib import Path
 import yaml
 
 from snn_controller.errors import UserError
-from snn_controller.graph import ARGUMENTS, NodeSpec, fly_graph, parse_arguments
+from snn_controller.graph import ARGUMENTS, NodeSpec, fly_graph, loopback, parse_arguments
 from snn_controller.processes import ProcessGroup
 
 EXIT_USER_ERROR = 2
@@ -86,8 +86,7 @@ def _command(node: NodeSpec, folder: Path) -> list[str]:
 def _environment() -> dict[str, str]:
     """Return the environment of the nodes: loopback only, unless the user has chosen a range."""
     environment = dict(os.environ)
-    if not {"ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOCALHOST_ONLY"} & set(environment):
-        environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    environment.update(loopback(environment))
     domain = environment.get("ROS_DOMAIN_ID", "0")
     if not domain.isdigit() or int(domain) > MAX_DOMAIN:
         raise UserError(f"ROS_DOMAIN_ID is '{domain}' but must be a number from 0 to {MAX_DOMAIN}")
@@ -111,9 +110,7 @@ def _check_parts(graph: tuple[NodeSpec, ...]) -> None:
         needs["rosbags"] = "the bag writer"
     for module, what in needs.items():
         if importlib.util.find_spec(module) is None:
-            raise UserError(
-                f"{what} ({module}) is not installed; run: pip install -e '.[flight]'"
-            )
+            raise UserError(f"{what} ({module}) is not installed; run: pip install -e '.[flight]'")
     for node in graph:
         if not node.module and shutil.which(node.executable) is None:
             raise UserError(

@@ -51,7 +51,8 @@ class ManagedNode(LifecycleNode):
         self.exit_code: int | None = None
         self.launched = False
         self._waiting_since = monotonic()
-        for service in self.services:
+        services: list[Any] = list(self.services)
+        for service in services:
             if service.srv_type is ChangeState:
                 service.callback = partial(self._change_state, service.callback)
 

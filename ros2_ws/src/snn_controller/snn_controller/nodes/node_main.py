@@ -65,15 +65,22 @@ def make_executor() -> Any:
     return EventsExecutor()
 
 
-def refuse_second_publisher(node: Node, topic: str, what: str) -> None:
+def refuse_second_publisher(node: Node, topic: str, what: str, *, own: int = 0) -> None:
     """Refuse to start where another node already publishes a topic that has one owner.
+
+    Args:
+        node: The node that wants the topic.
+        topic: Topic that has one owner.
+        what: What is published on it, for the sentence.
+        own: Publishers on it that are the node's own.
 
     Raises:
         UserError: There is such a node.
     """
     others = node.get_publishers_info_by_topic(node.resolve_topic_name(topic))
-    if others:
-        name = f"{others[0].node_namespace.rstrip('/')}/{others[0].node_name}"
+    if len(others) > own:
+        names = [f"{other.node_namespace.rstrip('/')}/{other.node_name}" for other in others]
+        name = next((n for n in names if n != node.get_fully_qualified_name()), names[0])
         domain = os.environ.get("ROS_DOMAIN_ID", "0")
         raise UserError(
             f"node {name} already publishes {what} on {node.resolve_topic_name(topic)} in"

@@ -55,14 +55,15 @@ class SimulatorNode(Node):
         self.settings = declare_settings(self, SimulatorSettings)
         self.launcher_pid = self.settings.launcher_pid
         self._simulation = Simulation(self.settings)
-        sleep(DISCOVERY_TIME)
-        refuse_second_publisher(self, "odom", "odometry")
-        refuse_second_publisher(self, "/clock", "the time")
         self._step_ns = round(1e9 / self.settings.odometry_rate)
         self._stamp = START_TIME
         self._command: Command | None = None
         self._command_stamp = START_TIME
         self._create_topics()
+        # Looked at with our own publishers up, so that of two started together none flies on.
+        sleep(DISCOVERY_TIME)
+        refuse_second_publisher(self, "odom", "odometry", own=1)
+        refuse_second_publisher(self, "/clock", "the time", own=1)
         self._sent_at = 0
         self._publish()
 
