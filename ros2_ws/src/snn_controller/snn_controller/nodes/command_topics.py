@@ -10,7 +10,7 @@ from sensor_msgs.msg import JointState
 
 from snn_controller.action import ActionKind, Command, stop_command
 from snn_controller.nodes.messages import motors_to_message, thrust_rates_to_message
-from snn_controller.nodes.node_main import refuse_second_publisher
+from snn_controller.nodes.ownership import TopicClaim
 
 MOTORS_TOPIC = "motors"
 THRUST_RATES_TOPIC = "thrust_rates"
@@ -36,7 +36,7 @@ class CommandTopics:
         self._frame = str(node.get_parameter("body_frame").value)
         self._stamp = 0
         topic = MOTORS_TOPIC if kind == "motors" else THRUST_RATES_TOPIC
-        refuse_second_publisher(node, topic, "commands")
+        self._claim = TopicClaim(node, topic, "commands")
         message_type = JointState if kind == "motors" else TwistStamped
         self._publisher = node.create_publisher(message_type, topic, QoSProfile(depth=1))
 
@@ -56,3 +56,4 @@ class CommandTopics:
     def release(self) -> None:
         """Leave the topic to others."""
         self._node.destroy_publisher(self._publisher)
+        self._claim.release()

@@ -11,7 +11,6 @@ from typing import Any, Protocol
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import try_shutdown
 
@@ -63,29 +62,6 @@ def make_executor() -> Any:
     except ImportError:
         return SingleThreadedExecutor()
     return EventsExecutor()
-
-
-def refuse_second_publisher(node: Node, topic: str, what: str, *, own: int = 0) -> None:
-    """Refuse to start where another node already publishes a topic that has one owner.
-
-    Args:
-        node: The node that wants the topic.
-        topic: Topic that has one owner.
-        what: What is published on it, for the sentence.
-        own: Publishers on it that are the node's own.
-
-    Raises:
-        UserError: There is such a node.
-    """
-    others = node.get_publishers_info_by_topic(node.resolve_topic_name(topic))
-    if len(others) > own:
-        names = [f"{other.node_namespace.rstrip('/')}/{other.node_name}" for other in others]
-        name = next((n for n in names if n != node.get_fully_qualified_name()), names[0])
-        domain = os.environ.get("ROS_DOMAIN_ID", "0")
-        raise UserError(
-            f"node {name} already publishes {what} on {node.resolve_topic_name(topic)} in"
-            f" ROS_DOMAIN_ID {domain}; stop it or choose another ROS_DOMAIN_ID"
-        )
 
 
 def _start_ros() -> None:

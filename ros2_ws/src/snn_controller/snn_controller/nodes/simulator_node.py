@@ -31,7 +31,8 @@ from snn_controller.nodes.messages import (
     stamp_to_ns,
     thrust_rates_from_message,
 )
-from snn_controller.nodes.node_main import refuse_second_publisher, run_node
+from snn_controller.nodes.node_main import run_node
+from snn_controller.nodes.ownership import TopicClaim
 from snn_controller.nodes.parameters import declare_settings
 from snn_controller.safety import Odometry
 from snn_controller.settings import SimulatorSettings
@@ -55,21 +56,24 @@ class SimulatorNode(Node):
         self.settings = declare_settings(self, SimulatorSettings)
         self.launcher_pid = self.settings.launcher_pid
         self._simulation = Simulation(self.settings)
+        sleep(DISCOVERY_TIME)
+        self._claims = [
+            TopicClaim(self, "odom", "odometry"),
+            TopicClaim(self, "/clock", "the time"),
+        ]
         self._step_ns = round(1e9 / self.settings.odometry_rate)
         self._stamp = START_TIME
         self._command: Command | None = None
         self._command_stamp = START_TIME
         self._create_topics()
-        # Looked at with our own publishers up, so that of two started together none flies on.
-        sleep(DISCOVERY_TIME)
-        refuse_second_publisher(self, "odom", "odometry", own=1)
-        refuse_second_publisher(self, "/clock", "the time", own=1)
         self._sent_at = 0
         self._publish()
 
     def close(self, reason: str) -> None:
         """Close the world."""
         self._simulation.close()
+        for claim in self._claims:
+            claim.release()
 
     def _create_topics(self) -> None:
         lockstep = self.settings.lockstep
