@@ -113,16 +113,33 @@ class Drone:
         self._state = self._read_state()
         return self._state
 
-    def step(self, throttle: Array | None) -> State:
+    def become(self, quadrotor: Quadrotor) -> None:
+        """Change into another airframe; shape and gravity stay as they are."""
+        self.quadrotor = quadrotor
+        self._bullet.changeDynamics(
+            self._body,
+            -1,
+            mass=quadrotor.mass,
+            localInertiaDiagonal=quadrotor.inertia.tolist(),
+            physicsClientId=self.client,
+        )
+
+    def step(
+        self, throttle: Array | None, *, force: Array | None = None, torque: Array | None = None
+    ) -> State:
         """Advance one control period with throttle (4,) in [0, 1] and return the new state.
 
-        None stops the motors: no thrust, and the rotors run down.
+        None stops the motors: no thrust, and the rotors run down. A force (3,) in N in the world
+        and a torque (3,) in N m in the body may act from outside.
         """
         bullet, client, body = self._bullet, self.client, self._body
-        frame = bullet.LINK_FRAME
-        for force, roll, pitch, yaw in self._advance_rotors(throttle):
-            bullet.applyExternalForce(body, -1, (0.0, 0.0, force), _CENTRE, frame, client)
-            bullet.applyExternalTorque(body, -1, (roll, pitch, yaw), frame, client)
+        frame, extra = bullet.LINK_FRAME, _CENTRE if torque is None else tuple(torque)
+        for lift, roll, pitch, yaw in self._advance_rotors(throttle):
+            turning = (roll + extra[0], pitch + extra[1], yaw + extra[2])
+            bullet.applyExternalForce(body, -1, (0.0, 0.0, lift), _CENTRE, frame, client)
+            bullet.applyExternalTorque(body, -1, turning, frame, client)
+            if force is not None:
+                self._push(force)
             bullet.stepSimulation(client)
         self._periods += 1
         self._state = self._read_state()
@@ -161,6 +178,13 @@ class Drone:
             return [[0.0] * 4] * self._substeps
         thrust = self.quadrotor.thrust(np.array(middles))  # (substeps, 4)
         return (thrust @ self.quadrotor.mixer.T).tolist()
+
+    def _push(self, force: Array) -> None:
+        """Let a force (3,) in N in the world act on the centre of mass in the next step."""
+        bullet, client = self._bullet, self.client
+        centre, _ = bullet.getBasePositionAndOrientation(self._body, client)
+        frame = bullet.WORLD_FRAME
+        bullet.applyExternalForce(self._body, -1, force.tolist(), centre, frame, client)
 
     def _read_state(self) -> State:
         bullet, client = self._bullet, self.client

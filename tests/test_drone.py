@@ -218,3 +218,31 @@ def test_closing_twice_does_no_harm() -> None:
     drone.close()
     drone.close()
     assert drone.client < 0
+
+
+def test_force_and_torque_from_outside_act_on_another_airframe() -> None:
+    """Against RK4; Bullet's first-order integrator leaves 3 mm and 3 mrad after 0.3 s."""
+    heavy = replace(QUADROTOR, mass=0.030, inertia=1.2 * QUADROTOR.inertia)
+    force, torque = np.array([0.02, -0.01, 0.015]), np.array([2e-6, -3e-6, 1e-6])
+    rotors, throttles = np.full(4, 0.6), np.full((30, 4), 0.65)
+    state = replace(State.at_rest(HIGH), quaternion=np.array([0.3, -0.2, 0.1, 0.9]) / 0.95**0.5)
+    expected = fly_rk4(
+        state,
+        rotors,
+        throttles,
+        quadrotor=heavy,
+        period=0.01,
+        steps=4,
+        force=force,
+        torque=torque,
+    )[-1]
+    with Drone(QUADROTOR) as drone:
+        drone.become(heavy)
+        drone.reset(state, rotors)
+        for throttle in throttles:
+            drone.step(throttle, force=force, torque=torque)
+        assert (differences(drone.state, expected)[:2] < [0.003, 0.003]).all()
+        drone.become(QUADROTOR)
+        lighter = fly(drone, state, rotors, throttles)
+    with Drone(QUADROTOR) as drone:
+        np.testing.assert_array_equal(as_row(fly(drone, state, rotors, throttles)), as_row(lighter))

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -19,8 +20,10 @@ from snn_controller.state import Reference, State
 from sim.drone import Drone
 from sim.rules import EPISODE_STEPS
 from sim.starts import sample_start
+from training.batched_episodes import fly_batch
+from training.cells import CELLS, Conditions, Draw
 from training.episode import Episode, fly_episode
-from training.evaluate import Args, episode_generator, evaluate, format_table, load_pilot
+from training.evaluate import Args, Simulator, evaluate, format_table, load_pilot
 from training.pilots import PolicyPilot
 
 QUADROTOR = load_quadrotor("crazyflie21")
@@ -73,33 +76,28 @@ def test_command_that_is_not_finite_is_a_crash() -> None:
     assert len(episode.actions) == 1
 
 
-def test_scores_do_not_depend_on_the_number_of_workers(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sim", ["pybullet", "batched"])
+def test_scores_do_not_depend_on_the_number_of_workers(sim: str, tmp_path: Path) -> None:
     reports = []
     for workers in (1, 2):
         path = tmp_path / f"{workers}.json"
         command = [sys.executable, "training/evaluate.py", "--policy", "geometric"]
         command += ["--episodes", "12", "--cells", "easy", "hard", "--seed", "5"]
-        command += ["--workers", str(workers), "--json", str(path)]
+        command += ["--workers", str(workers), "--json", str(path), "--sim", sim]
         result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
         assert result.returncode == 0, result.stderr
         assert result.stdout.splitlines()[1].split()[0] == "easy"
         reports.append(path.read_text())
     assert reports[0] == reports[1]
     report = json.loads(reports[0])
-    assert report["sim"] == "pybullet"
+    assert report["sim"] == sim
     assert report["cells"]["hard"]["episodes"] == 12
     assert report["cells"]["easy"]["episodes"] == 1  # a single start: more would be copies
 
 
-def test_seeds_and_cells_give_other_starts() -> None:
-    keys = [(0, "standard", 0), (1, "standard", 0), (0, "standard", 1), (0, "hard", 0)]
-    draws = [episode_generator(*key).uniform() for key in keys]
-    assert len(set(draws)) == len(draws)
-    assert draws[0] == episode_generator(0, "standard", 0).uniform()
-
-
-def test_shipped_policy_is_scored_as_it_flies(policy: Policy) -> None:
-    report = evaluate(Args(policy=str(policy.path), cells=("easy",)))
+@pytest.mark.parametrize("sim", ["pybullet", "batched"])
+def test_shipped_policy_is_scored_as_it_flies(sim: Simulator, policy: Policy) -> None:
+    report = evaluate(Args(policy=str(policy.path), sim=sim, cells=("easy",)))
     scores = report["cells"]["easy"]
     assert set(scores["spike_rate"]) == {layer.name for layer in policy.metadata.layers}
     assert all(0.0 < rate["mean"] < 1.0 for rate in scores["spike_rate"].values())
@@ -107,9 +105,52 @@ def test_shipped_policy_is_scored_as_it_flies(policy: Policy) -> None:
     assert "easy" in format_table(report)
 
 
+@pytest.mark.parametrize("cell", CELLS)
+def test_both_simulators_score_the_same_episodes_alike(cell: str) -> None:
+    """Same starts, disturbances and noise: returns differ by what Bullet's integrator costs."""
+    reports = [
+        evaluate(Args(policy="geometric", sim=sim, cells=(cell,), episodes=6, seed=2))
+        for sim in get_args(Simulator)
+    ]
+    batched, bullet = (report["cells"][cell] for report in reports)
+    assert batched["episodes"] == bullet["episodes"] == (1 if cell == "easy" else 6)
+    assert batched["survival"] == bullet["survival"]
+    assert batched["return_end"]["mean"] == pytest.approx(bullet["return_end"]["mean"], rel=0.05)
+    assert batched["rms_xy_m"]["mean"] == pytest.approx(bullet["rms_xy_m"]["mean"], abs=0.01)
+
+
 def test_shipped_policy_survives_the_easy_start(policy: Policy) -> None:
     report = evaluate(Args(policy=str(policy.path), cells=("easy",)))
     assert report["cells"]["easy"]["survival"]["mean"] == 1.0
+
+
+def test_without_memory_a_policy_flies_otherwise(policy: Policy) -> None:
+    reports = [
+        evaluate(Args(policy=str(policy.path), cells=("easy",), reset_every_tick=forget))
+        for forget in (False, True)
+    ]
+    kept, forgotten = (report["cells"]["easy"]["return_end"]["mean"] for report in reports)
+    assert kept != forgotten
+
+
+def test_guide_flies_the_guided_steps_while_the_policy_looks_on() -> None:
+    pilot, guide = FixedPilot(0.0), FixedPilot(QUADROTOR.hover_throttle)
+    conditions = Conditions(steps=60, guided_steps=50)
+    rotors, state = np.full(4, QUADROTOR.hover_throttle), State.at_rest(np.zeros(3))
+    with Drone(QUADROTOR, ground=False) as drone:
+        single = fly_episode(
+            drone, pilot, state, rotors, ORIGIN, conditions=conditions, guide=guide
+        )
+    for one in (pilot, guide):  # a batch of one drone
+        one.throttle = one.throttle[None]
+        one.spikes = {name: fired[None] for name, fired in one.spikes.items()}
+    (batched,) = fly_batch(QUADROTOR, pilot, [Draw(state, rotors, conditions)], guide=guide)
+    for episode in (single, batched):
+        np.testing.assert_array_equal(episode.throttles[:50] - guide.throttle, 0.0)
+        np.testing.assert_array_equal(episode.throttles[50:], 0.0)
+        assert episode.spike_rates == {"hidden": 0.5}
+        assert np.abs(episode.states.position[49]).max() < 1e-6
+        assert episode.states.velocity[-1, 2] < -0.1
 
 
 def test_policy_starts_every_episode_afresh(policy: Policy) -> None:
@@ -125,7 +166,8 @@ def test_policy_starts_every_episode_afresh(policy: Policy) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (Args(policy="geometric", cells=("hrad",)), "easy, standard, hard"),
+        (Args(policy="geometric", cells=("hrad",)), "easy, standard, hard, published"),
+        (Args(policy="geometric", sim="bullet"), "batched, pybullet"),  # type: ignore[arg-type]
         (Args(policy="geometric", cells=()), "easy, standard, hard"),
         (Args(policy="geometric", episodes=0), "at least 1"),
         (Args(policy="geometric", workers=0), "at least 1"),

@@ -1,4 +1,4 @@
-"""Flying one episode of the fixed test in a simulator, and what is kept of it."""
+"""Flying one episode of the fixed test in the PyBullet simulator, and what is kept of it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ import numpy as np
 from snn_controller.frames import Array
 from snn_controller.state import Reference, State
 
-from sim.rules import EPISODE_STEPS, has_crashed
-from sim.world import World
+from sim.disturbances import delay_shares
+from sim.drone import Drone
+from sim.rules import has_crashed
+from sim.sensors import measure
+from training.cells import Conditions
 from training.pilots import Pilot
 
 
@@ -17,7 +20,7 @@ from training.pilots import Pilot
 class Episode:
     """One flown episode of T steps; the states are those after each step."""
 
-    states: State  # batch (T,)
+    states: State  # batch (T,), true
     actions: Array  # (T, 4) in [-1, 1]
     throttles: Array  # (T, 4) in [0, 1], commanded
     crashed: bool
@@ -26,25 +29,38 @@ class Episode:
 
 
 def fly_episode(
-    world: World, pilot: Pilot, state: State, rotors: Array, reference: Reference
+    world: Drone,
+    pilot: Pilot,
+    state: State,
+    rotors: Array,
+    reference: Reference,
+    *,
+    conditions: Conditions | None = None,
+    guide: Pilot | None = None,
 ) -> Episode:
     """Fly from a start until the cap or the crash and return what happened.
 
     The step that crashes counts: its state and command are part of the episode. A command that
-    is not finite is a crash too.
+    is not finite is a crash too. The guide flies the guided steps, while the pilot looks on.
     """
+    conditions = conditions or Conditions()
     pilot.reset()
+    surroundings = _Surroundings(world, conditions, rotors)
     state = world.reset(state, rotors)
     states, actions, throttles = [], [], []
     spikes: dict[str, float] = {}
     operations, crashed = 0, False
-    while len(states) < EPISODE_STEPS and not crashed:
-        action, throttle = pilot.step(state, reference, world.rotors)
+    while len(states) < conditions.steps and not crashed:
+        noise = conditions.noise_at(len(states))
+        seen = state if noise is None else measure(state, noise)
+        action, throttle = pilot.step(seen, reference, world.rotors)
+        if guide is not None and len(states) < conditions.guided_steps:
+            action, throttle = guide.step(seen, reference, world.rotors)
         for layer, fired in pilot.spikes.items():
             spikes[layer] = spikes.get(layer, 0.0) + float(np.mean(fired))
         operations += pilot.synaptic_ops
         usable = bool(np.isfinite(throttle).all())
-        state = world.step(throttle if usable else None)
+        state = surroundings.step(throttle) if usable else world.step(None)
         crashed = not usable or has_crashed(state, reference)
         states.append(state)
         actions.append(action)
@@ -57,6 +73,28 @@ def fly_episode(
         spike_rates={layer: total / len(states) for layer, total in spikes.items()},
         synaptic_ops=operations / len(states),
     )
+
+
+class _Surroundings:
+    """The disturbance of an episode around a PyBullet drone: another airframe, delay, forces."""
+
+    def __init__(self, world: Drone, conditions: Conditions, rotors: Array) -> None:
+        self._world, self._disturbance, self._step = world, conditions.disturbance, 0
+        if self._disturbance is not None:
+            world.become(self._disturbance.quadrotor)
+            self._shares = delay_shares(self._disturbance.delay, world.control_period)
+            self._commands = [rotors] * len(self._shares)  # newest first
+
+    def step(self, throttle: Array) -> State:
+        """Advance the world by one control period."""
+        if self._disturbance is None:
+            return self._world.step(throttle)
+        self._commands = [throttle, *self._commands[:-1]]
+        force = self._disturbance.force_at(self._step)
+        self._step += 1
+        return self._world.step(
+            self._shares @ np.array(self._commands), force=force, torque=self._disturbance.torque
+        )
 
 
 def _stack(states: list[State]) -> State:

@@ -1,7 +1,6 @@
-"""Score a policy, or the geometric guide, on the cells of the fixed test in the PyBullet drone.
+"""Score a policy, or the geometric guide, on the cells of the fixed test in either simulator.
 
-Every episode has a generator of its own, derived from seed, cell and number, so the scores do not
-depend on the number of workers.
+The episodes are the same in both, and the scores do not depend on the number of workers.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from snn_controller.errors import UserError
@@ -24,19 +23,21 @@ from snn_controller.rate_control import RateGains
 from snn_controller.state import Reference
 
 from sim.drone import CONTROL_RATE, Drone
-from sim.starts import sample_start
+from training.batched_episodes import fly_batch
+from training.batched_policy import BatchedPolicy
+from training.cells import CELLS, Draw, draw_episode
 from training.command import run_command
-from training.episode import fly_episode
+from training.episode import Episode, fly_episode
 from training.pilots import GeometricPilot, Pilot, PolicyPilot
 from training.scoring import Scores, score_episode, summarise
 
-CELLS = ("easy", "standard", "hard")
+DEFAULT_CELLS = ("easy", "standard", "hard")
+Simulator = Literal["batched", "pybullet"]
 GEOMETRIC = "geometric"
 GEOMETRIC_AIRFRAME = "crazyflie21"
 EASY_LEAD = 2.0  # motor-lag lead of the calibration controller where it starts at the target
-SINGLE_START = ("easy",)  # cells with one start only: flown once, more would be copies
-TEST_STREAM = 0x7E57  # keeps the test's random numbers apart from any training's
-BATCH = 10  # episodes a task of a worker process
+BATCH = {"pybullet": 10, "batched": 500}  # episodes a task of a worker process
+ORIGIN = Reference(np.zeros(3))
 TABLE = (
     ("return_start", "return start", "{:.1f}"),
     ("return_end", "return end", "{:.1f}"),
@@ -55,14 +56,18 @@ class Args:
 
     policy: str
     """A policy.onnx file, or `geometric` for the guide on the true state."""
-    cells: tuple[str, ...] = CELLS
-    """Cells of the fixed test."""
+    sim: Simulator = "batched"
+    """Simulator: the compiled batched twin, or PyBullet, which is about a hundred times slower."""
+    cells: tuple[str, ...] = DEFAULT_CELLS
+    """Cells of the fixed test: easy, standard, hard, published, robust, noisy."""
     episodes: int = 200
     """Episodes per cell; `easy` has a single start and is flown once."""
     seed: int = 0
     """Seed of the starts."""
     workers: int = 1
     """Processes to spread the episodes over."""
+    reset_every_tick: bool = False
+    """Take the policy's memory away, to see what it is worth."""
     json: Path | None = None
     """File for all scores with their confidence intervals."""
 
@@ -71,9 +76,8 @@ class Args:
 class Job:
     """Some episodes of one cell."""
 
-    policy: str
+    args: Args
     cell: str
-    seed: int
     episodes: range
 
 
@@ -103,7 +107,7 @@ def evaluate(args: Args) -> dict[str, Any]:
         rows[job.cell].update(zip(job.episodes, scores, strict=True))
     return {
         "policy": args.policy,
-        "sim": "pybullet",
+        "sim": args.sim,
         "seed": args.seed,
         "episodes": args.episodes,
         "cells": {
@@ -115,32 +119,29 @@ def evaluate(args: Args) -> dict[str, Any]:
 
 def run_job(job: Job) -> list[Scores]:
     """Fly the episodes of a job and return their scores in order."""
-    pilot, quadrotor = load_pilot(job.policy, job.cell)
-    reference = Reference(np.zeros(3))
-    scores = []
-    with Drone(quadrotor, control_rate=CONTROL_RATE, ground=False) as drone:
-        for number in job.episodes:
-            state, rotors = sample_start(
-                job.cell,
-                episode_generator(job.seed, job.cell, number),
-                target=reference.position,
-                quadrotor=quadrotor,
-            )
-            episode = fly_episode(drone, pilot, state, rotors, reference)
-            scores.append(
-                score_episode(episode, reference, hover_throttle=quadrotor.hover_throttle)
-            )
-    return scores
+    args, cell = job.args, job.cell
+    batch = len(job.episodes) if args.sim == "batched" else None
+    pilot, quadrotor = load_pilot(args.policy, cell, batch=batch, forget=args.reset_every_tick)
+    guide = GeometricPilot(quadrotor, GuideGains()) if CELLS[cell].guided_steps else None
+    draws = [draw_episode(cell, args.seed, number, quadrotor) for number in job.episodes]
+    fly = fly_batch if args.sim == "batched" else _fly_in_pybullet
+    episodes = fly(quadrotor, pilot, draws, guide=guide)
+    return [
+        score_episode(episode, ORIGIN, hover_throttle=quadrotor.hover_throttle)
+        for episode in episodes
+    ]
 
 
-def episode_generator(seed: int, cell: str, number: int) -> np.random.Generator:
-    """Return the generator of one episode, independent of all others and of training."""
-    key = (TEST_STREAM, CELLS.index(cell), number)
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
-
-
-def load_pilot(policy: str, cell: str) -> tuple[Pilot, Quadrotor]:
+def load_pilot(
+    policy: str, cell: str, *, batch: int | None = None, forget: bool = False
+) -> tuple[Pilot, Quadrotor]:
     """Return what flies a cell, and the airframe it flies.
+
+    Args:
+        policy: A file, or `geometric`.
+        cell: Cell of the fixed test.
+        batch: Number of drones to fly at once; None flies one at a time.
+        forget: Reset the policy every tick.
 
     Raises:
         UserError: The policy file is unusable or of another control rate than the test's.
@@ -151,7 +152,26 @@ def load_pilot(policy: str, cell: str) -> tuple[Pilot, Quadrotor]:
         return GeometricPilot(quadrotor, GuideGains(rate=rate)), quadrotor
     loaded = Policy.load(policy, control_rate=CONTROL_RATE)
     quadrotor = load_quadrotor(loaded.metadata.airframe)
-    return PolicyPilot(loaded, quadrotor), quadrotor
+    ticking = loaded if batch is None else BatchedPolicy(loaded, batch)
+    return PolicyPilot(ticking, quadrotor, reset_every_tick=forget), quadrotor
+
+
+def _fly_in_pybullet(
+    quadrotor: Quadrotor, pilot: Pilot, draws: list[Draw], *, guide: Pilot | None = None
+) -> list[Episode]:
+    with Drone(quadrotor, control_rate=CONTROL_RATE, ground=False) as drone:
+        return [
+            fly_episode(
+                drone,
+                pilot,
+                draw.state,
+                draw.rotors,
+                ORIGIN,
+                conditions=draw.conditions,
+                guide=guide,
+            )
+            for draw in draws
+        ]
 
 
 def format_table(report: dict[str, Any]) -> str:
@@ -165,6 +185,8 @@ def format_table(report: dict[str, Any]) -> str:
 
 
 def _check(args: Args) -> None:
+    if args.sim not in get_args(Simulator):
+        raise UserError(f"unknown sim '{args.sim}'; choose from: {', '.join(get_args(Simulator))}")
     unknown = [cell for cell in args.cells if cell not in CELLS]
     if unknown or not args.cells:
         raise UserError(f"unknown cell {unknown}; choose from: {', '.join(CELLS)}")
@@ -173,10 +195,9 @@ def _check(args: Args) -> None:
 
 
 def _split(args: Args, cell: str) -> list[Job]:
-    count = 1 if cell in SINGLE_START else args.episodes
+    count, batch = 1 if CELLS[cell].single_start else args.episodes, BATCH[args.sim]
     return [
-        Job(args.policy, cell, args.seed, range(first, min(first + BATCH, count)))
-        for first in range(0, count, BATCH)
+        Job(args, cell, range(first, min(first + batch, count))) for first in range(0, count, batch)
     ]
 
 

@@ -2,39 +2,63 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from snn_controller.action import ActionKind, command_from_action
+from snn_controller.artifact import PolicyMetadata
 from snn_controller.frames import Array
 from snn_controller.guide import GuideGains, geometric_control
 from snn_controller.observation import observe
-from snn_controller.policy import Policy
 from snn_controller.quadrotor import Quadrotor
 from snn_controller.rate_control import RateGains, control_rates
 from snn_controller.state import Reference, State
 
 
 class Pilot(Protocol):
-    """Anything that turns states into throttle, step by step."""
+    """Anything that turns states into throttle, step by step, of one drone or of a batch."""
 
     def reset(self) -> None:
         """Forget the last episode."""
         ...
 
     def step(self, state: State, reference: Reference, rotors: Array) -> tuple[Array, Array]:
-        """Return action (4,) in [-1, 1] and throttle (4,) in [0, 1] for a true state."""
+        """Return action (..., 4) in [-1, 1] and throttle (..., 4) in [0, 1] for a state."""
         ...
 
     @property
     def spikes(self) -> dict[str, NDArray[np.bool_]]:
-        """Spikes of the last step, layer -> (neurons,)."""
+        """Spikes of the last step, layer -> (..., neurons)."""
         ...
 
     @property
-    def synaptic_ops(self) -> int:
-        """Synaptic operations of the last step."""
+    def synaptic_ops(self) -> Any:
+        """Synaptic operations (...) of the last step."""
+        ...
+
+
+class Ticking(Protocol):
+    """A policy with its neuron state: `Policy` of one drone, `BatchedPolicy` of many."""
+
+    metadata: PolicyMetadata
+
+    def reset(self) -> None:
+        """Forget the past."""
+        ...
+
+    def step(self, observation: NDArray[np.float32], /) -> NDArray[np.float32]:
+        """Return the action (..., 4) for an observation (..., 18)."""
+        ...
+
+    @property
+    def spikes(self) -> dict[str, NDArray[np.bool_]]:
+        """Spikes of the last tick, layer -> (..., neurons)."""
+        ...
+
+    @property
+    def synaptic_ops(self) -> Any:
+        """Synaptic operations (...) of the last tick."""
         ...
 
 
@@ -51,7 +75,7 @@ class GeometricPilot:
         """Do nothing: the controller has no memory."""
 
     def step(self, state: State, reference: Reference, rotors: Array) -> tuple[Array, Array]:
-        """Return action (4,) and throttle (4,)."""
+        """Return action (..., 4) and throttle (..., 4)."""
         action = geometric_control(
             state, reference, rotors, quadrotor=self._quadrotor, gains=self._gains
         )
@@ -61,20 +85,24 @@ class GeometricPilot:
 class PolicyPilot:
     """A trained policy behind the observation that it sees in flight."""
 
-    def __init__(self, policy: Policy, quadrotor: Quadrotor) -> None:
+    def __init__(
+        self, policy: Ticking, quadrotor: Quadrotor, *, reset_every_tick: bool = False
+    ) -> None:
+        """Wrap a policy; `reset_every_tick` takes its memory away, to see what it is worth."""
         self._policy = policy
         self._quadrotor = quadrotor
         self._kind: ActionKind = policy.metadata.action_kind
         self._rate_gains = RateGains()
+        self._reset_every_tick = reset_every_tick
 
     @property
     def spikes(self) -> dict[str, NDArray[np.bool_]]:
-        """Spikes of the last step, layer -> (neurons,)."""
+        """Spikes of the last step, layer -> (..., neurons)."""
         return self._policy.spikes
 
     @property
-    def synaptic_ops(self) -> int:
-        """Synaptic operations of the last step."""
+    def synaptic_ops(self) -> Any:
+        """Synaptic operations (...) of the last step."""
         return self._policy.synaptic_ops
 
     def reset(self) -> None:
@@ -82,7 +110,9 @@ class PolicyPilot:
         self._policy.reset()
 
     def step(self, state: State, reference: Reference, rotors: Array) -> tuple[Array, Array]:
-        """Return action (4,) and throttle (4,), behind the rate loop where the kind needs it."""
+        """Return action and throttle (..., 4), behind the rate loop where the kind needs it."""
+        if self._reset_every_tick:
+            self._policy.reset()
         action = self._policy.step(observe(state, reference)).astype(np.float64)
         values = command_from_action(action, self._kind).values
         if self._kind == "thrust_rates":
