@@ -82,6 +82,15 @@ def test_slope_follows_its_schedule(tmp_path: Path, schedule: Any) -> None:
     assert slopes[1] == 100.0 if schedule == "interval" else 1.0 <= slopes[1] <= 50.0
 
 
+@pytest.mark.parametrize("options", [{"kind": "gru"}, {"kind": "mlp_history"}, {"memory": False}])
+def test_other_networks_train_by_the_same_script(tmp_path: Path, options: dict[str, Any]) -> None:
+    network = NetworkConfig(hidden=(16, 8), **options)
+    bc.main(_args(tmp_path, "run", network=network))
+    policy = Policy.load(tmp_path / "run" / "policy.onnx")
+    assert policy.metadata.provenance["config"]["network"]["kind"] == network.kind
+    assert np.isfinite(policy.step(np.zeros(18))).all()
+
+
 def test_flight_score_counts_nearness_until_lost() -> None:
     errors = np.array([[0.0, 0.0, 0.3, 9.0], [0.0, 0.6, 0.0, 0.0]], np.float32)
     empty = np.zeros((2, 4, 1), np.float32)

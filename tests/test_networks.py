@@ -8,15 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.networks import (
-    LayerWeights,
-    NetworkConfig,
-    SpikingPolicy,
-    lif_step,
-    numpy_step,
-    numpy_weights,
-    policy_step,
-)
+from training.lif import LayerWeights, lif_step, numpy_step, policy_step
+from training.networks import NetworkConfig, SpikingPolicy, numpy_weights
 from training.surrogate import heaviside
 
 

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from snn_controller.policy import Policy
 
 from training.export import ArtifactInfo, export_policy, flight_like_observations
-from training.networks import NetworkConfig, SpikingPolicy, numpy_step, numpy_weights, policy_step
+from training.lif import numpy_step, policy_step
+from training.networks import NetworkConfig, SpikingPolicy, numpy_weights
 from training.surrogate import heaviside
 
 TICKS = 2000

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from training.networks import LayerWeights, lif_step
+from training.lif import LayerWeights, lif_step
 from training.surrogate import LIFSequence, SurrogateSpike, heaviside, surrogate_gradient
 
 

@@ -29,7 +29,7 @@ from sim.drone import Drone
 from training.command import run_command
 from training.dataset import cut_sequences, join, sample_batch
 from training.export import ArtifactInfo, export_policy
-from training.networks import NetworkConfig, SpikingPolicy, numpy_step, numpy_weights
+from training.networks import Network, NetworkConfig, make_network, numpy_stepper
 from training.rollouts import EpisodeConfig, Episodes, Pilot, flight_score, fly_episodes
 from training.rules import Rules, network_rules, require, slope_rules
 from training.runs import POLICY, append_log, create_run, plot_log, save_checkpoint
@@ -103,7 +103,7 @@ def main(args: Args) -> None:
     provenance = create_run(folder, _plain(asdict(args)), seed=args.seed)
     torch.set_num_threads(args.threads)
     rng = np.random.default_rng(args.seed)
-    policy = SpikingPolicy(args.network, generator=torch.Generator().manual_seed(args.seed))
+    policy = make_network(args.network, generator=torch.Generator().manual_seed(args.seed))
     quadrotor = load_quadrotor(args.airframe)
     rate = args.network.control_rate
     physics_rate = rate * max(1, round(500.0 / rate))
@@ -124,7 +124,7 @@ def main(args: Args) -> None:
 
 def train(
     args: Args,
-    policy: SpikingPolicy,
+    policy: Network,
     drones: Sequence[Drone],
     rng: np.random.Generator,
     folder: Path,
@@ -143,7 +143,7 @@ def train(
             if number > 0:  # the first flights are the guide's
                 scores = record_score(scores, flight_score(episodes))
             slope = slope_at(args.slope, number / max(args.rounds - 1, 1), scores)
-            losses, rates = [], torch.zeros(len(args.network.hidden))
+            losses, rates = [], torch.zeros(len(policy.layer_names))
             for _ in range(args.updates):
                 batch = sample_batch(data, args.batch, rng)
                 loss, rates = update(args, policy, optimizer, batch, slope=slope)
@@ -159,9 +159,9 @@ def train(
             plot_log(folder, PANELS, x="round")
 
 
-def make_optimizer(args: Args, policy: SpikingPolicy) -> torch.optim.Optimizer:
+def make_optimizer(args: Args, policy: Network) -> torch.optim.Optimizer:
     """Return Adam with a larger step for the membrane time constants."""
-    slow = list(policy.log_time_constants)
+    slow = policy.time_constants()
     others = [x for x in policy.parameters() if all(x is not y for y in slow)]
     fast = {"params": slow, "lr": args.time_constant_speed * args.learning_rate}
     return torch.optim.Adam([{"params": others}, fast], lr=args.learning_rate)
@@ -169,7 +169,7 @@ def make_optimizer(args: Args, policy: SpikingPolicy) -> torch.optim.Optimizer:
 
 def collect(
     args: Args,
-    policy: SpikingPolicy,
+    policy: Network,
     drones: Sequence[Drone],
     rng: np.random.Generator,
     *,
@@ -190,14 +190,14 @@ def collect(
     return Episodes(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
-def student(policy: SpikingPolicy, batch: int) -> Pilot:
+def student(policy: Network, batch: int) -> Pilot:
     """Return a pilot that flies the policy as it is now, from reset neurons."""
-    weights = numpy_weights(policy)
+    step = numpy_stepper(policy)
     states: tuple[Any, ...] = tuple(x.numpy() for x in policy.initial_states(batch))
 
     def fly(observations: NDArray[np.float32]) -> NDArray[np.float32]:
         nonlocal states
-        action, states, _ = numpy_step(weights, observations, states)
+        action, states, _ = step(observations, states)
         return action
 
     return fly
@@ -205,7 +205,7 @@ def student(policy: SpikingPolicy, batch: int) -> Pilot:
 
 def update(
     args: Args,
-    policy: SpikingPolicy,
+    policy: Network,
     optimizer: torch.optim.Optimizer,
     batch: tuple[Tensor, Tensor, Tensor],
     *,
@@ -221,7 +221,7 @@ def update(
     loss.backward()
     torch.nn.utils.clip_grad_norm_(policy.parameters(), 1.0)
     optimizer.step()
-    return loss.item(), torch.stack([x.detach().mean() for x in spikes])
+    return loss.item(), torch.tensor([x.detach().mean().item() for x in spikes])
 
 
 def summary(
@@ -239,7 +239,7 @@ def summary(
     }
 
 
-def save(folder: Path, policy: SpikingPolicy, provenance: dict[str, Any], airframe: str) -> None:
+def save(folder: Path, policy: Network, provenance: dict[str, Any], airframe: str) -> None:
     """Save the checkpoint and the artifact of the policy as it is now."""
     save_checkpoint(folder, policy, provenance)
     story = {key: value for key, value in provenance.items() if key != "spike_statistics"}
@@ -284,7 +284,7 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def _spike_statistics(policy: SpikingPolicy, rates: Tensor) -> dict[str, Any]:
+def _spike_statistics(policy: Network, rates: Tensor) -> dict[str, Any]:
     rounded = (round(float(x), 4) for x in rates)
     return {"rate_per_tick": dict(zip(policy.layer_names, rounded, strict=True))}
 

@@ -18,7 +18,7 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
-from snn_controller.action import ACTION_MAPPINGS, ActionKind
+from snn_controller.action import ACTION_MAPPINGS, ACTION_SIZE, ActionKind
 from snn_controller.artifact import FORMAT_VERSION, ZERO_DIGEST, seal
 from snn_controller.errors import UserError
 from snn_controller.frames import axis_angle_to_quaternion
@@ -27,9 +27,8 @@ from snn_controller.state import Reference, State
 from torch import Tensor, nn
 
 from training.command import run_command
-from training.networks import LayerWeights, PolicyWeights, SpikingPolicy, policy_step
+from training.networks import Network, SpikingPolicy
 from training.runs import load_checkpoint, write_atomically
-from training.surrogate import heaviside
 
 OPSET_VERSION = 18
 IR_VERSION = 8  # the one that belongs to opset 18, so that older onnxruntimes load it
@@ -50,7 +49,7 @@ class ArtifactInfo:
     spike_statistics: Mapping[str, Any] = field(default_factory=dict)
 
 
-def export_policy(policy: SpikingPolicy, path: Path, info: ArtifactInfo) -> None:
+def export_policy(policy: Network, path: Path, info: ArtifactInfo) -> None:
     """Write the artifact of a network, atomically.
 
     Raises:
@@ -66,34 +65,35 @@ def export_policy(policy: SpikingPolicy, path: Path, info: ArtifactInfo) -> None
     write_atomically(path, seal(model.SerializeToString(deterministic=True)))
 
 
-def export_benchmark(policy: SpikingPolicy, path: Path, control_rate: float, airframe: str) -> None:
+def export_benchmark(policy: Network, path: Path, control_rate: float, airframe: str) -> None:
     """Write an artifact that ticks at another rate in Hz, to measure timing with.
 
     Time constants keep their value in s, but the network was not trained at that rate.
     """
     note = f"re-discretised to {control_rate:g} Hz without training, for benchmarks only"
     info = ArtifactInfo(airframe=airframe, provenance={"benchmark": note})
+    if not isinstance(policy, SpikingPolicy):
+        raise UserError("only spiking networks have time constants; train at that rate instead")
     export_policy(policy.at_rate(control_rate), path, info)
 
 
 class _Step(nn.Module):
     """One tick with fixed weights, as the graph that is exported."""
 
-    def __init__(self, policy: SpikingPolicy) -> None:
+    def __init__(self, policy: Network) -> None:
         super().__init__()
-        weights = policy.policy_weights()
-        layers = tuple(LayerWeights(*(x.detach() for x in layer)) for layer in weights.layers)
-        rest = (None if x is None else x.detach() for x in weights[1:])
-        self.policy_weights = PolicyWeights(layers, *rest)
+        if isinstance(policy, SpikingPolicy):
+            self.layers = policy.policy_weights().convert(Tensor.detach).layers
+        else:
+            self.layers, self.network = (), policy  # as a part, so that its weights are found
+        self.step = policy.stepper()
 
     def forward(self, observation: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
-        action, following, spikes = policy_step(
-            self.policy_weights, observation, states, spike=heaviside, tanh=torch.tanh
-        )
+        action, following, spikes = self.step(observation, states)
         return (action, *following, *spikes)
 
 
-def _to_onnx(step: _Step, policy: SpikingPolicy) -> onnx.ModelProto:
+def _to_onnx(step: _Step, policy: Network) -> onnx.ModelProto:
     names = policy.state_names
     outputs = (f"{name}_next" for name in names), (f"spikes_{x}" for x in policy.layer_names)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -130,22 +130,7 @@ def _clean(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def _metadata(policy: SpikingPolicy, step: _Step, info: ArtifactInfo) -> dict[str, Any]:
-    hidden = policy.config.hidden
-    layers = [
-        {
-            "name": name,
-            "neurons": int(layer.weight.shape[1]),
-            "fan_in": int(layer.weight.shape[0]),
-            "fan_out": int(following.shape[1]),
-        }
-        for name, layer, following in zip(
-            policy.layer_names,
-            step.policy_weights.layers,
-            (*(x.weight for x in step.policy_weights.layers[1:]), policy.readout_weight),
-            strict=True,
-        )
-    ]
+def _metadata(policy: Network, step: _Step, info: ArtifactInfo) -> dict[str, Any]:
     return {
         "format_version": FORMAT_VERSION,
         "observation_version": OBSERVATION_VERSION,
@@ -153,8 +138,8 @@ def _metadata(policy: SpikingPolicy, step: _Step, info: ArtifactInfo) -> dict[st
         "action_mapping": ACTION_MAPPINGS[info.action_kind],
         "control_rate": policy.config.control_rate,
         "airframe": info.airframe,
-        "layers": layers,
-        "input_macs": OBSERVATION_SIZE * hidden[0],
+        "layers": _layers(policy, step),
+        "input_macs": policy.multiply_accumulates,
         "provenance": dict(info.provenance),
         "evaluation": dict(info.evaluation),
         "spike_statistics": dict(info.spike_statistics),
@@ -162,7 +147,25 @@ def _metadata(policy: SpikingPolicy, step: _Step, info: ArtifactInfo) -> dict[st
     }
 
 
-def _self_test(policy: SpikingPolicy, step: _Step) -> dict[str, Any]:
+def _layers(policy: Network, step: _Step) -> list[dict[str, Any]]:
+    """Return name, size and synapses of each spiking layer; a recurrent one drives itself too."""
+    outputs = [*(x.weight.shape[1] for x in step.layers[1:]), ACTION_SIZE]
+    layers = []
+    for name, layer, following in zip(policy.layer_names, step.layers, outputs, strict=False):
+        inputs, neurons = map(int, layer.weight.shape)
+        own = neurons if layer.recurrent is not None else 0
+        layers.append(
+            {
+                "name": name,
+                "neurons": neurons,
+                "fan_in": inputs + own,
+                "fan_out": int(following) + own,
+            }
+        )
+    return layers
+
+
+def _self_test(policy: Network, step: _Step) -> dict[str, Any]:
     """Find a sequence in which rounding cannot flip a spike, and the actions the network gives."""
     for candidate in range(SELF_TEST_CANDIDATES):
         observations = flight_like_observations(SELF_TEST_TICKS, np.random.default_rng(candidate))
@@ -179,17 +182,16 @@ def _self_test(policy: SpikingPolicy, step: _Step) -> dict[str, Any]:
 
 
 def _run(
-    policy: SpikingPolicy, step: _Step, observations: NDArray[np.float32]
+    policy: Network, step: _Step, observations: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], float]:
     """Return the actions (ticks, 4) and the smallest distance of a membrane from its threshold."""
     states, actions, margin = policy.initial_states(), [], float("inf")
-    layers = step.policy_weights.layers
     with torch.no_grad():
         for observation in torch.from_numpy(observations):
             action, *rest = step(observation[None], *states)
             states = tuple(rest[: len(states)])
             actions.append(action[0].numpy())
-            for membrane, layer in zip(states, layers, strict=False):
+            for membrane, layer in zip(states, step.layers, strict=False):
                 margin = min(margin, float((membrane - layer.threshold).abs().min()))
     return np.stack(actions), margin
 

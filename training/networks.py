@@ -1,118 +1,40 @@
 """The spiking policy network: LIF layers with learnable time constants and thresholds.
 
-    U' = beta U + W x + b - s(U) U_thr,   spike of the tick: U' > U_thr,   beta = exp(-dt / tau)
-
-The reset is soft and one tick late, so the membrane is the layer's whole state. `policy_step`
-holds the maths once, by operators only: PyTorch training, the ONNX export and the NumPy reference
-of the tests all run it.
+`lif.py` holds the maths of a tick; here are the parameters, and whole sequences for training.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from math import log
-from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from snn_controller.action import ACTION_SIZE
 from snn_controller.observation import OBSERVATION_SIZE
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.surrogate import LIFSequence
+from training.baselines import GatedRecurrence, HistoryPerceptron, Perceptron
+from training.lif import LayerWeights, PolicyWeights, numpy_step, policy_step
+from training.lif_layer import lif_layer, lif_loop, load_kernel, low_pass
+from training.network_config import OBSERVATION_SCALE, NetworkConfig
+from training.surrogate import LIFSequence, heaviside
 
-Readout = Literal["spikes", "leaky"]
-# Brings each observation to about unit size: position, rotation matrix, velocity, body rates.
-OBSERVATION_SCALE = (4.0,) * 3 + (2.0,) * 9 + (1.0,) * 3 + (0.25,) * 3
-
-
-class LayerWeights(NamedTuple):
-    """Arrays of one LIF layer, of torch or NumPy."""
-
-    weight: Any  # (inputs, neurons)
-    bias: Any  # (neurons,)
-    beta: Any  # (neurons,) decay a tick
-    threshold: Any  # (neurons,)
-
-
-class PolicyWeights(NamedTuple):
-    """Arrays of a whole policy; `readout_beta` is None where spikes are read out directly."""
-
-    layers: tuple[LayerWeights, ...]
-    readout_weight: Any  # (neurons, actions)
-    readout_bias: Any  # (actions,)
-    readout_beta: Any | None  # (actions,)
-
-
-def lif_step(current: Any, membrane: Any, layer: LayerWeights, spike: Callable) -> tuple[Any, Any]:
-    """Advance one layer by one tick and return (spikes, membrane), each (batch, neurons).
-
-    Args:
-        current: Input current (batch, neurons).
-        membrane: Membrane before the tick (batch, neurons).
-        layer: Weights; only beta and threshold are used.
-        spike: Maps (membrane, threshold) to zeros and ones; here training puts its surrogate.
-    """
-    reset = (membrane > layer.threshold) * layer.threshold
-    membrane = layer.beta * membrane + current - reset
-    return spike(membrane, layer.threshold), membrane
-
-
-def policy_step(
-    weights: PolicyWeights,
-    observation: Any,
-    states: tuple[Any, ...],
-    *,
-    spike: Callable,
-    tanh: Callable,
-) -> tuple[Any, tuple[Any, ...], tuple[Any, ...]]:
-    """Advance the policy by one tick and return (action, next states, spikes per layer).
-
-    Args:
-        weights: Arrays of the policy.
-        observation: (batch, 18).
-        states: One membrane (batch, neurons) a layer, then the read-out (batch, 4) if leaky.
-        spike: Maps (membrane, threshold) to zeros and ones.
-        tanh: Hyperbolic tangent of the array library in use.
-    """
-    signal = observation
-    membranes, spikes = [], []
-    for layer, membrane in zip(weights.layers, states, strict=False):
-        signal, membrane = lif_step(signal @ layer.weight + layer.bias, membrane, layer, spike)
-        membranes.append(membrane)
-        spikes.append(signal)
-    drive = signal @ weights.readout_weight + weights.readout_bias
-    if weights.readout_beta is not None:
-        drive = weights.readout_beta * states[-1] + (1.0 - weights.readout_beta) * drive
-        membranes.append(drive)
-    return tanh(drive), tuple(membranes), tuple(spikes)
-
-
-@dataclass(frozen=True)
-class NetworkConfig:
-    """Shape of the spiking policy."""
-
-    hidden: tuple[int, ...] = (256, 128)
-    """Neurons of each LIF layer."""
-    readout: Readout = "spikes"
-    """`spikes` reads the last layer's spikes; `leaky` low-passes them, one state an action."""
-    control_rate: float = 100.0
-    """Ticks a second."""
-    min_time_constant: float = 0.010
-    """Shortest initial membrane time constant in s."""
-    max_time_constant: float = 0.300
-    """Longest initial membrane time constant in s."""
-    min_threshold: float = 0.02
-    """Lowest initial threshold; a spread makes neurons answer to different levels."""
-    max_threshold: float = 0.5
-    """Highest initial threshold."""
-    input_gain: float = 3.0
-    """Scales the initial input currents."""
-    readout_time_constant: float = 0.010
-    """Initial time constant in s of the leaky read-out."""
+__all__ = [
+    "Network",
+    "NetworkConfig",
+    "SpikingPolicy",
+    "make_network",
+    "numpy_step",
+    "numpy_stepper",
+    "numpy_weights",
+    "policy_step",
+]
 
 
 class SpikingPolicy(nn.Module):
@@ -149,12 +71,25 @@ class SpikingPolicy(nn.Module):
         if config.readout == "leaky":
             start = log(config.readout_time_constant)
             self.readout_log_time_constant = nn.Parameter(torch.full((ACTION_SIZE,), start))
+        if config.synapse == "current":
+            self.synapse_log_time_constants = nn.ParameterList(
+                torch.full((size,), log(config.synapse_time_constant)) for size in config.hidden
+            )
+        if config.recurrent:
+            # Weaker than the input: a spike is worth one, and all neurons may spike at once.
+            self.recurrent_weights = nn.ParameterList(
+                _uniform((len(gain), len(gain)), generator) * gain / config.input_gain
+                for gain in gains
+            )
+        load_kernel(config.kernel)  # refuses early what cannot be had
         self.register_buffer("observation_scale", torch.tensor(OBSERVATION_SCALE))
 
     @property
     def state_names(self) -> tuple[str, ...]:
         """Names of the states in order, as the artifact spells them."""
         names = tuple(f"membrane_{name}" for name in self.layer_names)
+        if self.config.synapse == "current":
+            names = (*names, *(f"current_{name}" for name in self.layer_names))
         return (*names, "readout") if self.config.readout == "leaky" else names
 
     @property
@@ -164,31 +99,31 @@ class SpikingPolicy(nn.Module):
 
     def initial_states(self, batch: int = 1) -> tuple[Tensor, ...]:
         """Return the states (batch, size) after a reset."""
-        sizes = self.config.hidden
+        sizes = self.config.hidden * (2 if self.config.synapse == "current" else 1)
         if self.config.readout == "leaky":
             sizes = (*sizes, ACTION_SIZE)
-        return tuple(torch.zeros(batch, size) for size in sizes)
+        return tuple(self.readout_bias.new_zeros(batch, size) for size in sizes)
+
+    def time_constants(self) -> list[nn.Parameter]:
+        """Return the parameters that want a larger step: logarithms of membrane time constants."""
+        return list(self.log_time_constants)
 
     def policy_weights(self) -> PolicyWeights:
         """Return the arrays of `policy_step`; gradients flow to the parameters."""
         scale = torch.as_tensor(self.observation_scale)[:, None]
-        layers = [
-            LayerWeights(weight, bias, self._decay(log_tau), functional.softplus(threshold))
-            for weight, bias, log_tau, threshold in zip(
-                self.weights,
-                self.biases,
-                self.log_time_constants,
-                self.raw_thresholds,
-                strict=True,
-            )
-        ]
+        layers = [self._layer_weights(index) for index in range(len(self.weights))]
         layers[0] = layers[0]._replace(weight=scale * layers[0].weight)
         leaky = self.config.readout == "leaky"
         beta = self._decay(self.readout_log_time_constant) if leaky else None
-        return PolicyWeights(tuple(layers), self.readout_weight, self.readout_bias, beta)
+        readout = self.readout_weight, self.readout_bias, beta
+        return PolicyWeights(tuple(layers), *readout, self.config.memory)
 
     def forward(
-        self, observations: Tensor, states: tuple[Tensor, ...], slope: float
+        self,
+        observations: Tensor,
+        states: tuple[Tensor, ...],
+        slope: float,
+        restarts: Tensor | None = None,
     ) -> tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]:
         """Run a sequence and return (actions, last states, spikes per layer).
 
@@ -198,21 +133,86 @@ class SpikingPolicy(nn.Module):
             observations: (T, batch, 18).
             states: States before the sequence, as `initial_states` gives them.
             slope: Slope k of the surrogate gradient.
+            restarts: True where a new episode begins: all states are zeroed before that tick
+                (T, batch); None if the sequence holds no such tick.
         """
-        weights = self.policy_weights()
-        signal, last, spikes = observations, [], []
-        for layer, membrane in zip(weights.layers, states, strict=False):
-            current = functional.linear(signal, layer.weight.T, layer.bias)
-            signal, membrane = LIFSequence.apply(
-                current, membrane, layer.beta, layer.threshold, slope
-            )  # type: ignore[misc]
-            last.append(membrane)
+        weights, keep = self.policy_weights(), self._keep(observations, restarts)
+        signal, count = observations, len(weights.layers)
+        membranes, currents, spikes = [], [], []
+        for index, layer in enumerate(weights.layers):
+            current = states[count + index] if layer.alpha is not None else None
+            signal, membrane, current = self._layer_sequence(
+                signal, layer, states[index], current, slope, keep
+            )
+            membranes.append(membrane)
             spikes.append(signal)
+            if current is not None:
+                currents.append(current)
         drive = signal @ weights.readout_weight + weights.readout_bias
+        last = [*membranes, *currents]
         if weights.readout_beta is not None:
-            drive = _low_pass(drive, states[-1], weights.readout_beta)
+            drive = low_pass(drive, states[-1], weights.readout_beta, keep)
             last.append(drive[-1])
         return torch.tanh(drive), tuple(last), tuple(spikes)
+
+    def _layer_sequence(
+        self,
+        signal: Tensor,
+        layer: LayerWeights,
+        membrane: Tensor,
+        current: Tensor | None,
+        slope: float,
+        keep: Tensor | None,
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return spikes (T, batch, neurons), last membrane and last synaptic current."""
+        beta, threshold = layer.beta, layer.threshold
+        if current is None and layer.recurrent is None:
+            return *lif_layer(
+                *(load_kernel(self.config.kernel), signal, layer.weight, layer.bias),
+                *(membrane, beta, threshold, slope),
+                keep=keep,
+                hard=layer.hard,
+            ), None
+        drive = functional.linear(signal, layer.weight.T, layer.bias)
+        if current is not None and layer.alpha is not None:
+            drive = low_pass(drive, current, layer.alpha, keep)
+            current = drive[-1]
+        if layer.recurrent is not None:
+            return *lif_loop(drive, membrane, layer, slope, keep), current
+        spikes, membrane = LIFSequence.apply(
+            drive, membrane, beta, threshold, slope, keep, layer.hard
+        )  # type: ignore[misc]
+        return spikes, membrane, current
+
+    @property
+    def multiply_accumulates(self) -> int:
+        """Multiply-accumulates a tick on inputs that are no spikes."""
+        return self.weights[0].numel()
+
+    def stepper(self) -> Callable:
+        """Return the tick with the present weights, (observation, states) -> `policy_step`'s."""
+        weights = self.policy_weights().convert(Tensor.detach)
+        return partial(policy_step, weights, spike=heaviside, tanh=torch.tanh)
+
+    def _keep(self, observations: Tensor, restarts: Tensor | None) -> Tensor | None:
+        """Return 0 where states are zeroed before a tick, else 1; None where they never are."""
+        if not self.config.memory:
+            return observations.new_zeros(observations.shape[:2])
+        return None if restarts is None else (~restarts).to(observations.dtype)
+
+    def _layer_weights(self, index: int) -> LayerWeights:
+        config = self.config
+        return LayerWeights(
+            self.weights[index],
+            self.biases[index],
+            self._decay(self.log_time_constants[index]),
+            functional.softplus(self.raw_thresholds[index]),
+            self.recurrent_weights[index] if config.recurrent else None,
+            self._decay(self.synapse_log_time_constants[index])
+            if config.synapse == "current"
+            else None,
+            config.reset == "hard",
+        )
 
     def at_rate(self, control_rate: float) -> SpikingPolicy:
         """Return a copy that ticks at another rate in Hz, its time constants in s unchanged.
@@ -229,32 +229,46 @@ class SpikingPolicy(nn.Module):
                 gain = (1.0 - other._decay(log_tau)) / (1.0 - self._decay(log_tau))
                 weight.mul_(gain)
                 bias.mul_(gain)
+            for recurrent, log_tau in zip(
+                getattr(other, "recurrent_weights", ()), self.log_time_constants, strict=False
+            ):
+                recurrent.mul_((1.0 - other._decay(log_tau)) / (1.0 - self._decay(log_tau)))
         return other
 
     def _decay(self, log_time_constant: Tensor) -> Tensor:
         return torch.exp(-torch.exp(-log_time_constant) / self.config.control_rate)
 
 
+Network = SpikingPolicy | GatedRecurrence | HistoryPerceptron | Perceptron
+BASELINES = {"gru": GatedRecurrence, "mlp": Perceptron, "mlp_history": HistoryPerceptron}
+
+
+def make_network(config: NetworkConfig, *, generator: torch.Generator | None = None) -> Network:
+    """Return the network of the configured kind, its weights drawn from a generator."""
+    if config.kind == "spiking":
+        return SpikingPolicy(config, generator=generator)
+    return BASELINES[config.kind](config, generator)
+
+
 def numpy_weights(policy: SpikingPolicy) -> PolicyWeights:
     """Return the policy's arrays as float32 NumPy, for the reference and for roll-outs."""
-
-    def convert(value: Any) -> Any:
-        return None if value is None else value.detach().numpy().astype(np.float32)
-
-    weights = policy.policy_weights()
-    layers = tuple(LayerWeights(*map(convert, layer)) for layer in weights.layers)
-    return PolicyWeights(layers, *map(convert, weights[1:]))
+    return policy.policy_weights().convert(lambda x: x.detach().cpu().numpy().astype(np.float32))
 
 
-def numpy_step(
-    weights: PolicyWeights, observation: Any, states: tuple[Any, ...]
-) -> tuple[Any, tuple[Any, ...], tuple[Any, ...]]:
-    """Advance NumPy weights by one tick; see `policy_step`."""
-    return policy_step(weights, observation, states, spike=_numpy_spike, tanh=np.tanh)
+def numpy_stepper(policy: Network) -> Callable:
+    """Return the tick in NumPy with today's weights, for roll-outs without gradients."""
+    if isinstance(policy, SpikingPolicy):
+        return partial(numpy_step, numpy_weights(policy))
+    step = policy.stepper()
 
+    def tick(observation: NDArray[np.float32], states: tuple) -> tuple:
+        with torch.no_grad():
+            action, following, _ = step(
+                torch.from_numpy(observation), tuple(map(torch.from_numpy, states))
+            )
+        return action.numpy(), tuple(x.numpy() for x in following), ()
 
-def _numpy_spike(membrane: Any, threshold: Any) -> Any:
-    return (membrane > threshold).astype(np.float32)
+    return tick
 
 
 def _uniform(shape: tuple[int, int], generator: torch.Generator | None) -> Tensor:
@@ -268,12 +282,3 @@ def _spread(low: float, high: float, size: int, generator: torch.Generator | Non
 
 def _inverse_softplus(value: Tensor) -> Tensor:
     return torch.log(torch.expm1(value))
-
-
-def _low_pass(drive: Tensor, state: Tensor, beta: Tensor) -> Tensor:
-    """Return y_t = beta y_(t-1) + (1 - beta) x_t over the first axis of drive (T, batch, 4)."""
-    filtered = []
-    for now in drive.unbind():
-        state = beta * state + (1.0 - beta) * now
-        filtered.append(state)
-    return torch.stack(filtered)

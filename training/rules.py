@@ -41,6 +41,10 @@ def network_rules(network: NetworkConfig) -> Rules:
             0.0 < network.readout_time_constant <= 100.0,
             "above 0 and at most 100 s",
         ),
+        "network.synapse-time-constant": (
+            0.0 < network.synapse_time_constant <= 100.0,
+            "above 0 and at most 100 s",
+        ),
     }
 
 

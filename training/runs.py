@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from snn_controller.errors import UserError
 
-from training.networks import NetworkConfig, SpikingPolicy
+from training.networks import Network, NetworkConfig, make_network
 
 CHECKPOINT, CONFIG, LOG, CURVE, POLICY = (
     "checkpoint.pt",
@@ -80,7 +80,7 @@ def create_run(folder: Path, config: Mapping[str, Any], *, seed: int) -> dict[st
     return provenance
 
 
-def save_checkpoint(folder: Path, policy: SpikingPolicy, provenance: Mapping[str, Any]) -> None:
+def save_checkpoint(folder: Path, policy: Network, provenance: Mapping[str, Any]) -> None:
     """Save weights, network shape and provenance; the old checkpoint stays until it is complete."""
     with tempfile.TemporaryFile() as file:
         content = {
@@ -93,7 +93,7 @@ def save_checkpoint(folder: Path, policy: SpikingPolicy, provenance: Mapping[str
         write_atomically(folder / CHECKPOINT, file.read())
 
 
-def load_checkpoint(folder: Path) -> tuple[SpikingPolicy, dict[str, Any]]:
+def load_checkpoint(folder: Path) -> tuple[Network, dict[str, Any]]:
     """Return the network and the provenance of a run.
 
     Raises:
@@ -105,7 +105,7 @@ def load_checkpoint(folder: Path) -> tuple[SpikingPolicy, dict[str, Any]]:
     try:
         content = torch.load(path, weights_only=True)
         shape = content["network"]
-        policy = SpikingPolicy(NetworkConfig(**{**shape, "hidden": tuple(shape["hidden"])}))
+        policy = make_network(NetworkConfig(**{**shape, "hidden": tuple(shape["hidden"])}))
         policy.load_state_dict(content["weights"])
         return policy, json.loads(content["provenance"])
     except Exception as error:  # torch and pickle raise many types for a damaged file

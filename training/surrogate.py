@@ -50,16 +50,23 @@ class SurrogateSpike(torch.autograd.Function):
 
 
 class LIFSequence(torch.autograd.Function):
-    """One LIF layer over a whole sequence, forward and backward written out.
+    """One LIF layer over a whole sequence, forward and backward written out in PyTorch's operators.
 
-    `apply(current, membrane, beta, threshold, slope)` does what `networks.lif_step` does tick by
-    tick, several times faster than autograd through a loop. No gradient flows through the reset's
-    spike.
+    `apply(current, membrane, beta, threshold, slope, keep, hard)` does what `lif.lif_step` does
+    tick by tick, several times faster than autograd through a loop. No gradient flows through the
+    reset's spike.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, current: Tensor, membrane: Tensor, beta: Tensor, threshold: Tensor, slope: float
+        ctx: Any,
+        current: Tensor,
+        membrane: Tensor,
+        beta: Tensor,
+        threshold: Tensor,
+        slope: float,
+        keep: Tensor | None = None,
+        hard: bool = False,
     ) -> tuple[Tensor, Tensor]:
         """Return the spikes (T, B, N) and the last membrane (B, N).
 
@@ -70,31 +77,32 @@ class LIFSequence(torch.autograd.Function):
             beta: Decay a tick (N,).
             threshold: Threshold (N,).
             slope: Slope k of the surrogate gradient.
+            keep: 0 where the membrane is zeroed before a tick, else 1 (T, B); None keeps all.
+            hard: Whether a spike zeroes the membrane instead of lowering it by the threshold.
         """
         check_slope(slope)
-        membranes = torch.empty((current.shape[0] + 1, *current.shape[1:]), dtype=current.dtype)
+        membranes = current.new_empty((current.shape[0] + 1, *current.shape[1:]))
         spikes = torch.empty_like(current)
         membranes[0] = membrane
-        before, reset = membranes[0], (membrane > threshold) * threshold
-        for now, after, spike in zip(
-            current.unbind(), membranes[1:].unbind(), spikes.unbind(), strict=True
+        befores, afters = membranes[:-1].unbind(), membranes[1:].unbind()
+        for index, (now, before, after, spike) in enumerate(
+            zip(current.unbind(), befores, afters, spikes.unbind(), strict=True)
         ):
+            before, reset = _reset(before, threshold, keep, index, hard)
             torch.addcmul(now, before, beta, out=after)
             after.sub_(reset)
             torch.gt(after, threshold, out=spike)
-            torch.mul(spike, threshold, out=reset)
-            before = after
-        ctx.save_for_backward(membranes, beta, threshold)
-        ctx.slope = slope
+        ctx.save_for_backward(membranes, beta, threshold, keep)
+        ctx.slope, ctx.hard = slope, hard
         return spikes, membranes[-1].clone()
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, None]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of current, first membrane, beta and threshold.
 
         Tick by tick backwards, so that everything but the result stays in the processor's cache.
         """
-        membranes, beta, threshold = ctx.saved_tensors
+        membranes, beta, threshold, keep = ctx.saved_tensors
         grad_spikes, grad_last = grad_outputs
         grad_current = torch.empty_like(grad_spikes)
         sum_beta, sum_direct, sum_reset = (torch.zeros_like(grad_last) for _ in range(3))
@@ -106,8 +114,28 @@ class LIFSequence(torch.autograd.Function):
             work.abs_().mul_(slope).add_(1.0).square_().reciprocal_().mul_(grad_spikes[index])
             sum_direct.add_(work)
             torch.add(work, later, out=grad)
-            sum_beta.addcmul_(grad, before)
-            sum_reset.addcmul_(grad, torch.gt(before, threshold, out=work))
             later = grad * beta
+            if keep is not None:
+                before = before * keep[index][:, None]
+                later.mul_(keep[index][:, None])
+            fired = torch.gt(before, threshold, out=work)
+            if ctx.hard:
+                later.mul_(1.0 - fired)
+                before = before * (1.0 - fired)
+            else:
+                sum_reset.addcmul_(grad, fired)
+            sum_beta.addcmul_(grad, before)
         grad_threshold = -(sum_direct + sum_reset).sum(0)
-        return grad_current, later, sum_beta.sum(0), grad_threshold, None
+        return grad_current, later, sum_beta.sum(0), grad_threshold, None, None, None
+
+
+def _reset(
+    membrane: Tensor, threshold: Tensor, keep: Tensor | None, tick: int, hard: bool
+) -> tuple[Tensor, Tensor]:
+    """Return the membrane that a tick starts from, and what its reset subtracts at the end."""
+    if keep is not None:
+        membrane = membrane * keep[tick][:, None]
+    fired = membrane > threshold
+    if hard:
+        return membrane.masked_fill(fired, 0.0), torch.zeros_like(membrane)
+    return membrane, fired * threshold
