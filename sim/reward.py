@@ -8,7 +8,7 @@ airframe, and u is the throttle command of each rotor in [0, 1].
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass, fields
 
 import numpy as np
 from snn_controller.frames import Array, roll_pitch_yaw
@@ -57,13 +57,23 @@ def hover_reward(
         hover_throttle: Throttle that carries the weight, `Quadrotor.hover_throttle`.
         coefficients: Weights of the terms.
     """
-    return (
-        coefficients.survival
-        - coefficients.position * _squared_norm(state.position - reference.position)
-        - coefficients.velocity * _squared_norm(state.velocity - reference.velocity)
-        - coefficients.attitude * _squared_norm(roll_pitch_yaw(state.rotation))
-        - coefficients.throttle * _squared_norm(throttle - hover_throttle)
-    )
+    parts = reward_parts(state, reference, throttle, hover_throttle=hover_throttle)
+    return parts @ np.array(astuple(coefficients))
+
+
+def reward_parts(
+    state: State, reference: Reference, throttle: Array, *, hover_throttle: float
+) -> Array:
+    """Return what each coefficient multiplies (..., 5), in the order of `RewardCoefficients`.
+
+    Rewards are linear in the coefficients, so who keeps the parts can weigh them anew. The
+    arguments are those of `hover_reward`.
+    """
+    position = -_squared_norm(state.position - reference.position)
+    velocity = -_squared_norm(state.velocity - reference.velocity)
+    command = -_squared_norm(throttle - hover_throttle)
+    attitude = -_squared_norm(roll_pitch_yaw(state.rotation))
+    return np.stack([position, velocity, command, attitude, np.ones_like(position)], axis=-1)
 
 
 def _squared_norm(vectors: Array) -> Array:

@@ -1,0 +1,141 @@
+"""Flying the batched twin for the replay: histories, ends of episodes, transitions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import astuple
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from snn_controller.action import ACTION_SIZE, action_from_throttle, throttle_from_action
+from snn_controller.state import Reference
+
+from sim.batched import DroneBatch
+from sim.batched_kernels import reset_drones
+from sim.reward import END_COEFFICIENTS, START_COEFFICIENTS, reward_parts
+from sim.rules import EPISODE_STEPS
+from training.history import HISTORY_SIZE, append_action, constant_history
+from training.replay import REWARD_PARTS, Transitions
+
+ORIGIN = Reference(np.zeros(3))  # where the twin's drones are to hover
+
+Rows = NDArray[np.float32]
+Controller = Callable[[Rows], Rows]  # inputs (n, 146) -> actions (n, 4)
+
+
+class Collector:
+    """Drones that fly on from tick to tick, each with its action history.
+
+    In flight a policy does not know what the rotors did before its first tick and starts from a
+    history of zeros. So does a share of the episodes here; the others begin with what the rotors
+    show, as the published guide does.
+    """
+
+    def __init__(self, drones: DroneBatch, *, blank_share: float, rng: np.random.Generator) -> None:
+        """Take the drones as they stand after a reset.
+
+        Args:
+            drones: The twin, at the start of its episodes.
+            blank_share: Share of episodes whose history begins with zeros.
+            rng: Decides which.
+        """
+        self.drones, self.blank_share, self.rng = drones, blank_share, rng
+        self.start_commands = np.zeros((drones.count, ACTION_SIZE), np.float32)
+        self.histories = constant_history(self.start_commands)
+        self._begin(np.arange(drones.count))
+
+    @property
+    def inputs(self) -> Rows:
+        """What the controller sees now (count, 146)."""
+        return np.concatenate([self.drones.observations, self.histories], axis=1)
+
+    def step(self, actions: Rows) -> Transitions:
+        """Fly one tick with actions (count, 4) in [-1, 1] and return it.
+
+        Drones whose episodes ended begin their next ones.
+        """
+        drones = self.drones
+        observations, steps = drones.observations.copy(), drones.steps.astype(np.int32)
+        starts = self.start_commands.copy()
+        drones.step(actions, auto_reset=False)
+        terminated = drones.terminated.copy()
+        transitions = Transitions(
+            observations,
+            actions,
+            drones.observations.copy(),
+            reward_parts_of(drones, actions),
+            terminated,
+            drones.truncated & ~terminated,
+            steps,
+            starts,
+        )
+        self.histories = append_action(self.histories, actions)
+        self._restart(np.flatnonzero(drones.terminated | drones.truncated))
+        return transitions
+
+    def _restart(self, ended: NDArray[np.int64]) -> None:
+        if len(ended):
+            # The twin's own automatic restart hides the true state that ended the episode.
+            reset_drones(self.drones._arrays, self.drones._settings, ended, True)
+            self._begin(ended)
+
+    def _begin(self, drones: NDArray[np.int64]) -> None:
+        known = self.rng.random(len(drones)) >= self.blank_share
+        commands = action_from_throttle(self.drones.rotors[drones]) * known[:, None]
+        self.start_commands[drones] = commands
+        self.histories[drones] = constant_history(self.start_commands[drones])
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return all that changes in flight, for a checkpoint; the generator is the caller's."""
+        arrays = {name: x.copy() for name, x in self.drones._arrays._asdict().items()}
+        return {"drones": arrays, "starts": self.start_commands, "histories": self.histories}
+
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Fly on from a snapshot of as many drones."""
+        for name, values in snapshot["drones"].items():
+            getattr(self.drones._arrays, name)[...] = values
+        self.start_commands[...] = snapshot["starts"]
+        self.histories = np.array(snapshot["histories"])
+
+
+def validate(drones: DroneBatch, controller: Controller) -> dict[str, float]:
+    """Fly one episode on every drone, from histories of zeros as in flight; return mean scores.
+
+    The drones must be at the start of their episodes. The steady error is that of the survivors
+    at the end; it is NaN without any.
+    """
+    histories = np.zeros((drones.count, HISTORY_SIZE), np.float32)
+    flying = np.ones(drones.count, np.bool_)
+    total = np.zeros((drones.count, REWARD_PARTS))
+    for _ in range(EPISODE_STEPS):
+        if not flying.any():
+            break
+        actions = controller(np.concatenate([drones.observations, histories], axis=1))
+        drones.step(actions, auto_reset=False)
+        total[flying] += reward_parts_of(drones, actions)[flying]
+        histories = append_action(histories, actions)
+        flying &= ~drones.terminated
+    errors = np.linalg.norm(drones.state.position[flying, :2], axis=1)
+    return {
+        "return_start": float((total @ astuple(START_COEFFICIENTS)).mean()),
+        "return_end": float((total @ astuple(END_COEFFICIENTS)).mean()),
+        "survival": float(flying.mean()),
+        "steady_xy_m": float(errors.mean()) if flying.any() else float("nan"),
+    }
+
+
+def reward_parts_of(drones: DroneBatch, actions: Rows) -> Rows:
+    """Return the reward parts (count, 5) of the step that was just flown.
+
+    Like the twin, which pays nothing for a state that is not finite, this gives zeros there.
+    """
+    with np.errstate(all="ignore"):
+        parts = reward_parts(
+            drones.state,
+            ORIGIN,
+            throttle_from_action(actions),
+            hover_throttle=drones.quadrotor.hover_throttle,
+        ).astype(np.float32)
+    parts[~np.isfinite(parts).all(axis=1)] = 0.0
+    return parts
