@@ -22,9 +22,16 @@ FAST = {"contract", "nsz", "arcp"}
 inlined: Callable[[Callable[..., Any]], Callable[..., Any]] = njit(
     forceinline=True, error_model="numpy", fastmath=FAST
 )
-compiled: Callable[[Callable[..., Any]], Callable[..., Any]] = njit(
-    cache=True, error_model="numpy", fastmath=FAST
-)
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a function; the machine code is kept on disk where some folder can be written."""
+    options: dict[str, Any] = {"error_model": "numpy", "fastmath": FAST}
+    try:
+        return njit(cache=True, **options)(function)
+    except RuntimeError:  # numba found no place for its cache
+        return njit(**options)(function)
+
 
 _TURN = math.tan(math.pi / 8.0)
 _TINY = 1e-300
