@@ -115,3 +115,12 @@ def test_a_floor_works_where_the_floors_above_are_not_installed(
     code = f"import sys\nfor name in {blocked}: sys.modules[name] = None\nimport {module}"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
+
+
+# Modules of rclpy that came after Humble, where the same names are found elsewhere.
+NEWER_THAN_HUMBLE = {"clock_type", "event_handler", "parameter_event_handler", "type_support"}
+
+
+@pytest.mark.parametrize("file", sorted((CORE / "nodes").glob("*.py")), ids=lambda file: file.name)
+def test_nodes_import_what_humble_has(file: Path) -> None:
+    assert not imports(file) & {f"rclpy.{name}" for name in NEWER_THAN_HUMBLE}

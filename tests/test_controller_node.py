@@ -366,6 +366,19 @@ def test_a_node_that_was_cleaned_up_can_fly_again(graph) -> None:
         assert g.spin_until(lambda: g.estimator.count_publishers("motors") == 0)
 
 
+def test_every_activation_leaves_a_report_of_its_own(graph, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    g = graph("report:=''")
+    g.activate()
+    g.tick(0)
+    g.controller.trigger_deactivate()
+    g.spin_until(lambda: False, seconds=1.1)  # folders are named by the second
+    g.controller.trigger_activate()
+    g.tick(1)
+    g.controller.trigger_deactivate()
+    assert len(list((tmp_path / "flights").glob("*/report.json"))) == 2
+
+
 def test_a_launched_node_that_nobody_activates_ends(graph, monkeypatch, capfd) -> None:
     monkeypatch.setattr("snn_controller.nodes.managed_node.LAUNCHER_PATIENCE", 0.5)
     g = graph()

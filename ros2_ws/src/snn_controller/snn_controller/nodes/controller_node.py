@@ -10,14 +10,14 @@ import gc
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from time import monotonic, perf_counter, sleep, time_ns
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Odometry as OdometryMessage
-from rclpy.clock import Clock
-from rclpy.clock_type import ClockType
+from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from std_msgs.msg import Float32MultiArray, UInt8MultiArray
@@ -37,7 +37,7 @@ from snn_controller.nodes.node_main import EXIT_USER_ERROR, run_node
 from snn_controller.nodes.parameters import declare_settings
 from snn_controller.plot import draw_flight
 from snn_controller.preparation import prepare_flight, report_flight
-from snn_controller.report import format_summary, write_report
+from snn_controller.report import REPORT_FILE, format_summary, write_report
 from snn_controller.safety import Verdict
 from snn_controller.settings import ControllerSettings
 from snn_controller.share import check_writable, report_folder
@@ -68,7 +68,7 @@ class ControllerNode(ManagedNode):
         settings = self.settings
         self._await_node(settings.await_node)
         self._flight = prepare_flight(settings, COMMAND_KINDS)
-        self._folder = report_folder(settings.report, settings.task, settings.seed)
+        self._folder = self._new_folder()
         check_writable(self._folder)
         self._link = CommandTopics(self, self._flight.policy.metadata.action_kind)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
@@ -85,6 +85,8 @@ class ControllerNode(ManagedNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Reset the neuron state and answer odometry from now on."""
         assert self._flight is not None
+        if (self._folder / REPORT_FILE).exists():  # of the flight before: keep it, unless named
+            self._folder = self._new_folder()
         self._flight.begin()
         self._answered = -1  # ns, stamp of the newest odometry answered
         self._arrival = perf_counter()
@@ -134,6 +136,9 @@ class ControllerNode(ManagedNode):
         if self._active and self._flight is not None:
             self._flight.stop(Verdict("ended", reason))
             self._end_flight()
+
+    def _new_folder(self) -> Path:
+        return report_folder(self.settings.report, self.settings.task, self.settings.seed)
 
     def _await_node(self, name: str) -> None:
         """Wait until a node has been discovered, so that it misses nothing of the flight."""

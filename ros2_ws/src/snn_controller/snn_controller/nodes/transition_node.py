@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from time import monotonic
 
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
-from rclpy.clock import Clock
-from rclpy.clock_type import ClockType
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.task import Future
 from rclpy.utilities import remove_ros_args
@@ -31,7 +31,7 @@ class TransitionNode(Node):
         """Drive the node `target` through transitions, each within `timeout` s."""
         super().__init__("transitions")
         self.exit_code: int | None = None
-        self.launcher_pid = 0
+        self.launcher_pid = os.getppid()  # must not drive the nodes of another launch
         self._target, self._timeout = target, timeout
         self._left = list(transitions)
         self._future: Future | None = None
