@@ -1,0 +1,138 @@
+"""Export the guide's actor to `policy.onnx`: its action history becomes a state of the graph.
+
+The state `action_history` (1, 128) holds the policy's own last 32 actions, oldest first. It starts
+from zeros, as every state of an artifact does, and each tick appends the newest action.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from snn_controller.action import ACTION_MAPPINGS, ACTION_SIZE
+from snn_controller.artifact import FORMAT_VERSION, ZERO_DIGEST, seal
+from snn_controller.errors import UserError
+from snn_controller.observation import OBSERVATION_SIZE, OBSERVATION_VERSION
+from torch import nn
+
+from sim.drone import CONTROL_RATE
+from training.actor_critic import GuideActor
+from training.export import (
+    IR_VERSION,
+    OPSET_VERSION,
+    SELF_TEST_TICKS,
+    SELF_TEST_TOLERANCE,
+    ArtifactInfo,
+    flight_like_observations,
+)
+from training.history import HISTORY_SIZE, append_action
+from training.runs import write_atomically
+
+Weights = list[tuple[NDArray[np.float32], NDArray[np.float32]]]  # (outputs, inputs), (outputs,)
+
+
+def export_guide(actor: GuideActor, path: Path, info: ArtifactInfo) -> None:
+    """Write the artifact of an actor that was trained at the simulators' control rate, atomically.
+
+    Raises:
+        UserError: The actor has weights that are not finite, or the file cannot be written.
+    """
+    if not all(bool(torch.isfinite(x).all()) for x in actor.parameters()):
+        raise UserError("the guide has weights that are not finite; train it again")
+    weights = _weights(actor)
+    model = _graph(weights)
+    for key, value in _metadata(actor, weights, info).items():
+        model.metadata_props.add(key=key, value=json.dumps(value))
+    model.metadata_props.add(key="digest", value=json.dumps(ZERO_DIGEST))
+    write_atomically(path, seal(model.SerializeToString(deterministic=True)))
+
+
+def _weights(actor: GuideActor) -> Weights:
+    """Return the layers, the scale of the inputs folded into the first."""
+    layers = [x for x in actor.layers if isinstance(x, nn.Linear)]
+    pairs = [(x.weight.detach().numpy().copy(), x.bias.detach().numpy().copy()) for x in layers]
+    pairs[0][0][...] *= actor.scale.numpy()
+    return pairs
+
+
+def _graph(weights: Weights) -> onnx.ModelProto:
+    """Return observation, action_history -> action, action_history_next."""
+    nodes = [helper.make_node("Concat", ["observation", "action_history"], ["x0"], axis=1)]
+    constants = {
+        "one_action": np.array([ACTION_SIZE]),
+        "end": np.array([HISTORY_SIZE]),
+        "time": np.array([1]),  # the axis of the history
+    }
+    for number, (weight, bias) in enumerate(weights):
+        constants |= {f"weight{number}": weight, f"bias{number}": bias}
+        inputs = [f"x{number}", f"weight{number}", f"bias{number}"]
+        nodes.append(helper.make_node("Gemm", inputs, [f"y{number}"], transB=1))
+        last = number == len(weights) - 1
+        output = "action" if last else f"x{number + 1}"
+        nodes.append(helper.make_node("Tanh" if last else "Relu", [f"y{number}"], [output]))
+    slice_inputs = ["action_history", "one_action", "end", "time"]
+    nodes.append(helper.make_node("Slice", slice_inputs, ["kept"]))
+    nodes.append(helper.make_node("Concat", ["kept", "action"], ["action_history_next"], axis=1))
+    graph = helper.make_graph(
+        nodes,
+        "guide",
+        [_tensor("observation", OBSERVATION_SIZE), _tensor("action_history", HISTORY_SIZE)],
+        [_tensor("action", ACTION_SIZE), _tensor("action_history_next", HISTORY_SIZE)],
+        [numpy_helper.from_array(x, name) for name, x in constants.items()],
+    )
+    model = helper.make_model(
+        graph,
+        opset_imports=[helper.make_opsetid("", OPSET_VERSION)],
+        ir_version=IR_VERSION,
+        producer_name="snn_controller",
+    )
+    onnx.checker.check_model(model)
+    return model
+
+
+def _tensor(name: str, size: int) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, size])
+
+
+def _metadata(actor: GuideActor, weights: Weights, info: ArtifactInfo) -> Mapping[str, Any]:
+    return {
+        "format_version": FORMAT_VERSION,
+        "observation_version": OBSERVATION_VERSION,
+        "action_kind": info.action_kind,
+        "action_mapping": ACTION_MAPPINGS[info.action_kind],
+        "control_rate": CONTROL_RATE,
+        "airframe": info.airframe,
+        "layers": [],  # none of them spikes
+        "input_macs": sum(weight.size for weight, _ in weights),
+        "provenance": dict(info.provenance),
+        "evaluation": dict(info.evaluation),
+        "spike_statistics": {},
+        "self_test": _self_test(actor),
+    }
+
+
+def _self_test(actor: GuideActor) -> dict[str, Any]:
+    observations = flight_like_observations(SELF_TEST_TICKS, np.random.default_rng(0))
+    return {
+        "inputs": {"observation": [[float(x) for x in row] for row in observations]},
+        "actions": [[float(x) for x in row] for row in fly_blind(actor, observations)],
+        "tolerance": SELF_TEST_TOLERANCE,
+    }
+
+
+@torch.no_grad()
+def fly_blind(actor: GuideActor, observations: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the actions (ticks, 4) that an actor answers observations (ticks, 18) with."""
+    history, actions = np.zeros((1, HISTORY_SIZE), np.float32), []
+    for observation in observations:
+        inputs = np.concatenate([observation[None], history], axis=1)
+        actions.append(actor(torch.from_numpy(inputs)).numpy()[0])
+        history = append_action(history, actions[-1][None])
+    return np.stack(actions)

@@ -1,0 +1,174 @@
+"""What a run of an off-policy learner is made of, and how it survives `kill -9`.
+
+The checkpoint holds everything that the rest of the run depends on: networks, optimisers, all
+generators, the replay, the drones in mid-flight and the log. It is replaced in one piece at the end
+of an interval, so a killed run loses less than one, and goes on as if nothing had happened.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from snn_controller.errors import UserError
+
+from training.actor_critic import GuideActor
+from training.collector import Collector
+from training.replay import Replay
+from training.runs import CHECKPOINT, CONFIG, LOG, create_run, write_atomically
+from training.td3_learner import Learner
+
+FORMAT = 1
+FREE_OPTIONS = ("folder", "name", "resume")  # may differ when a run is resumed
+
+
+@dataclass
+class LearnerRun:
+    """The parts of a run."""
+
+    folder: Path
+    rng: np.random.Generator
+    learner: Learner
+    replay: Replay
+    collector: Collector
+    rows: list[dict[str, Any]] = field(default_factory=list)  # the log, one row an interval
+    provenance: dict[str, Any] = field(default_factory=dict)
+    best: dict[str, Any] = field(default_factory=dict)  # actor's weights with the best validation
+
+
+def open_run(run: LearnerRun, config: Mapping[str, Any], *, seed: int, resume: bool) -> None:
+    """Make the folder of a new run, or take over where an old one stands.
+
+    Raises:
+        UserError: A new run's folder is taken, or there is nothing usable to resume.
+    """
+    plain = json.loads(json.dumps(config, default=str))
+    if resume:
+        _restore(run, plain)
+    else:
+        run.provenance = create_run(run.folder, plain, seed=seed)
+        (run.folder / LOG).unlink(missing_ok=True)
+        save_run(run)
+
+
+def save_run(run: LearnerRun) -> None:
+    """Save the checkpoint; the old one stays until the new one is complete.
+
+    Raises:
+        UserError: It cannot be written.
+    """
+    content = {
+        "format": FORMAT,
+        "learner": run.learner.snapshot(),
+        "best": run.best,
+        "replay": _tensors(run.replay.snapshot()),
+        "collector": _tensors(run.collector.snapshot()),
+        "generator": json.dumps(run.rng.bit_generator.state),
+        "rows": json.dumps(run.rows),
+        "provenance": json.dumps(run.provenance),
+    }
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    _write(run.folder / CHECKPOINT, buffer.getvalue())
+
+
+def log_row(run: LearnerRun, row: dict[str, Any]) -> None:
+    """Add a row to the log and write the log anew, so that a resumed run repeats no row."""
+    run.rows.append(row)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, fieldnames=list(row))
+    writer.writeheader()
+    writer.writerows(run.rows)
+    _write(run.folder / LOG, text.getvalue().encode())
+
+
+def load_guide(folder: Path) -> GuideActor:
+    """Return the actor of the interval of a run that validated best.
+
+    Raises:
+        UserError: There is no usable checkpoint, or no interval is complete yet.
+    """
+    content = _load(folder)
+    if not content["best"]:
+        raise UserError(f"{folder} has no complete interval yet; train it on with --resume")
+    hidden = json.loads(content["provenance"])["config"]["learner"]["actor_hidden"]
+    actor = GuideActor(tuple(hidden), torch.Generator())
+    actor.load_state_dict(content["best"])
+    return actor
+
+
+def _restore(run: LearnerRun, config: Mapping[str, Any]) -> None:
+    content = _load(run.folder)
+    provenance = json.loads(content["provenance"])
+    _check_config(provenance["config"], config, run.folder)
+    run.provenance = provenance
+    run.best = content["best"]
+    run.rows = json.loads(content["rows"])
+    run.learner.restore(content["learner"])
+    run.replay.restore(_arrays(content["replay"]))
+    run.collector.restore(_arrays(content["collector"]))
+    run.rng.bit_generator.state = json.loads(content["generator"])
+
+
+def _load(folder: Path) -> dict[str, Any]:
+    path = folder / CHECKPOINT
+    if not path.is_file():
+        raise UserError(f"{folder} holds no {CHECKPOINT}; give a run of training/td3.py")
+    try:
+        content = torch.load(path, weights_only=True)
+        version = content["format"]
+    except Exception as error:  # torch and pickle raise many types for a damaged file
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path} cannot be used ({reason}); train the run again") from error
+    if version != FORMAT:
+        raise UserError(f"{path} is of another version ({version}); train the run again")
+    return content
+
+
+def _check_config(old: Mapping[str, Any], new: Mapping[str, Any], folder: Path) -> None:
+    different = [
+        key
+        for key in new
+        if key not in FREE_OPTIONS and json.dumps(new[key]) != json.dumps(old.get(key))
+    ]
+    if different:
+        names = ", ".join(f"--{key.replace('_', '-')}" for key in different)
+        raise UserError(
+            f"{folder} was trained with another {names}; resume it with the options in "
+            f"{folder / CONFIG}"
+        )
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        write_atomically(path, content)
+    except OSError as error:  # the disk is full, mostly
+        raise UserError(
+            f"{path} cannot be written ({error}); the file before it stays, so make room and "
+            "resume the run"
+        ) from error
+
+
+def _tensors(value: Any) -> Any:
+    """Return a snapshot with arrays as tensors, which load without running code."""
+    if isinstance(value, dict):
+        return {key: _tensors(item) for key, item in value.items()}
+    return torch.from_numpy(_signed(value)) if isinstance(value, np.ndarray) else value
+
+
+def _arrays(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _arrays(item) for key, item in value.items()}
+    return value.numpy() if isinstance(value, torch.Tensor) else value
+
+
+def _signed(array: Any) -> Any:
+    """Return unsigned integers as signed ones of the same bits, which every torch can save."""
+    return array.view(np.int64) if array.dtype == np.uint64 else array

@@ -1,0 +1,255 @@
+"""TD3: trains the guide that jump starts the spiking policy, on the batched twin.
+
+    python training/td3.py --name my-guide
+
+The guide is a small perceptron that sees the observation and its own last 32 actions. It hovers
+after a few minutes on one core. `--resume` goes on with an interrupted run.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from snn_controller.errors import UserError
+from snn_controller.quadrotor import Quadrotor, load_quadrotor
+from tqdm import tqdm
+
+from sim.batched import DroneBatch
+from training.collector import Collector, validate
+from training.command import run_command
+from training.curriculum import Curriculum, coefficients_at, curriculum_rules
+from training.export import ArtifactInfo
+from training.guide_export import export_guide
+from training.history import HISTORY_STEPS
+from training.learner_run import LearnerRun, log_row, open_run, save_run
+from training.replay import Replay
+from training.rules import Rules, require
+from training.runs import CHECKPOINT, POLICY, plot_log
+from training.td3_learner import Learner, LearnerConfig, learner_rules
+
+VALIDATION_SEED = 2**40  # added to the seed, so that no validation start was ever trained on
+PANELS = {
+    "return_end": "return (end coefficients)",
+    "survival": "survival",
+    "steady_xy_m": "position error [m]",
+    "critic_loss": "critic loss",
+}
+
+
+@dataclass
+class Args:
+    """Train the guide by TD3."""
+
+    name: str = "td3"
+    """Name of the run; its folder is runs/NAME."""
+    folder: Path = Path("runs")
+    """Where run folders go."""
+    resume: bool = False
+    """Go on with the run of that name from its last checkpoint; all else must be as it was."""
+    seed: int = 0
+    """Seed of all randomness; the same seed gives the same guide, bit by bit."""
+    airframe: str = "crazyflie21"
+    """Airframe to fly."""
+    intervals: int = 40
+    """Parts of the run; each ends with a validation and a checkpoint."""
+    ticks: int = 100
+    """Control ticks that every drone flies in an interval."""
+    drones: int = 256
+    """Drones that fly side by side."""
+    updates: int = 20
+    """Gradient steps after each tick."""
+    batch: int = 256
+    """Transitions a gradient step."""
+    replay: int = 500_000
+    """Transitions that are kept."""
+    starts: tuple[str, ...] = ("standard", "hard", "hover")
+    """Where episodes begin, drawn with equal chance; distributions of sim/starts.py."""
+    blank_share: float = 0.5
+    """Share of episodes whose action history begins with zeros, as it does in flight."""
+    first_exploration: float = 0.5
+    """Noise on the actions flown at the beginning (standard deviation)."""
+    last_exploration: float = 0.1
+    """Noise on the actions flown from half of the run on; between, it falls linearly."""
+    validation: int = 200
+    """Episodes of the standard cell that validate an interval."""
+    threads: int = 1
+    """Threads of PyTorch; results are reproducible for the same number only."""
+    curriculum: Curriculum = field(default_factory=Curriculum)
+    """How the reward tightens."""
+    learner: LearnerConfig = field(default_factory=LearnerConfig)
+    """Networks and step sizes."""
+
+
+def main(args: Args) -> None:
+    """Train as the arguments say; Ctrl-C keeps the last checkpoint, from which --resume goes on."""
+    check(args)
+    torch.set_num_threads(args.threads)
+    quadrotor = load_quadrotor(args.airframe)
+    rng = np.random.default_rng(args.seed)
+    drones = DroneBatch(quadrotor, args.drones, starts=args.starts, seed=args.seed)
+    run = LearnerRun(
+        folder=args.folder / args.name,
+        rng=rng,
+        learner=Learner(args.learner, seed=args.seed),
+        replay=Replay(args.drones, args.replay),
+        collector=Collector(drones, blank_share=args.blank_share, rng=rng),
+    )
+    open_run(run, asdict(args), seed=args.seed, resume=args.resume)
+    try:
+        train(args, run, quadrotor)
+    except KeyboardInterrupt:
+        tqdm.write(f"stopped early; {run.folder / CHECKPOINT} holds the last whole interval")
+        tqdm.write("go on with the same command and --resume")
+        return
+    tqdm.write(f"wrote {run.folder / POLICY}")
+
+
+def train(args: Args, run: LearnerRun, quadrotor: Quadrotor) -> None:
+    """Fly and learn interval by interval, from where the run stands.
+
+    Raises:
+        UserError: The loss is no longer finite; the last checkpoint stays.
+    """
+    total, done = args.intervals * args.ticks, len(run.rows) * args.ticks
+    with tqdm(total=total, initial=done, desc="td3", unit="tick") as progress:
+        for number in range(len(run.rows), args.intervals):
+            began, losses = time.monotonic(), []
+            for tick in range(number * args.ticks, (number + 1) * args.ticks):
+                losses.append(fly_and_learn(args, run, tick / total))
+                progress.update()
+            check_finite(run, losses)
+            scores = score(args, run.learner, quadrotor)
+            row = summary(args, run, np.array(losses), scores)
+            row["seconds"] = round(time.monotonic() - began, 1)
+            progress.set_postfix({"return": row["return_end"], "survival": row["survival"]})
+            save_interval(args, run, row)
+
+
+def fly_and_learn(args: Args, run: LearnerRun, progress: float) -> tuple[float, float]:
+    """Fly one tick with every drone, take the gradient steps, return loss and value.
+
+    Each transition is paid by the coefficients of now, however old it is.
+    """
+    learner, replay, rng = run.learner, run.replay, run.rng
+    actions = explore(act(learner, run.collector.inputs), exploration_at(args, progress), rng)
+    replay.add(run.collector.step(actions))
+    coefficients = coefficients_at(args.curriculum, progress)
+    learner.set_progress(progress)
+    results = [
+        learner.update(replay.sample(args.batch, coefficients, rng)) for _ in range(args.updates)
+    ]
+    loss, value = np.mean(results, axis=0)
+    return float(loss), float(value)
+
+
+@torch.no_grad()
+def act(learner: Learner, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the actor's actions (n, 4) without noise."""
+    return learner.actor(torch.from_numpy(inputs)).numpy()
+
+
+def explore(
+    actions: NDArray[np.float32], deviation: float, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Return actions with normal noise, in [-1, 1]."""
+    noise = deviation * rng.standard_normal(actions.shape, dtype=np.float32)
+    return np.clip(actions + noise, -1.0, 1.0, dtype=np.float32)
+
+
+def exploration_at(args: Args, progress: float) -> float:
+    """Return the standard deviation of the noise on flown actions."""
+    share = min(2.0 * progress, 1.0)
+    return args.first_exploration * (1.0 - share) + args.last_exploration * share
+
+
+def score(args: Args, learner: Learner, quadrotor: Quadrotor) -> dict[str, float]:
+    """Fly the guide as it is on validation starts, always the same ones."""
+    seed = VALIDATION_SEED + args.seed
+    drones = DroneBatch(quadrotor, args.validation, starts=("standard",), seed=seed)
+    return validate(drones, lambda inputs: act(learner, inputs))
+
+
+def summary(
+    args: Args, run: LearnerRun, losses: NDArray[np.float64], scores: dict[str, float]
+) -> dict[str, Any]:
+    """Return the log's row of the interval that was just flown."""
+    interval = len(run.rows) + 1
+    return {
+        "interval": interval,
+        "transitions": interval * args.ticks * args.drones,
+        "updates": run.learner.updates,
+        "critic_loss": float(f"{losses[:, 0].mean():.4g}"),
+        "value": float(f"{losses[:, 1].mean():.4g}"),
+        **{name: float(f"{x:.4g}") if np.isfinite(x) else "" for name, x in scores.items()},
+    }
+
+
+def save_interval(args: Args, run: LearnerRun, row: dict[str, Any]) -> None:
+    """Save artifact, log, picture and, last, the checkpoint that makes the interval count.
+
+    The artifact is that of the best interval so far, by the return of its validation.
+    """
+    if row["return_end"] >= max((x["return_end"] for x in run.rows), default=-np.inf):
+        info = ArtifactInfo(args.airframe, provenance={**run.provenance, "validation": row})
+        export_guide(run.learner.actor, run.folder / POLICY, info)
+        run.best = copy.deepcopy(run.learner.actor.state_dict())
+    log_row(run, row)
+    plot_log(run.folder, PANELS, x="interval")
+    save_run(run)
+
+
+def check_finite(run: LearnerRun, losses: list[tuple[float, float]]) -> None:
+    """Stop before anything is saved that is not finite.
+
+    Raises:
+        UserError: A loss or a weight is not finite.
+    """
+    if not (np.isfinite(losses).all() and run.learner.is_finite()):
+        raise UserError(
+            f"the loss is no longer finite after {run.learner.updates} updates; the last "
+            f"checkpoint in {run.folder} is good, so start again with smaller learning rates"
+        )
+
+
+def check(args: Args) -> None:
+    """Refuse impossible arguments.
+
+    Raises:
+        UserError: One of them is out of range; the sentence names it.
+    """
+    rules = _training_rules(args)
+    require({**rules, **curriculum_rules(args.curriculum), **learner_rules(args.learner)})
+
+
+def _training_rules(args: Args) -> Rules:
+    smallest = (HISTORY_STEPS + 1) * args.drones
+    return {
+        "intervals": (1 <= args.intervals <= 100_000, "1 to 100000"),
+        "ticks": (1 <= args.ticks <= 100_000, "1 to 100000"),
+        "drones": (1 <= args.drones <= 65_536, "1 to 65536"),
+        "updates": (1 <= args.updates <= 10_000, "1 to 10000"),
+        "batch": (1 <= args.batch <= 1_000_000, "1 to 1000000"),
+        "replay": (
+            smallest <= args.replay <= 20_000_000,
+            f"{smallest} (33 ticks of every drone) to 20000000",
+        ),
+        "starts": (len(args.starts) >= 1, "one or more distributions"),
+        "blank-share": (0.0 <= args.blank_share <= 1.0, "0 to 1"),
+        "first-exploration": (0.0 <= args.first_exploration <= 2.0, "0 to 2"),
+        "last-exploration": (0.0 <= args.last_exploration <= 2.0, "0 to 2"),
+        "validation": (1 <= args.validation <= 65_536, "1 to 65536"),
+        "threads": (1 <= args.threads <= 64, "1 to 64"),
+        "seed": (0 <= args.seed < VALIDATION_SEED, "0 or more and below 2^40"),
+        "name": (args.name not in ("", ".", "..") and "/" not in args.name, "a plain name"),
+    }
+
+
+if __name__ == "__main__":
+    run_command(main, Args)
