@@ -17,7 +17,6 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Odometry as OdometryMessage
-from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from std_msgs.msg import Float32MultiArray, UInt8MultiArray
@@ -33,7 +32,7 @@ from snn_controller.nodes.messages import (
     odometry_from_message,
     spikes_to_message,
 )
-from snn_controller.nodes.node_main import EXIT_USER_ERROR, run_node
+from snn_controller.nodes.node_main import EXIT_USER_ERROR, run_node, steady_clock
 from snn_controller.nodes.parameters import declare_settings
 from snn_controller.plot import draw_flight
 from snn_controller.preparation import prepare_flight, report_flight
@@ -107,8 +106,7 @@ class ControllerNode(ManagedNode):
             self.create_subscription(OdometryMessage, "odom", self._on_odometry, reliable),
             self.create_subscription(PoseStamped, "goal", self._on_goal, 1),
         ]
-        steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._watchdog = self.create_timer(WATCHDOG_PERIOD, self._watch, clock=steady)
+        self._watchdog = self.create_timer(WATCHDOG_PERIOD, self._watch, clock=steady_clock())
         return super().on_activate(state)
 
     @explained

@@ -9,11 +9,10 @@ from time import monotonic
 from typing import Any
 
 from lifecycle_msgs.srv import ChangeState
-from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from snn_controller.errors import UserError
-from snn_controller.nodes.node_main import EXIT_INTERNAL, EXIT_USER_ERROR
+from snn_controller.nodes.node_main import EXIT_INTERNAL, EXIT_USER_ERROR, steady_clock
 
 LAUNCHER_PATIENCE = 60.0  # s that a launcher may take to activate the node
 LOOK_PERIOD = 1.0  # s
@@ -58,8 +57,7 @@ class ManagedNode(LifecycleNode):
     def expect_launcher(self) -> None:
         """End the process with the flight, or when nobody activates the node in time."""
         self.launched = True
-        steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._look = self.create_timer(LOOK_PERIOD, self._look_for_launcher, clock=steady)
+        self._look = self.create_timer(LOOK_PERIOD, self._look_for_launcher, clock=steady_clock())
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop waiting for a launcher."""

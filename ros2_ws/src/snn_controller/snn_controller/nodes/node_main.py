@@ -10,6 +10,9 @@ from types import FrameType
 from typing import Any, Protocol
 
 import rclpy
+
+# Humble has ClockType only here, though newer releases define it elsewhere.
+from rclpy.clock import Clock, ClockType  # pyright: ignore[reportPrivateImportUsage]
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import try_shutdown
@@ -62,6 +65,11 @@ def make_executor() -> Any:
     except ImportError:
         return SingleThreadedExecutor()
     return EventsExecutor()
+
+
+def steady_clock() -> Clock:
+    """Return a clock of wall time that nobody can set, for timers beside a simulated time."""
+    return Clock(clock_type=ClockType.STEADY_TIME)
 
 
 def _start_ros() -> None:

@@ -14,14 +14,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 
 from snn_controller.bag import DEFAULT_DISTRIBUTION, Bag
 from snn_controller.errors import UserError
-from snn_controller.nodes.node_main import run_node
+from snn_controller.nodes.node_main import run_node, steady_clock
 from snn_controller.nodes.parameters import declare_settings
 from snn_controller.settings import RecorderSettings
 
@@ -75,7 +74,7 @@ class RecorderNode(Node):
         self._types = {self.resolve_topic_name(name): kind for name, kind in TOPIC_TYPES.items()}
         self._topics = [self.resolve_topic_name(name) for name in self.settings.topics]
         self._look()
-        self.create_timer(LOOK_PERIOD, self._look, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self.create_timer(LOOK_PERIOD, self._look, clock=steady_clock())
 
     def close(self, reason: str) -> None:
         """Write what has arrived and close the bag, so that it has its index."""

@@ -14,7 +14,6 @@ from time import sleep
 
 from geometry_msgs.msg import TwistStamped
 from nav_msgs.msg import Odometry as OdometryMessage
-from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from rosgraph_msgs.msg import Clock as ClockMessage
@@ -30,7 +29,7 @@ from snn_controller.nodes.messages import (
     stamp_to_ns,
     thrust_rates_from_message,
 )
-from snn_controller.nodes.node_main import run_node
+from snn_controller.nodes.node_main import run_node, steady_clock
 from snn_controller.nodes.ownership import TopicClaim
 from snn_controller.nodes.parameters import declare_settings
 from snn_controller.safety import Odometry
@@ -82,7 +81,7 @@ class SimulatorNode(Node):
         self._transforms = _transform_broadcaster(self)
         self.create_subscription(JointState, MOTORS_TOPIC, self._on_motors, 1)
         self.create_subscription(TwistStamped, THRUST_RATES_TOPIC, self._on_thrust_rates, 1)
-        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._steady = steady_clock()
         if lockstep:
             self.create_timer(RESEND_PERIOD, self._resend, clock=self._steady)
         else:

@@ -10,12 +10,11 @@ from time import monotonic
 
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
-from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.task import Future
 from rclpy.utilities import remove_ros_args
 
-from snn_controller.nodes.node_main import run_node
+from snn_controller.nodes.node_main import run_node, steady_clock
 
 TRANSITIONS = {
     "configure": Transition.TRANSITION_CONFIGURE,
@@ -37,8 +36,7 @@ class TransitionNode(Node):
         self._future: Future | None = None
         self._deadline = monotonic() + timeout
         self._client = self.create_client(ChangeState, f"{target}/change_state")
-        steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self.create_timer(POLL_PERIOD, self._poll, clock=steady)
+        self.create_timer(POLL_PERIOD, self._poll, clock=steady_clock())
 
     def close(self, reason: str) -> None:
         """Nothing is held."""
