@@ -117,6 +117,22 @@ def test_every_parameter_learns(name: str) -> None:
         assert reset_only or parameter.grad.abs().max() > 0.0, key
 
 
+@pytest.mark.parametrize("options", [{}, {"reset": "hard", "memory": False}])
+def test_compiled_and_plain_recurrence_give_the_same_gradients(options: dict[str, Any]) -> None:
+    gradients = []
+    for kernel in ("torch", "auto"):
+        network = make_network(
+            NetworkConfig(hidden=(32, 16), kernel=kernel, **options),
+            generator=torch.Generator().manual_seed(8),
+        )
+        actions, _, _ = network(_observations(40, 5), network.initial_states(5), 10.0)
+        (actions - 0.3).square().mean().backward()
+        gradients.append([x.grad for x in network.parameters()])
+    for one, other in zip(*gradients, strict=True):
+        assert one is not None
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4 * float(one.abs().max()))
+
+
 @pytest.mark.parametrize("name", ["no-memory", "no-memory-all", "fast-hard-no-memory", "mlp"])
 def test_without_memory_the_past_does_not_matter(name: str) -> None:
     network, observations = _network(name), _observations(20, 3)
