@@ -8,7 +8,6 @@ its episodes depend on the seed and its number only, not on how many fly beside 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -158,7 +157,7 @@ class DroneBatch:
 
     def set_coefficients(self, coefficients: RewardCoefficients) -> None:
         """Use other weights of the reward from the next step on."""
-        weights = tuple(float(weight) for weight in astuple(coefficients))
+        weights = tuple(coefficients.as_array().tolist())
         self._settings = self._settings._replace(coefficients=weights)
 
     def set_states(self, state: State, rotors: Array) -> None:

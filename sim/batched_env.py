@@ -20,10 +20,11 @@ from sim.env import observation_space
 from sim.reward import START_COEFFICIENTS, RewardCoefficients
 
 Observations = NDArray[np.float32]
+Actions = NDArray[np.floating]
 Flags = NDArray[np.bool_]
 
 
-class DroneVectorEnv(VectorEnv[Observations, Array, Array]):
+class DroneVectorEnv(VectorEnv[Observations, Actions, Array]):
     """Many drones that hover at their targets; `drones` gives what the observation leaves out.
 
     An episode that ends begins anew in the same step: the observation is the next episode's first,
@@ -76,7 +77,7 @@ class DroneVectorEnv(VectorEnv[Observations, Array, Array]):
         self._seeded = True
         return self.drones.reset(seed=seed).copy(), {}
 
-    def step(self, actions: Array) -> tuple[Observations, Array, Flags, Flags, dict[str, Any]]:
+    def step(self, actions: Actions) -> tuple[Observations, Array, Flags, Flags, dict[str, Any]]:
         """Fly one control period with motor actions (num_envs, 4), clipped to [-1, 1]."""
         drones = self.drones
         drones.step(actions)

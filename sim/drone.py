@@ -59,6 +59,9 @@ class Drone:
         self._substeps = _whole_ratio(physics_rate, control_rate)
         self.control_period = 1.0 / control_rate
         self._time_step = self.control_period / self._substeps
+        # in a control period: the middle of each physics step, then the end
+        middles = (np.arange(self._substeps) + 0.5) * self._time_step
+        self._rotor_times = np.append(middles, self.control_period)[:, None]
         self._bullet: Any = import_pybullet()
         self.client = connect(gui=gui)
         self._ground = self._create_ground() if ground else None
@@ -169,14 +172,11 @@ class Drone:
             Force in N and body torque in N m of each physics step, taken at its middle.
         """
         command = np.zeros(4) if throttle is None else _checked(throttle)
-        step_rotors, step = self.quadrotor.step_rotors, self._time_step
-        start, middles = self._rotors, []
-        for substep in range(self._substeps):
-            middles.append(step_rotors(start, command, (substep + 0.5) * step))
-        self._rotors = step_rotors(start, command, self.control_period)
+        rotors = self.quadrotor.step_rotors(self._rotors, command, self._rotor_times)
+        middles, self._rotors = rotors[:-1], rotors[-1]  # (substeps, 4), (4,)
         if throttle is None:
             return [[0.0] * 4] * self._substeps
-        thrust = self.quadrotor.thrust(np.array(middles))  # (substeps, 4)
+        thrust = self.quadrotor.thrust(middles)  # (substeps, 4)
         return (thrust @ self.quadrotor.mixer.T).tolist()
 
     def _push(self, force: Array) -> None:
@@ -247,4 +247,4 @@ def _checked(throttle: Array) -> Array:
     command = np.asarray(throttle, dtype=np.float64)
     if command.shape != (4,) or not math.isfinite(command.sum()):
         raise UserError(f"throttle must be four finite numbers in [0, 1], not {throttle}")
-    return np.clip(command, 0.0, 1.0)
+    return np.minimum(np.maximum(command, 0.0), 1.0)  # np.clip takes three times as long

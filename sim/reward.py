@@ -8,7 +8,7 @@ airframe, and u is the throttle command of each rotor in [0, 1].
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 
 import numpy as np
 from snn_controller.frames import Array, roll_pitch_yaw
@@ -24,6 +24,10 @@ class RewardCoefficients:
     throttle: float  # C_ra
     attitude: float = 0.25  # C_rq, 1/rad^2
     survival: float = 1.0  # C_rs
+
+    def as_array(self) -> Array:
+        """Return the weights (5,) in order."""
+        return np.array([self.position, self.velocity, self.throttle, self.attitude, self.survival])
 
     def towards(self, end: RewardCoefficients, share: float) -> RewardCoefficients:
         """Return the coefficients a share in [0, 1] of the way to others, for curricula."""
@@ -58,7 +62,7 @@ def hover_reward(
         coefficients: Weights of the terms.
     """
     parts = reward_parts(state, reference, throttle, hover_throttle=hover_throttle)
-    return parts @ np.array(astuple(coefficients))
+    return parts @ coefficients.as_array()
 
 
 def reward_parts(
@@ -73,8 +77,11 @@ def reward_parts(
     velocity = -_squared_norm(state.velocity - reference.velocity)
     command = -_squared_norm(throttle - hover_throttle)
     attitude = -_squared_norm(roll_pitch_yaw(state.rotation))
+    if position.ndim == 0:  # one drone; stacking would take longer than all the rest
+        return np.array([position, velocity, command, attitude, 1.0])
     return np.stack([position, velocity, command, attitude, np.ones_like(position)], axis=-1)
 
 
 def _squared_norm(vectors: Array) -> Array:
-    return np.sum(np.square(vectors), axis=-1)
+    # np.dot is the quickest for a single drone
+    return np.dot(vectors, vectors) if vectors.ndim == 1 else np.sum(np.square(vectors), axis=-1)

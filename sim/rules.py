@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 from snn_controller.state import Reference, State
 
 CRASH_DISTANCE = 0.6  # m from the reference on any axis
@@ -11,5 +10,5 @@ EPISODE_STEPS = 500
 
 def has_crashed(state: State, reference: Reference) -> bool:
     """Whether one drone is outside the box around the reference, or not finite."""
-    inside = bool((np.abs(state.position - reference.position) <= CRASH_DISTANCE).all())
+    inside = all(abs(x) <= CRASH_DISTANCE for x in (state.position - reference.position).tolist())
     return not (inside and state.is_finite())

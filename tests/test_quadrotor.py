@@ -142,3 +142,13 @@ def test_files_that_are_no_airframes_are_refused(tmp_path: Path, content: str) -
 def test_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be read"):
         load_quadrotor("crazyflie21", tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize("name", ["crazyflie21", "cf2x"])
+def test_several_times_at_once_are_those_one_by_one(name: str) -> None:
+    quadrotor = replace(load_quadrotor(name), motor_time_constant_down=0.2)
+    rotors, throttle = np.array([0.1, 0.9, 0.5, 0.3]), np.array([0.4, 0.4, 0.5, 0.0])
+    times = np.array([[0.0], [0.005], [0.01]])
+    found = quadrotor.step_rotors(rotors, throttle, times)
+    expected = [quadrotor.step_rotors(rotors, throttle, float(time)) for time in times[:, 0]]
+    np.testing.assert_allclose(found, expected, rtol=1e-15)

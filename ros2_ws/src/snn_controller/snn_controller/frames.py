@@ -5,6 +5,8 @@ All functions accept leading batch dimensions.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -52,6 +54,10 @@ def multiply_quaternions(left: ArrayLike, right: ArrayLike) -> Array:
 def roll_pitch_yaw(rotation: ArrayLike) -> Array:
     """Return roll, pitch, yaw (..., 3) in rad (ZYX order) of matrices (..., 3, 3)."""
     r = np.asarray(rotation, dtype=np.float64)
+    if r.ndim == 2:  # one matrix in plain floats, as above
+        sine = min(max(-r[2, 0].item(), -1.0), 1.0)
+        (xx, _, _), (yx, _, _), (_, zy, zz) = r.tolist()
+        return np.array([math.atan2(zy, zz), math.asin(sine), math.atan2(yx, xx)])
     roll = np.arctan2(r[..., 2, 1], r[..., 2, 2])
     pitch = np.arcsin(np.clip(-r[..., 2, 0], -1.0, 1.0))
     yaw = np.arctan2(r[..., 1, 0], r[..., 0, 0])
@@ -60,7 +66,10 @@ def roll_pitch_yaw(rotation: ArrayLike) -> Array:
 
 def tilt_angle(rotation: ArrayLike) -> Array:
     """Return the angle in rad between the body's z axis and the world's, from (..., 3, 3)."""
-    return np.arccos(np.clip(np.asarray(rotation)[..., 2, 2], -1.0, 1.0))
+    cosine = np.asarray(rotation, dtype=np.float64)[..., 2, 2]
+    if cosine.ndim == 0:  # one matrix in plain floats
+        return np.array(math.acos(min(max(cosine.item(), -1.0), 1.0)))
+    return np.arccos(np.clip(cosine, -1.0, 1.0))
 
 
 def swap_enu_ned(vector: ArrayLike) -> Array:

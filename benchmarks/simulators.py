@@ -1,0 +1,246 @@
+"""Control steps per second of our simulators beside their peers, on one core.
+
+    python benchmarks/simulators.py --rounds 7 --json simulators.json
+
+Batches of 4096 drones: the batched twin beside l2f (`pip install l2f`, built from source in about
+five minutes). Single drones at 100 Hz control: the PyBullet drone beside gym-pybullet-drones at
+equal physics rates. Contestants take turns, so that a machine that slows down slows all of them;
+what counts are ratios. Peers that are not installed are left out with a sentence.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import numpy as np
+from snn_controller.errors import UserError
+from snn_controller.quadrotor import load_quadrotor
+from snn_controller.state import State
+
+from sim.aviary import Aviary
+from sim.batched import DroneBatch
+from sim.batched_env import DroneVectorEnv
+from sim.disturbances import NOMINAL, ROBUST, Disturbances
+from sim.drone import Drone
+from sim.env import DroneEnv
+
+DRONES = 4096
+PHYSICS_RATES = (100, 200, 500, 1000)  # Hz
+SPELL = 0.25  # s that a contestant runs before the next one's turn
+HOVER = np.array([0.0, 0.0, 1.0])  # m
+
+
+@dataclass
+class Contestant:
+    """One simulator: what it is compared in, and a function that makes some steps."""
+
+    group: str
+    name: str
+    steps: int  # control steps that one call makes
+    run: Callable[[], Any]
+
+
+def main() -> None:
+    """Measure in turns and print one table."""
+    warnings.simplefilter("ignore")  # the packages' own
+    parser = argparse.ArgumentParser(description="Simulators beside their peers.")
+    parser.add_argument("--rounds", type=int, default=7, help="turns of every contestant")
+    parser.add_argument("--json", type=Path, help="write the figures here as well")
+    args = parser.parse_args()
+    stay_on_one_core()
+    contestants = [*batches(), *singles()]
+    rates: dict[str, list[float]] = {f"{x.group}: {x.name}": [] for x in contestants}
+    for contestant in contestants:
+        contestant.run()  # compiles, fills caches
+    for _ in range(args.rounds):
+        for contestant in contestants:
+            rates[f"{contestant.group}: {contestant.name}"].append(measure(contestant))
+    figures = {
+        name: {"best": max(values), "median": median(values)} for name, values in rates.items()
+    }
+    for name, figure in figures.items():
+        print(f"{name:<62}{figure['best']:>13,.0f}{figure['median']:>13,.0f}")
+    if args.json is not None:
+        args.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def stay_on_one_core() -> None:
+    """Let the operating system move this process to no other core, where it can be told."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+
+
+def measure(contestant: Contestant) -> float:
+    """Return control steps a second over one spell."""
+    calls, start = 0, perf_counter()
+    while perf_counter() - start < SPELL:
+        contestant.run()
+        calls += 1
+    return calls * contestant.steps / (perf_counter() - start)
+
+
+def batches() -> list[Contestant]:
+    """Return the contestants that fly 4096 drones."""
+    group = f"{DRONES} drones"
+    found = [
+        Contestant(group, "twin, full env", DRONES, twin(NOMINAL)),
+        Contestant(group, "twin, full env, disturbances and noise", DRONES, twin(ROBUST)),
+        Contestant(group, "twin, Gymnasium vector env", DRONES, vector_environment()),
+    ]
+    try:
+        found += l2f_contestants(group)
+    except ImportError as error:
+        skip("l2f", f"pip install l2f ({error})")
+    return found
+
+
+def singles() -> list[Contestant]:
+    """Return the contestants that fly one drone in PyBullet."""
+    found = []
+    for rate in PHYSICS_RATES:
+        group = f"PyBullet, {rate} Hz"
+        found.append(Contestant(group, "ours, drone", 1, bullet_drone(rate)))
+        found.append(Contestant(group, "ours, DroneEnv", 1, bullet_environment(rate)))
+        try:
+            found.append(Contestant(group, "gym-pybullet-drones, CtrlAviary", 1, aviary(rate)))
+            found.append(Contestant(group, "gym-pybullet-drones, HoverAviary", 1, hover(rate)))
+        except UserError as error:
+            skip("gym-pybullet-drones", str(error))
+    return found
+
+
+def skip(name: str, reason: str) -> None:
+    """Say that a peer is left out."""
+    sys.stderr.write(f"{name} is left out: {reason}\n")
+
+
+def actions_near_hover(count: int) -> np.ndarray:
+    """Return actions (count, 4) that keep drones flying for a while, so that some episodes end."""
+    hover = 2.0 * load_quadrotor("crazyflie21").hover_throttle - 1.0
+    return hover + 0.05 * np.random.default_rng(0).normal(size=(count, 4))
+
+
+def twin(disturbances: Disturbances) -> Callable[[], Any]:
+    """Step, reward, termination, reset and observation of the batched twin."""
+    drones = DroneBatch(load_quadrotor("crazyflie21"), DRONES, disturbances=disturbances)
+    actions = actions_near_hover(DRONES)
+    return lambda: drones.step(actions)
+
+
+def vector_environment() -> Callable[[], Any]:
+    """The same behind Gymnasium's interface, which copies what it returns."""
+    environment, actions = DroneVectorEnv(DRONES), actions_near_hover(DRONES).astype(np.float32)
+    environment.reset(seed=0)
+    return lambda: environment.step(actions)
+
+
+def l2f_contestants(group: str) -> list[Contestant]:
+    """l2f: its step alone, and with reward, termination, reset of parameters and state."""
+    import l2f  # pyright: ignore[reportMissingImports]
+
+    vector = getattr(l2f, f"vector{DRONES}")
+    device, random, environment = l2f.Device(), vector.VectorRng(), vector.VectorEnvironment()
+    parameters, states = vector.VectorParameters(), [vector.VectorState(), vector.VectorState()]
+    vector.initialize_rng(device, random, 0)
+    vector.initialize_environment(device, environment)
+    vector.sample_initial_parameters(device, environment, parameters, random)
+    vector.sample_initial_state(device, environment, parameters, states[0], random)
+    actions = actions_near_hover(DRONES).astype(np.float32)
+    observations = np.zeros((DRONES, environment.OBSERVATION_DIM), np.float32)
+    rewards, ended = np.zeros(DRONES, np.float32), np.zeros(DRONES, np.bool_)
+    world = (device, environment, parameters)
+
+    def step() -> None:
+        vector.step(*world, states[0], actions, states[1], random)
+        states.reverse()
+
+    def full() -> None:
+        before, after = states
+        vector.step(*world, before, actions, after, random)
+        vector.reward(*world, before, actions, after, rewards, random)
+        vector.terminated(*world, after, ended, random)
+        vector.sample_initial_parameters_if_truncated(*world, ended, random)
+        vector.sample_initial_state_if_truncated(*world, after, ended, random)
+        vector.observe(*world, after, observations, random)
+        states.reverse()
+
+    return [
+        Contestant(group, "l2f, full env", DRONES, full),
+        Contestant(group, "l2f, step alone", DRONES, step),
+    ]
+
+
+def bullet_drone(rate: int) -> Callable[[], Any]:
+    """Our PyBullet drone: motor lag, thrust, step, state read back."""
+    quadrotor = load_quadrotor("crazyflie21")
+    drone, throttle = Drone(quadrotor, physics_rate=rate), np.full(4, quadrotor.hover_throttle)
+    drone.reset(State.at_rest(HOVER), throttle)
+    return lambda: drone.step(throttle)
+
+
+def bullet_environment(rate: int) -> Callable[[], Any]:
+    """Our Gymnasium environment: the drone with observation, reward, ends and info."""
+    environment = DroneEnv(start="easy", physics_rate=rate)
+    environment.reset(seed=0)
+    action = np.zeros(4, np.float32)
+
+    def step() -> None:
+        _, _, terminated, truncated, _ = environment.step(action)
+        if terminated or truncated:
+            environment.reset()
+
+    return step
+
+
+def aviary(rate: int) -> Callable[[], Any]:
+    """The package's CtrlAviary in its own PyBullet physics."""
+    world = Aviary(load_quadrotor("cf2x"), control_rate=100, physics_rate=rate)._aviary
+    speeds = np.full((1, 4), world.HOVER_RPM)
+    world.reset()
+    return lambda: world.step(speeds)
+
+
+def hover(rate: int) -> Callable[[], Any]:
+    """The package's environment with kinematic observation, reward and ends."""
+    from gym_pybullet_drones.envs.HoverAviary import (  # pyright: ignore[reportMissingImports]
+        HoverAviary,
+    )
+    from gym_pybullet_drones.utils.enums import (  # pyright: ignore[reportMissingImports]
+        ActionType,
+        ObservationType,
+    )
+
+    with redirect_stdout(StringIO()):  # it reports its constants there
+        environment = HoverAviary(
+            pyb_freq=rate, ctrl_freq=100, obs=ObservationType.KIN, act=ActionType.RPM
+        )
+    environment.reset()
+    action = np.zeros((1, 4), np.float32)
+
+    def step() -> None:
+        _, _, terminated, truncated, _ = environment.step(action)
+        if terminated or truncated:
+            environment.reset()
+
+    return step
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"error: {error}")
