@@ -400,6 +400,18 @@ def test_a_stamp_from_the_future_does_not_outdate_what_follows(graph) -> None:
     assert modes == ["policy", "descent", "fallback"]
 
 
+@pytest.mark.parametrize(("ahead", "mode"), [(0.5, Mode.POLICY), (1000.0, Mode.DESCENT)])
+def test_a_simulators_clock_may_be_late_but_not_by_much(graph, ahead: float, mode: Mode) -> None:
+    g = graph("lockstep:=false")
+    g.activate()
+    clock = g.estimator.create_publisher(Clock, "/clock", 1)
+    assert g.spin_until(lambda: clock.get_subscription_count() > 0)
+    clock.publish(Clock(clock=ns_to_stamp(g.tick(0))))
+    assert g.spin_until(lambda: g.controller.get_clock().now().nanoseconds > 0)
+    g.tick(round(ahead * 100))
+    assert g.controller._flight.mode is mode
+
+
 def test_losing_the_odometry_is_announced_at_once(graph, capfd) -> None:
     g = graph("use_sim_time:=false", "lockstep:=false", "descent_time:=5.0")
     g.activate()

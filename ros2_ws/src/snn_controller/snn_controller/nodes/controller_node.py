@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from time import monotonic, perf_counter, sleep, time_ns
+from time import perf_counter, time_ns
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
@@ -42,7 +42,6 @@ from snn_controller.settings import ControllerSettings
 from snn_controller.share import check_writable, report_folder
 
 SIMULATOR_PATIENCE = 10.0  # s of wall time without odometry before a simulator is given up
-AWAIT_TIMEOUT = 10.0  # s
 WATCHDOG_PERIOD = 0.02  # s
 STATUS_PERIOD = 1.0  # s of flight between diagnostics and progress lines
 
@@ -65,7 +64,7 @@ class ControllerNode(ManagedNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load and check the policy and everything else that flying needs."""
         settings = self.settings
-        self._await_node(settings.await_node)
+        self.await_node(settings.await_node)
         self._flight = prepare_flight(settings, COMMAND_KINDS)
         self._folder = self._new_folder()
         check_writable(self._folder)
@@ -138,19 +137,18 @@ class ControllerNode(ManagedNode):
     def _new_folder(self) -> Path:
         return report_folder(self.settings.report, self.settings.task, self.settings.seed)
 
-    def _await_node(self, name: str) -> None:
-        """Wait until a node has been discovered, so that it misses nothing of the flight."""
-        deadline = monotonic() + AWAIT_TIMEOUT
-        while name and name not in self.get_node_names():
-            if monotonic() > deadline:
-                raise UserError(f"node '{name}' is not up after {AWAIT_TIMEOUT:.0f} s; see its log")
-            sleep(0.05)
-
     def _clock_reader(self) -> Callable[[], int]:
         """Return how to read the time in ns: a node's clock is slow, and needed for /clock only."""
         if self._simulated:
             return lambda: self.get_clock().now().nanoseconds
         return time_ns
+
+    def _time_at(self, stamp: int) -> int:
+        """Return the time in ns at which odometry with this stamp has come."""
+        now = self._now()
+        # A simulator's clock may come after the odometry that it belongs to, or not yet at all.
+        late = self._simulated and (now == 0 or stamp - now < SIMULATOR_PATIENCE * 1e9)
+        return max(now, stamp) if late else now
 
     def _on_odometry(self, message: OdometryMessage) -> None:
         arrival = perf_counter()
@@ -163,7 +161,7 @@ class ControllerNode(ManagedNode):
             self._link.send(flight.command, odometry.stamp)
             return
         self._arrival = arrival
-        now = self._now() or odometry.stamp  # no /clock yet: nothing to hold the stamp against
+        now = self._time_at(odometry.stamp)
         if odometry.stamp <= now + self._timeout:  # a stamp far ahead must not outdate what follows
             self._answered = odometry.stamp
         self._link.send(flight.tick(odometry, now), odometry.stamp)

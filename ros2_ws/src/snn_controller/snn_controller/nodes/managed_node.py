@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable
 from functools import partial, wraps
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 from lifecycle_msgs.srv import ChangeState
@@ -16,6 +16,7 @@ from snn_controller.nodes.node_main import EXIT_INTERNAL, EXIT_USER_ERROR, stead
 
 LAUNCHER_PATIENCE = 60.0  # s that a launcher may take to activate the node
 LOOK_PERIOD = 1.0  # s
+AWAIT_TIMEOUT = 10.0  # s
 
 Transition = Callable[[Any, LifecycleState], TransitionCallbackReturn]
 
@@ -64,6 +65,18 @@ class ManagedNode(LifecycleNode):
         if self.launched:
             self._look.cancel()
         return super().on_activate(state)
+
+    def await_node(self, name: str) -> None:
+        """Wait until a node has been discovered, so that it misses nothing of the flight.
+
+        Raises:
+            UserError: It has not come up in time.
+        """
+        deadline = monotonic() + AWAIT_TIMEOUT
+        while name and name not in self.get_node_names():
+            if monotonic() > deadline:
+                raise UserError(f"node '{name}' is not up after {AWAIT_TIMEOUT:.0f} s; see its log")
+            sleep(0.05)
 
     def _look_for_launcher(self) -> None:
         if monotonic() - self._waiting_since > LAUNCHER_PATIENCE:
