@@ -83,7 +83,7 @@ def load_c_kernel() -> CKernel | None:
         return None
     try:
         return CKernel(build(compiler, cache_folder()))
-    except (OSError, subprocess.SubprocessError):
+    except (OSError, RuntimeError, subprocess.SubprocessError):  # RuntimeError: no home folder
         return None
 
 
