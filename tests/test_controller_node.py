@@ -356,6 +356,20 @@ def test_an_impossible_transition_in_flight_is_refused_and_the_flight_goes_on(gr
     assert not g.last_command().stop
 
 
+def test_a_closed_node_leaves_the_topic_to_the_next(graph) -> None:
+    g = graph()
+    g.activate()
+    g.controller.close("test over")
+    second = ControllerNode()
+    try:
+        assert g.spin_until(lambda: g.estimator.count_publishers("motors") == 0)
+        second.trigger_configure()
+        assert second.exit_code is None
+    finally:
+        second.close("test over")
+        second.destroy_node()
+
+
 def test_a_node_that_was_cleaned_up_can_fly_again(graph) -> None:
     g = graph()
     for number in range(2):

@@ -133,6 +133,8 @@ class ControllerNode(ManagedNode):
         if self._active and self._flight is not None:
             self._flight.stop(Verdict("ended", reason))
             self._end_flight()
+        if self._link is not None:
+            self._link.release()
 
     def _new_folder(self) -> Path:
         return report_folder(self.settings.report, self.settings.task, self.settings.seed)
