@@ -17,7 +17,7 @@ class Curriculum:
 
     steps: int = 6
     """Steps of equal size; 0 trains with the end coefficients from the beginning."""
-    until: float = 0.5
+    until: float = 0.3
     """Share of the training at which the last step is taken."""
 
 

@@ -27,7 +27,7 @@ class LearnerConfig:
     """Adam's step size of the actor."""
     critic_rate: float = 1e-3
     """Adam's step size of the critics."""
-    last_rate: float = 0.1
+    last_rate: float = 0.05
     """Share of both step sizes that is left at the end of the run; they fall linearly."""
     gamma: float = 0.99
     """Discount of the next tick's value."""
