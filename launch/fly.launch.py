@@ -33,7 +33,8 @@ def generate_launch_description():
             argument.name,
             default_value=argument.default,
             description=argument.description,
-            choices=argument.choices or None,
+            # The graph takes True and 1 as well; launch would refuse them by the letter.
+            choices=None if argument.is_boolean else argument.choices or None,
         )
         for argument in ARGUMENTS
     ]

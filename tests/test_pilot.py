@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from snn_controller.action import Command
+from snn_controller.action import RATE_LIMITS, Command
+from snn_controller.frames import GRAVITY
 from snn_controller.pilot import (
     CLIMB_SPEED,
     SINK_SPEED,
@@ -76,3 +77,12 @@ def test_the_rotor_model_follows_motor_commands(quadrotor: Quadrotor) -> None:
     assert (pilot.fly(state, reference).values < fresh).all()
     pilot.reset(rotors_turning=True)
     assert np.array_equal(pilot.fly(state, reference).values, fresh)
+
+
+def test_the_guide_asks_for_no_rates_that_an_action_could_not(quadrotor: Quadrotor) -> None:
+    upside_down = np.array([1.0, 0.0, 0.0, 0.0])
+    state = State(np.array([2.0, 2.0, 3.0]), upside_down, np.full(3, 3.0), np.zeros(3))
+    values = GuidePilot(quadrotor, "thrust_rates", 0.01).fly(state, Reference(HOVER)).values
+    assert 0.0 <= values[0] <= 2.0 * GRAVITY
+    assert (np.abs(values[1:]) <= RATE_LIMITS).all()
+    assert np.abs(values[1]) == RATE_LIMITS[0]  # the limit was needed

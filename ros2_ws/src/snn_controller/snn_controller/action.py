@@ -56,6 +56,13 @@ def thrust_rates_from_action(action: ArrayLike) -> Array:
     return np.concatenate([GRAVITY * (1.0 + a[..., :1]), RATE_LIMITS * a[..., 1:]], axis=-1)
 
 
+def limit_thrust_rates(values: Array) -> Array:
+    """Limit thrust m/s^2 and body rates rad/s (..., 4) to what an action can ask for."""
+    thrust = np.minimum(np.maximum(values[..., :1], 0.0), 2.0 * GRAVITY)
+    rates = np.minimum(np.maximum(values[..., 1:], -RATE_LIMITS), RATE_LIMITS)
+    return np.concatenate([thrust, rates], axis=-1)
+
+
 def command_from_action(action: ArrayLike, kind: ActionKind) -> Command:
     """Return the command that an action (4,) of one kind stands for."""
     mapping = throttle_from_action if kind == "motors" else thrust_rates_from_action

@@ -30,6 +30,11 @@ class Argument:
     description: str
     choices: tuple[str, ...] = ()
 
+    @property
+    def is_boolean(self) -> bool:
+        """Whether the value says yes or no."""
+        return self.choices == _BOOLEAN
+
 
 @dataclass(frozen=True)
 class NodeSpec:
@@ -206,7 +211,7 @@ def _parameter_file(value: str) -> Path:
 def _check_choices(values: Mapping[str, str]) -> None:
     for argument in ARGUMENTS:
         value = values[argument.name]
-        if argument.choices == _BOOLEAN:
+        if argument.is_boolean:
             _boolean(values, argument.name)
         elif argument.choices and value not in argument.choices:
             raise UserError(

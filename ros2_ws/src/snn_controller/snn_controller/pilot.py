@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from snn_controller.action import ActionKind, Command, throttle_from_action
+from snn_controller.action import (
+    ActionKind,
+    Command,
+    limit_thrust_rates,
+    throttle_from_action,
+)
 from snn_controller.frames import Array
 from snn_controller.guide import GuideGains, geometric_control, geometric_thrust_rates
 from snn_controller.quadrotor import Quadrotor
@@ -39,7 +44,7 @@ class GuidePilot:
         if self._kind == "thrust_rates":
             gravity = self._quadrotor.gravity
             values = geometric_thrust_rates(state, reference, gravity=gravity, gains=PILOT_GAINS)
-            return Command(self._kind, values)
+            return Command(self._kind, limit_thrust_rates(values))
         action = geometric_control(
             state, reference, self._rotors, quadrotor=self._quadrotor, gains=PILOT_GAINS
         )

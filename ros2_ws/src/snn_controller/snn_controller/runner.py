@@ -103,6 +103,7 @@ def _check_parts(graph: tuple[NodeSpec, ...]) -> None:
         "nav_msgs": "a set of ROS messages",
         "lifecycle_msgs": "a set of ROS messages",
         "onnxruntime": "the policy runtime",
+        "matplotlib": "the drawing of the flight",
     }
     if any(node.name == "simulator" for node in graph):
         needs["pybullet"] = "the simulator's physics, without a wheel for Python 3.12"
