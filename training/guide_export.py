@@ -64,7 +64,6 @@ def _weights(actor: GuideActor) -> Weights:
 
 def _graph(weights: Weights) -> onnx.ModelProto:
     """Return observation, action_history -> action, action_history_next."""
-    nodes = [helper.make_node("Concat", ["observation", "action_history"], ["x0"], axis=1)]
     constants = {
         "one_action": np.array([ACTION_SIZE]),
         "end": np.array([HISTORY_SIZE]),
@@ -72,29 +71,33 @@ def _graph(weights: Weights) -> onnx.ModelProto:
     }
     for number, (weight, bias) in enumerate(weights):
         constants |= {f"weight{number}": weight, f"bias{number}": bias}
-        inputs = [f"x{number}", f"weight{number}", f"bias{number}"]
-        nodes.append(helper.make_node("Gemm", inputs, [f"y{number}"], transB=1))
-        last = number == len(weights) - 1
-        output = "action" if last else f"x{number + 1}"
-        nodes.append(helper.make_node("Tanh" if last else "Relu", [f"y{number}"], [output]))
-    slice_inputs = ["action_history", "one_action", "end", "time"]
-    nodes.append(helper.make_node("Slice", slice_inputs, ["kept"]))
-    nodes.append(helper.make_node("Concat", ["kept", "action"], ["action_history_next"], axis=1))
     graph = helper.make_graph(
-        nodes,
+        _nodes(len(weights)),
         "guide",
         [_tensor("observation", OBSERVATION_SIZE), _tensor("action_history", HISTORY_SIZE)],
         [_tensor("action", ACTION_SIZE), _tensor("action_history_next", HISTORY_SIZE)],
         [numpy_helper.from_array(x, name) for name, x in constants.items()],
     )
-    model = helper.make_model(
-        graph,
-        opset_imports=[helper.make_opsetid("", OPSET_VERSION)],
-        ir_version=IR_VERSION,
-        producer_name="snn_controller",
-    )
+    opset = helper.make_opsetid("", OPSET_VERSION)
+    model = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION)
+    model.producer_name = "snn_controller"
     onnx.checker.check_model(model)
     return model
+
+
+def _nodes(layers: int) -> list[onnx.NodeProto]:
+    """Return the perceptron, then the history without its oldest action and with the new one."""
+    nodes = [helper.make_node("Concat", ["observation", "action_history"], ["x0"], axis=1)]
+    for number in range(layers):
+        inputs = [f"x{number}", f"weight{number}", f"bias{number}"]
+        nodes.append(helper.make_node("Gemm", inputs, [f"y{number}"], transB=1))
+        last = number == layers - 1
+        output = "action" if last else f"x{number + 1}"
+        nodes.append(helper.make_node("Tanh" if last else "Relu", [f"y{number}"], [output]))
+    history = ["action_history", "one_action", "end", "time"]
+    nodes.append(helper.make_node("Slice", history, ["kept"]))
+    nodes.append(helper.make_node("Concat", ["kept", "action"], ["action_history_next"], axis=1))
+    return nodes
 
 
 def _tensor(name: str, size: int) -> onnx.ValueInfoProto:
