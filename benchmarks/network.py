@@ -115,7 +115,7 @@ def peers() -> dict[str, Subject]:
 
 def snntorch() -> Subject:
     """Return a time loop over snntorch's Leaky with learnable decay and threshold per neuron."""
-    from snntorch import Leaky, surrogate
+    from snntorch import Leaky, surrogate  # pyright: ignore[reportMissingImports]
 
     def layer(neurons: int) -> Any:
         options: dict[str, Any] = {"learn_beta": True, "learn_threshold": True}
@@ -139,7 +139,7 @@ def snntorch() -> Subject:
 
 def norse() -> Subject:
     """Return a time loop over norse's box-shaped LIF cell, its simplest."""
-    from norse.torch import LIFBoxCell, LIFBoxParameters
+    from norse.torch import LIFBoxCell, LIFBoxParameters  # pyright: ignore[reportMissingImports]
 
     parameters = LIFBoxParameters(tau_mem_inv=torch.tensor(200.0), v_th=torch.tensor(0.1))
     (first, second, third) = _linears()
@@ -160,7 +160,7 @@ def norse() -> Subject:
 
 def spikingjelly() -> Subject:
     """Return spikingjelly's multi-step mode: products over all ticks, nodes with learnt tau."""
-    from spikingjelly.activation_based import functional, neuron
+    from spikingjelly.activation_based import functional, neuron  # pyright: ignore[reportMissingImports]
 
     options = {"v_threshold": 0.1, "v_reset": None, "detach_reset": True, "step_mode": "m"}
     (first, second, third) = _linears()
