@@ -70,7 +70,8 @@ def main() -> None:
         for contestant in contestants:
             rates[f"{contestant.group}: {contestant.name}"].append(measure(contestant))
     figures = {
-        name: {"best": max(values), "median": median(values)} for name, values in rates.items()
+        name: {"best": max(values), "median": median(values), "rounds": values}
+        for name, values in rates.items()
     }
     for name, figure in figures.items():
         print(f"{name:<62}{figure['best']:>13,.0f}{figure['median']:>13,.0f}")

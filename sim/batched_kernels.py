@@ -35,7 +35,7 @@ from sim.batched_layout import (
     Arrays,
     Settings,
 )
-from sim.batched_math import clamp, compiled, inlined, normal_pair, stream_of, uniform
+from sim.batched_math import called, clamp, compiled, inlined, normal_pair, stream_of, uniform
 from sim.batched_reward import judge
 from sim.batched_starts import draw_airframe, draw_forces, draw_start
 
@@ -66,7 +66,7 @@ def observe(tile: Array, lane: int) -> None:
     write3(tile, OBSERVED + 15, lane, read3(tile, BODY_RATES, lane))
 
 
-@compiled
+@called
 def add_noise(tile: Array, lane: int, noise: Array, streams: Any, drone: int) -> None:
     """Add sensor noise to the observation of a lane."""
     for pair in range(OBSERVATION_SIZE // 2):
@@ -89,14 +89,14 @@ def write_observation(tile: Array, lane: int, rows: NDArray[np.float32], drone: 
         rows[drone, 12 + axis] = clamp(v, -VELOCITY_ERROR_LIMIT, VELOCITY_ERROR_LIMIT)
 
 
-@compiled
+@called
 def start_episode(tile: Array, lane: int, drone: int, arrays: Arrays, settings: Settings) -> None:
     """Begin a drone's next episode from random numbers that only seed, drone and episode fix."""
     streams = arrays.streams
     arrays.episodes[drone] += 1
     streams[drone] = stream_of(settings.seed, drone, arrays.episodes[drone])
     choice = int(uniform(streams, drone, 0.0, 1.0) * len(settings.starts))
-    draw_start(tile, lane, streams, drone, settings.starts[choice])
+    draw_start(tile, lane, streams, drone, settings.starts, choice)
     draw_airframe(tile, lane, streams, drone, settings.airframe, settings.sizes)
     draw_forces(tile, lane, streams, drone, settings.airframe, settings.sizes, settings.rules)
 
@@ -116,7 +116,7 @@ def report(tile: Array, first: int, arrays: Arrays, settings: Settings) -> bool:
     return ended
 
 
-@compiled
+@called
 def observe_drone(tile: Array, lane: int, drone: int, arrays: Arrays, settings: Settings) -> None:
     """Observe one drone."""
     observe(tile, lane)
@@ -125,7 +125,7 @@ def observe_drone(tile: Array, lane: int, drone: int, arrays: Arrays, settings: 
     write_observation(tile, lane, arrays.observations, drone)
 
 
-@compiled
+@called
 def restart(tile: Array, first: int, arrays: Arrays, settings: Settings) -> None:
     """Begin the next episodes of the drones of a tile whose episodes ended."""
     for lane in range(LANES):

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-LANES = 16
+LANES = 32
 
 # Rows of a tile. Vectors take consecutive rows. SI units, world ENU, body FLU.
 POSITION = 0  # 3

@@ -19,18 +19,19 @@ except ImportError as error:
 
 # No flag that lets the compiler forget about NaN: that is how a crash may look.
 FAST = {"contract", "nsz", "arcp"}
-inlined: Callable[[Callable[..., Any]], Callable[..., Any]] = njit(
-    forceinline=True, error_model="numpy", fastmath=FAST
-)
+OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": FAST}
+Function = Callable[..., Any]
+inlined: Callable[[Function], Function] = njit(forceinline=True, **OPTIONS)
+# Compiled by itself where it is seldom called; kept on disk only as a part of its callers.
+called: Callable[[Function], Function] = njit(**OPTIONS)
 
 
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a function; the machine code is kept on disk where some folder can be written."""
-    options: dict[str, Any] = {"error_model": "numpy", "fastmath": FAST}
+def compiled(function: Function) -> Function:
+    """Compile a whole pass; the machine code is kept on disk where some folder can be written."""
     try:
-        return njit(cache=True, **options)(function)
+        return njit(cache=True, **OPTIONS)(function)
     except RuntimeError:  # numba found no place for its cache
-        return njit(**options)(function)
+        return njit(**OPTIONS)(function)
 
 
 _TURN = math.tan(math.pi / 8.0)

@@ -55,7 +55,7 @@ from sim.batched_layout import (
     TORQUE_SHARE,
     VELOCITY,
 )
-from sim.batched_math import compiled, inlined, normal_pair, uniform
+from sim.batched_math import called, inlined, normal_pair, uniform
 
 
 @inlined
@@ -78,46 +78,54 @@ def normal3(streams: Any, drone: int) -> Vector:
 
 @inlined
 def direction(streams: Any, drone: int) -> Vector:
-    """Draw a direction, uniform on the sphere."""
-    x, y, z = normal3(streams, drone)
-    length = math.sqrt(x * x + y * y + z * z)
-    return x / length, y / length, z / length
+    """Draw a direction, uniform on the sphere: each coordinate is uniform in +-1."""
+    z = uniform(streams, drone, -1.0, 1.0)
+    around = uniform(streams, drone, 0.0, 2.0 * math.pi)
+    radius = math.sqrt(1.0 - z * z)
+    return radius * math.cos(around), radius * math.sin(around), z
 
 
 @inlined
 def rotation(streams: Any, drone: int, max_angle: float) -> Four:
     """Draw a quaternion, uniform over the rotations with at most that angle.
 
-    The angle's density is 1 - cos(angle), drawn by rejection from the uniform one.
+    The angle's density is 1 - cos(angle), drawn by rejection from the density angle^2, which the
+    largest of three uniform numbers has.
     """
-    peak = 1.0 - math.cos(max_angle)
-    angle = uniform(streams, drone, 0.0, max_angle)
-    while uniform(streams, drone, 0.0, peak) > 1.0 - math.cos(angle):
-        angle = uniform(streams, drone, 0.0, max_angle)
+    angle = candidate_angle(streams, drone, max_angle)
+    while uniform(streams, drone, 0.0, 0.5 * angle * angle) > 1.0 - math.cos(angle):
+        angle = candidate_angle(streams, drone, max_angle)
     x, y, z = direction(streams, drone)
     sine = math.sin(0.5 * angle)
     return sine * x, sine * y, sine * z, math.cos(0.5 * angle)
 
 
-@compiled
-def draw_start(tile: Array, lane: int, streams: Any, drone: int, start: Array) -> None:
+@inlined
+def candidate_angle(streams: Any, drone: int, max_angle: float) -> float:
+    """Draw an angle with the density angle^2."""
+    one, two, three = uniform3(streams, drone, 0.5)
+    return max_angle * (0.5 + max(one, two, three))
+
+
+@called
+def draw_start(tile: Array, lane: int, streams: Any, drone: int, starts: Array, row: int) -> None:
     """Write position, attitude, velocity, rates and rotors of a start around the reference."""
-    at_target = uniform(streams, drone, 0.0, 1.0) < start[AT_TARGET]
-    offset = uniform3(streams, drone, start[OFFSET])
-    quaternion = rotation(streams, drone, start[MAX_ANGLE])
+    at_target = uniform(streams, drone, 0.0, 1.0) < starts[row, AT_TARGET]
+    offset = uniform3(streams, drone, starts[row, OFFSET])
+    quaternion = rotation(streams, drone, starts[row, MAX_ANGLE])
     if at_target:
         offset, quaternion = (0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0)
     for axis in range(3):
         at = axis * LANES + lane
         tile[POSITION * LANES + at] = tile[REFERENCE_POSITION * LANES + at] + offset[axis]
     write4(tile, QUATERNION, lane, quaternion)
-    velocity = uniform3(streams, drone, start[SPEED])
+    velocity = uniform3(streams, drone, starts[row, SPEED])
     for axis in range(3):
         at = axis * LANES + lane
         tile[VELOCITY * LANES + at] = tile[REFERENCE_VELOCITY * LANES + at] + velocity[axis]
-    write3(tile, BODY_RATES, lane, uniform3(streams, drone, start[SPEED]))
+    write3(tile, BODY_RATES, lane, uniform3(streams, drone, starts[row, SPEED]))
     for rotor in range(4):
-        state = uniform(streams, drone, start[ROTOR_LOW], start[ROTOR_HIGH])
+        state = uniform(streams, drone, starts[row, ROTOR_LOW], starts[row, ROTOR_HIGH])
         tile[(ROTORS + rotor) * LANES + lane] = state
         tile[(LAST_COMMAND + rotor) * LANES + lane] = state
         tile[(EARLIER_COMMAND + rotor) * LANES + lane] = state
@@ -130,7 +138,7 @@ def spread(streams: Any, drone: int, reach: float) -> float:
     return 1.0 + uniform(streams, drone, -reach, reach)
 
 
-@compiled
+@called
 def draw_airframe(
     tile: Array, lane: int, streams: Any, drone: int, airframe: Airframe, sizes: Array
 ) -> None:
@@ -151,7 +159,15 @@ def draw_airframe(
         tile[(DELAY_SHARE + steps) * LANES + lane] = share if share > 0.0 else 0.0
 
 
-@compiled
+@inlined
+def scaled_normal3(streams: Any, drone: int, deviation: float) -> Vector:
+    """Draw a vector of three normal numbers; nothing is drawn where it would be zero anyway."""
+    if deviation == 0.0:
+        return 0.0, 0.0, 0.0
+    return add((0.0, 0.0, 0.0), deviation, normal3(streams, drone))
+
+
+@called
 def draw_forces(
     tile: Array,
     lane: int,
@@ -162,12 +178,12 @@ def draw_forces(
     rules: tuple[float, ...],
 ) -> None:
     """Write the constant force and torque of an episode, and its push."""
-    weight, none = airframe[NOMINAL_MASS] * airframe[GRAVITY], (0.0, 0.0, 0.0)
-    force, torque = normal3(streams, drone), normal3(streams, drone)
-    write3(tile, FORCE, lane, add(none, sizes[FORCE_SHARE] * weight, force))
-    write3(tile, TORQUE, lane, add(none, sizes[TORQUE_SHARE] * weight, torque))
-    push = direction(streams, drone)
-    write3(tile, PUSH, lane, add(none, sizes[PUSH_SHARE] * weight, push))
+    weight, push = airframe[NOMINAL_MASS] * airframe[GRAVITY], (0.0, 0.0, 0.0)
+    write3(tile, FORCE, lane, scaled_normal3(streams, drone, sizes[FORCE_SHARE] * weight))
+    write3(tile, TORQUE, lane, scaled_normal3(streams, drone, sizes[TORQUE_SHARE] * weight))
+    if sizes[PUSH_SHARE] > 0.0:
+        push = add(push, sizes[PUSH_SHARE] * weight, direction(streams, drone))
+    write3(tile, PUSH, lane, push)
     length = math.floor(sizes[PUSH_DURATION] / airframe[PERIOD] + 0.5)
     last = max(rules[EPISODE_STEPS] - length, 0.0)
     start = math.floor(uniform(streams, drone, 0.0, last + 1.0))

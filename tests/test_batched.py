@@ -6,9 +6,12 @@ Where nothing is cached, compiling takes about 15 s.
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pytest
+from numba.extending import is_jitted
 from rigid_body import fly_rk4
 from snn_controller.action import action_from_throttle
 from snn_controller.errors import UserError
@@ -23,6 +26,7 @@ from sim.disturbances import ROBUST, Disturbance, draw_disturbance
 from sim.drone import Drone
 from sim.starts import sample_start
 
+SIM = Path(__file__).parents[1] / "sim"
 QUADROTOR = load_quadrotor("crazyflie21")
 FAR = 1e9  # m, no crash
 UNEQUAL = replace(
@@ -258,3 +262,12 @@ def test_impossible_batches_are_refused(arguments: dict, message: str) -> None:
 def test_actions_of_another_shape_are_refused() -> None:
     with pytest.raises(UserError, match=r"\(2, 4\)"):
         DroneBatch(QUADROTOR, 2).step(np.zeros((3, 4)))
+
+
+def test_kept_machine_code_follows_every_source_file() -> None:
+    """Numba looks at the file of a cached function only, so each carries all files' checksum."""
+    modules = [vars(import_module(f"sim.{x.stem}")) for x in (SIM.glob("batched*.py"))]
+    functions = {id(x): x for module in modules for x in module.values() if is_jitted(x)}
+    kept = [x for x in functions.values() if type(x._cache).__name__ != "NullCache"]
+    assert {x.py_func.__name__ for x in kept} == {"step_tiles", "reset_drones"}
+    assert all("fingerprint" in x.py_func.__code__.co_freevars for x in kept)
