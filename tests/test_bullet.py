@@ -16,7 +16,7 @@ def test_missing_pybullet_is_one_sentence_with_the_mend(monkeypatch: pytest.Monk
     monkeypatch.delitem(sys.modules, "pybullet")
     monkeypatch.setattr(sys, "meta_path", [])
     monkeypatch.setattr(sys, "path", [])
-    with pytest.raises(UserError, match=r"pip install 'snn-controller\[flight\]'"):
+    with pytest.raises(UserError, match=r"pip install -e '\.\[flight\]'"):
         import_pybullet()
 
 
