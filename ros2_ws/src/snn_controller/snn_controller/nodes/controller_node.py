@@ -97,7 +97,7 @@ class ControllerNode(ManagedNode):
         self._announced = self._flight.mode
         self._active = True
         # A flight makes no cycles, only a growing log that the collector would walk again and
-        # again: pauses of 100 ms after ten minutes. Counting references is enough meanwhile.
+        # again: pauses of 0.3 s after ten minutes. Counting references is enough meanwhile.
         gc.collect()
         gc.disable()
         reliable = QoSProfile(depth=1) if self.settings.lockstep else qos_profile_sensor_data
