@@ -87,14 +87,6 @@ def fly_batch(
     return record.episodes()
 
 
-def _new_record(count: int) -> _Record:
-    return _Record(
-        flying=np.ones(count, np.bool_),
-        lengths=np.zeros(count, np.int64),
-        operations=np.zeros(count),
-    )
-
-
 def _prepare(quadrotor: Quadrotor, draws: list[Draw]) -> DroneBatch:
     drones = DroneBatch(quadrotor, len(draws), starts=("easy",))
     states = [draw.state for draw in draws]

@@ -82,7 +82,7 @@ def _start_ros() -> None:
         ) from error
 
 
-def _spin(node: Any, signals: _SignalFlag) -> int:
+def _spin(node: RunnableNode, signals: _SignalFlag) -> int:
     executor = make_executor()
     executor.add_node(node)
     try:
