@@ -37,8 +37,7 @@ from snn_controller.nodes.messages import (
     stamp_to_ns,
 )
 from snn_controller.nodes.node_main import make_executor
-from snn_controller.safety import Odometry
-from snn_controller.state import State
+from snn_controller.state import Odometry, State
 
 WARM_UP = 2.0  # s that do not count: discovery, caches
 HOVERING = State.at_rest(np.array([0.0, 0.0, 1.0]))

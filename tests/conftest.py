@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 from snn_controller.policy import Policy
 from snn_controller.quadrotor import Quadrotor, load_quadrotor
-from snn_controller.safety import Odometry
 from snn_controller.share import policy_path
-from snn_controller.state import State
+from snn_controller.state import Odometry, State
 
 TICK_NS = 10_000_000
 

@@ -12,8 +12,8 @@ from snn_controller.action import Command
 from snn_controller.flight import Flight, FlightPlan, Mode
 from snn_controller.policy import Policy
 from snn_controller.quadrotor import Quadrotor
-from snn_controller.safety import Limits, Odometry
-from snn_controller.state import State
+from snn_controller.safety import Limits
+from snn_controller.state import Odometry, State
 from snn_controller.tasks import find_task
 
 from sim.drone import Drone

@@ -33,7 +33,6 @@ from snn_controller.policy import Policy
 from snn_controller.quadrotor import Quadrotor
 from snn_controller.safety import (
     Limits,
-    Odometry,
     Verdict,
     check_envelope,
     check_goal,
@@ -41,7 +40,7 @@ from snn_controller.safety import (
     silence_verdict,
 )
 from snn_controller.schedule import TickSchedule
-from snn_controller.state import Reference, State
+from snn_controller.state import Odometry, Reference, State
 
 ARRIVAL_DISTANCE = 0.1  # m from the hover point at which take-off has ended
 ARRIVAL_SPEED = 0.2  # m/s

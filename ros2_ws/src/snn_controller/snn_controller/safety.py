@@ -8,19 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from snn_controller.frames import Array
-from snn_controller.state import State
+from snn_controller.state import Odometry, State
 
 QUATERNION_TOLERANCE = 0.05  # how far the length of a valid attitude may be from 1
-
-
-@dataclass(frozen=True)
-class Odometry:
-    """One odometry sample as it arrived; `state.velocity` is already turned into the world."""
-
-    stamp: int  # ns, of the sender's clock
-    frame: str  # frame of the pose
-    child_frame: str  # frame of the twist
-    state: State
 
 
 @dataclass(frozen=True)

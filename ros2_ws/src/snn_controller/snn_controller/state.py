@@ -51,3 +51,16 @@ class Reference:
 
     position: Array  # (..., 3) m, world
     velocity: Array = field(default_factory=_zeros)  # (..., 3) m/s, world
+
+
+@dataclass(frozen=True)
+class Odometry:
+    """One odometry sample as it arrived; `state.velocity` is already turned into the world."""
+
+    stamp: int  # ns, of the sender's clock
+    frame: str  # frame of the pose
+    child_frame: str  # frame of the twist
+    state: State
+    position_deviation: float = 0.0  # m, largest standard deviation that is stated; 0 for none
+    attitude_deviation: float = 0.0  # rad
+    velocity_deviation: float = 0.0  # m/s

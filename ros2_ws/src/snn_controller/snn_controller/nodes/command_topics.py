@@ -9,6 +9,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import JointState
 
 from snn_controller.action import ActionKind, Command, stop_command
+from snn_controller.flight_controllers import LinkStatus
 from snn_controller.nodes.messages import motors_to_message, thrust_rates_to_message
 from snn_controller.nodes.ownership import TopicClaim
 
@@ -24,6 +25,7 @@ class CommandTopics:
 
     name = "sim"
     action_kinds = COMMAND_KINDS
+    has_pilot = False
 
     def __init__(self, node: Node, kind: ActionKind) -> None:
         """Take the topic for one kind of command, until `release`.
@@ -35,10 +37,35 @@ class CommandTopics:
         self._kind: ActionKind = kind
         self._frame = str(node.get_parameter("body_frame").value)
         self._stamp = 0
+        self._armed = False
+        self._heard: int | None = None  # ns, when somebody last listened
         topic = MOTORS_TOPIC if kind == "motors" else THRUST_RATES_TOPIC
         self._claim = TopicClaim(node, topic, "commands")
         message_type = JointState if kind == "motors" else TwistStamped
         self._publisher = node.create_publisher(message_type, topic, QoSProfile(depth=1))
+
+    def poll(self, now: int) -> LinkStatus:
+        """Tell for how long nobody has listened to the commands."""
+        if self._heard is None or self._publisher.get_subscription_count() > 0:
+            self._heard = now
+        return LinkStatus(age=(now - self._heard) * 1e-9, armed=self._armed)
+
+    def arm(self) -> None:
+        """Let commands through; a simulated vehicle has no objections."""
+        self._armed = True
+
+    def disarm(self) -> None:
+        """Stop the motors."""
+        self._armed = False
+        self.send(stop_command(self._kind), self._stamp)
+
+    def kill(self) -> None:
+        """Stop the motors."""
+        self.disarm()
+
+    def hand_back(self) -> None:
+        """Stop the motors: a simulation has no pilot."""
+        self.disarm()
 
     def send(self, command: Command, stamp: int) -> None:
         """Publish a command that answers the odometry stamped `stamp` (ns)."""

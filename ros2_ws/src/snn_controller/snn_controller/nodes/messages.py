@@ -14,8 +14,7 @@ from std_msgs.msg import Float32MultiArray, MultiArrayDimension, MultiArrayLayou
 
 from snn_controller.action import Command
 from snn_controller.frames import quaternion_to_matrix
-from snn_controller.safety import Odometry
-from snn_controller.state import State
+from snn_controller.state import Odometry, State
 
 MOTOR_NAMES = ["m1", "m2", "m3", "m4"]
 _SECOND = 1_000_000_000

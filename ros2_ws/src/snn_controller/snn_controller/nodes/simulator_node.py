@@ -32,8 +32,8 @@ from snn_controller.nodes.messages import (
 from snn_controller.nodes.node_main import run_node, steady_clock
 from snn_controller.nodes.ownership import TopicClaim
 from snn_controller.nodes.parameters import declare_settings
-from snn_controller.safety import Odometry
 from snn_controller.settings import SimulatorSettings
+from snn_controller.state import Odometry
 
 START_TIME = 1_000_000_000  # ns; zero would mean "no time yet" to ROS
 RESEND_PERIOD = 0.05  # s of wall time after which unanswered odometry is sent again
