@@ -22,6 +22,7 @@ from snn_controller.quadrotor import Quadrotor, load_quadrotor
 from tqdm import tqdm
 
 from sim.batched import DroneBatch
+from training.budget import Budget, with_budget
 from training.collector import Collector, validate
 from training.command import run_command
 from training.curriculum import Curriculum, coefficients_at, curriculum_rules
@@ -35,6 +36,7 @@ from training.runs import CHECKPOINT, POLICY, plot_log
 from training.td3_learner import Learner, LearnerConfig, learner_rules
 
 VALIDATION_SEED = 2**40  # added to the seed, so that no validation start was ever trained on
+STUDY = {"intervals": 12}  # what --budget study changes
 PANELS = {
     "return_end": "return (end coefficients)",
     "survival": "survival",
@@ -57,6 +59,8 @@ class Args:
     """Seed of all randomness; the same seed gives the same guide, bit by bit."""
     airframe: str = "crazyflie21"
     """Airframe to fly."""
+    budget: Budget = "full"
+    """`study` cuts the run to less than five minutes on one core, where options are defaults."""
     intervals: int = 40
     """Parts of the run; each ends with a validation and a checkpoint."""
     ticks: int = 100
@@ -89,6 +93,7 @@ class Args:
 
 def main(args: Args) -> None:
     """Train as the arguments say; Ctrl-C keeps the last checkpoint, from which --resume goes on."""
+    args = with_budget(args, STUDY)
     check(args)
     torch.set_num_threads(args.threads)
     quadrotor = load_quadrotor(args.airframe)

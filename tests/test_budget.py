@@ -1,0 +1,24 @@
+"""A study's budget replaces defaults and nothing that was asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from training.budget import Budget, with_budget
+
+
+@dataclass
+class Args:
+    budget: Budget = "full"
+    rounds: int = 12
+    updates: int = 500
+    seed: int = 0
+
+
+def test_a_full_budget_changes_nothing() -> None:
+    assert with_budget(Args(seed=3), {"rounds": 2}) == Args(seed=3)
+
+
+def test_a_study_shortens_what_was_left_at_its_default() -> None:
+    args = with_budget(Args(budget="study", updates=7, seed=3), {"rounds": 2, "updates": 9})
+    assert args == Args(budget="study", rounds=2, updates=7, seed=3)
