@@ -27,8 +27,9 @@ from snn_controller.state import Reference, State
 from torch import Tensor, nn
 
 from training.command import run_command
+from training.files import write_atomically
 from training.networks import Network, SpikingPolicy
-from training.runs import load_checkpoint, write_atomically
+from training.runs import load_checkpoint
 
 OPSET_VERSION = 18
 IR_VERSION = 8  # the one that belongs to opset 18, so that older onnxruntimes load it

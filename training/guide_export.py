@@ -32,8 +32,8 @@ from training.export import (
     ArtifactInfo,
     flight_like_observations,
 )
+from training.files import write_atomically
 from training.history import HISTORY_SIZE, append_action
-from training.runs import write_atomically
 
 Weights = list[tuple[NDArray[np.float32], NDArray[np.float32]]]  # (outputs, inputs), (outputs,)
 

@@ -21,8 +21,9 @@ from snn_controller.errors import UserError
 
 from training.actor_critic import GuideActor
 from training.collector import Collector
+from training.files import write_atomically
 from training.replay import Replay
-from training.runs import CHECKPOINT, CONFIG, LOG, create_run, write_atomically
+from training.runs import CHECKPOINT, CONFIG, LOG, create_run
 from training.td3_learner import Learner
 
 FORMAT = 1

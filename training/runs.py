@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -16,7 +14,9 @@ from typing import Any
 import torch
 from snn_controller.errors import UserError
 
+from training.files import write_atomically
 from training.networks import Network, NetworkConfig, make_network
+from training.provenance import git_hash
 
 CHECKPOINT, CONFIG, LOG, CURVE, POLICY = (
     "checkpoint.pt",
@@ -25,40 +25,6 @@ CHECKPOINT, CONFIG, LOG, CURVE, POLICY = (
     "learning_curve.png",
     "policy.onnx",
 )
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that whoever reads it sees the old content or the new, never half of it.
-
-    Raises:
-        UserError: The place cannot be written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise UserError(f"{path} cannot be written ({error}); choose another place") from error
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp makes files private
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def git_hash() -> str:
-    """Return the commit of the source tree, with `+changes` if files differ, or `unknown`."""
-    here = Path(__file__).parent
-    try:
-        commit = _git("rev-parse", "HEAD", folder=here)
-        changed = _git("status", "--porcelain", "--untracked-files=no", folder=here)
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return f"{commit}+changes" if changed else commit
 
 
 def create_run(folder: Path, config: Mapping[str, Any], *, seed: int) -> dict[str, Any]:
@@ -147,10 +113,3 @@ def plot_log(
     figure.tight_layout()
     figure.savefig(folder / CURVE, dpi=120)
     plt.close(figure)
-
-
-def _git(*arguments: str, folder: Path) -> str:
-    result = subprocess.run(
-        ["git", *arguments], cwd=folder, capture_output=True, text=True, check=True
-    )
-    return result.stdout.strip()
