@@ -7,20 +7,27 @@ its episodes depend on the seed and its number only, not on how many fly beside 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from snn_controller.errors import UserError
 from snn_controller.frames import Array
-from snn_controller.observation import OBSERVATION_SIZE
 from snn_controller.quadrotor import Quadrotor
 from snn_controller.state import Reference, State
 
 from sim import batched_layout as layout
-from sim.batched_kernels import reset_drones, step_tiles
-from sim.batched_layout import LANES, ROWS, Arrays, Settings
-from sim.disturbances import NOMINAL, Disturbance, Disturbances, delay_shares
+from sim.batched_kernels import observe_tiles, reset_drones, step_tiles
+from sim.batched_layout import LANES, Settings
+from sim.batched_memory import (
+    airframe_constants,
+    allocate,
+    disturbance_rows,
+    read_rows,
+    write_rows,
+)
+from sim.disturbances import NOMINAL, Disturbance, Disturbances
 from sim.drone import CONTROL_RATE
 from sim.reward import START_COEFFICIENTS, RewardCoefficients
 from sim.rules import CRASH_DISTANCE, EPISODE_STEPS
@@ -76,7 +83,7 @@ class DroneBatch:
         self.quadrotor, self.count = quadrotor, count
         self.control_period = 1.0 / control_rate
         self._settings = Settings(
-            airframe=_airframe(quadrotor, self.control_period),
+            airframe=airframe_constants(quadrotor, self.control_period),
             coefficients=(0.0,) * 5,
             rules=(float(crash_distance), float(episode_steps)),
             starts=np.array([start_ranges(name, quadrotor) for name in starts]),
@@ -85,7 +92,7 @@ class DroneBatch:
             seed=seed,
         )
         self.set_coefficients(coefficients)
-        self._arrays = _allocate(-(-count // LANES))
+        self._arrays = allocate(-(-count // LANES))
         self._actions = np.zeros((len(self._arrays.rewards), 4))
         self.reset(seed=seed)
 
@@ -136,8 +143,60 @@ class DroneBatch:
         if seed is not None:
             self._settings = self._settings._replace(seed=seed)
             self._arrays.episodes.fill(-1)
-        reset_drones(self._arrays, self._settings, np.arange(len(self._actions)), True)
+        for values in (self._arrays.rewards, self._arrays.terminated, self._arrays.truncated):
+            values.fill(0)  # they were those of a flight that is over
+        reset_drones(self._arrays, self._settings, np.arange(len(self._actions)))
         return self.observations
+
+    def restart(self, drones: NDArray[np.bool_] | NDArray[np.integer]) -> None:
+        """Begin the next episodes of some drones, given as a mask (count,) or by their numbers.
+
+        Rewards and ends stay those of the last step.
+
+        Raises:
+            UserError: The mask has another shape, or there is no drone of a number.
+        """
+        chosen = np.asarray(drones)
+        if chosen.dtype == np.bool_ and chosen.shape == (self.count,):
+            chosen = np.flatnonzero(chosen)
+        if chosen.dtype == np.bool_ or not np.all((chosen >= 0) & (chosen < self.count)):
+            raise UserError(
+                f"restart takes a mask of the shape {(self.count,)} or numbers from 0 to "
+                f"{self.count - 1}"
+            )
+        reset_drones(self._arrays, self._settings, chosen.astype(np.int64))
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return copies of all that changes in flight, the reward's coefficients and the seed.
+
+        A batch of the same airframe, starts and disturbances that is restored from it flies on
+        bit by bit as this one would have.
+        """
+        arrays = {name: x.copy() for name, x in self._arrays._asdict().items()}
+        return {
+            **arrays,
+            "coefficients": np.array(self._settings.coefficients),
+            "seed": self._settings.seed,
+        }
+
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Fly on from a snapshot.
+
+        Raises:
+            UserError: It is of another number of drones or of another version.
+        """
+        for name, values in self._arrays._asdict().items():
+            if np.shape(snapshot.get(name, ())) != values.shape:
+                raise UserError(
+                    f"the snapshot's {name} do not fit {self.count} drones: restore it into a "
+                    "batch of the size and version that it was taken from"
+                )
+        for name, values in self._arrays._asdict().items():
+            values[...] = snapshot[name].view(values.dtype)
+        self._settings = self._settings._replace(
+            coefficients=tuple(np.asarray(snapshot["coefficients"]).tolist()),
+            seed=int(snapshot["seed"]),
+        )
 
     def step(self, actions: NDArray[np.floating], *, auto_reset: bool = True) -> None:
         """Fly one control period with motor actions (count, 4); what lies outside +-1 is clipped.
@@ -172,74 +231,28 @@ class DroneBatch:
         self._write(layout.STEPS, np.zeros((self.count, 1)))
         self._observe()
 
-    def set_references(self, reference: Reference) -> None:
-        """Move the points that errors are measured from, batch (count,) or one for all."""
+    def set_references(self, reference: Reference, *, observe: bool = True) -> None:
+        """Move the points that errors are measured from, batch (count,) or one for all.
+
+        With `observe` the observations change at once, with new sensor noise. Without, they show
+        the move after the next step: that is what to do before each step of a moving reference.
+        """
         shape = (self.count, 3)
         self._write(layout.REFERENCE_POSITION, np.broadcast_to(reference.position, shape))
         self._write(layout.REFERENCE_VELOCITY, np.broadcast_to(reference.velocity, shape))
-        self._observe()
+        if observe:
+            self._observe()
 
     def set_disturbances(self, disturbances: Sequence[Disturbance]) -> None:
         """Give each drone the disturbance of its present episode; the next one draws its own."""
-        rows = [_disturbance_rows(x, self.quadrotor, self.control_period) for x in disturbances]
+        rows = [disturbance_rows(x, self.quadrotor, self.control_period) for x in disturbances]
         self._write(layout.MASS, np.array(rows))
 
     def _observe(self) -> None:
-        reset_drones(self._arrays, self._settings, np.arange(self.count), False)
+        observe_tiles(self._arrays, self._settings)
 
     def _read(self, first: int, end: int) -> Array:
-        tiles = self._arrays.memory.reshape(-1, ROWS, LANES)[:, first:end]
-        return tiles.transpose(0, 2, 1).reshape(-1, end - first)[: self.count].copy()
+        return read_rows(self._arrays.memory, first, end)[: self.count].copy()
 
     def _write(self, first: int, values: Array) -> None:
-        """Write values (count, n) into n consecutive rows."""
-        tiles = self._arrays.memory.reshape(-1, ROWS, LANES)
-        tile, lane = np.divmod(np.arange(self.count), LANES)
-        tiles[tile, first : first + values.shape[1], lane] = values
-
-
-def _allocate(tiles: int) -> Arrays:
-    drones = tiles * LANES
-    return Arrays(
-        memory=np.zeros((tiles, ROWS * LANES)),
-        streams=np.zeros(drones, np.uint64),
-        episodes=np.full(drones, -1),
-        observations=np.zeros((drones, OBSERVATION_SIZE), np.float32),
-        final_observations=np.zeros((drones, OBSERVATION_SIZE), np.float32),
-        rewards=np.zeros(drones),
-        terminated=np.zeros(drones, np.bool_),
-        truncated=np.zeros(drones, np.bool_),
-    )
-
-
-def _airframe(quadrotor: Quadrotor, period: float) -> tuple[float, ...]:
-    values = [
-        quadrotor.gravity,
-        *quadrotor.thrust_coefficients,
-        quadrotor.hover_throttle,
-        quadrotor.mass,
-        quadrotor.motor_time_constant_up,
-        quadrotor.motor_time_constant_down,
-        period,
-        *quadrotor.inertia,
-        *quadrotor.mixer[1:].ravel(),
-    ]
-    return tuple(float(value) for value in values)
-
-
-def _disturbance_rows(disturbance: Disturbance, nominal: Quadrotor, period: float) -> list[float]:
-    """Return the rows from `MASS` to `PUSH_END` of one drone."""
-    drone = disturbance.quadrotor
-    lags = drone.motor_time_constant_up, drone.motor_time_constant_down
-    return [
-        drone.mass,
-        *drone.inertia,
-        drone.thrust_coefficients[2] / nominal.thrust_coefficients[2],
-        *(float(np.exp(-0.5 * period / lag)) if lag > 0.0 else 0.0 for lag in lags),
-        *delay_shares(disturbance.delay, period),
-        *disturbance.force,
-        *disturbance.torque,
-        *disturbance.push,
-        float(disturbance.push_start),
-        float(disturbance.push_end),
-    ]
+        write_rows(self._arrays.memory, first, values)

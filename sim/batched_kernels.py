@@ -125,6 +125,17 @@ def observe_drone(tile: Array, lane: int, drone: int, arrays: Arrays, settings: 
     write_observation(tile, lane, arrays.observations, drone)
 
 
+@inlined
+def observe_tile(tile: Array, first: int, arrays: Arrays, settings: Settings, noisy: bool) -> None:
+    """Observe the drones of a tile."""
+    for lane in range(LANES):
+        observe(tile, lane)
+    for lane in range(LANES):
+        if noisy:
+            add_noise(tile, lane, settings.noise, arrays.streams, first + lane)
+        write_observation(tile, lane, arrays.observations, first + lane)
+
+
 @called
 def restart(tile: Array, first: int, arrays: Arrays, settings: Settings) -> None:
     """Begin the next episodes of the drones of a tile whose episodes ended."""
@@ -150,30 +161,35 @@ def _make_step(fingerprint: int) -> Callable[..., None]:
                 advance(tile, lane, settings.airframe)
             for lane in range(LANES):
                 judge(tile, lane, settings.airframe, settings.coefficients, settings.rules)
-            for lane in range(LANES):
-                observe(tile, lane)
-            for lane in range(LANES):
-                if noisy:
-                    add_noise(tile, lane, settings.noise, arrays.streams, first + lane)
-                write_observation(tile, lane, arrays.observations, first + lane)
+            observe_tile(tile, first, arrays, settings, noisy)
             if report(tile, first, arrays, settings) and auto_reset:
                 restart(tile, first, arrays, settings)
 
     return step_tiles
 
 
-def _make_reset(fingerprint: int) -> Callable[..., None]:
-    """Return the compiled reset; see `_make_step`."""
+def _make_observe(fingerprint: int) -> Callable[..., None]:
+    """Return the compiled observation of all drones; see `_make_step`."""
 
     @compiled
-    def reset_drones(
-        arrays: Arrays, settings: Settings, drones: NDArray[np.int64], begin: bool
-    ) -> None:
+    def observe_tiles(arrays: Arrays, settings: Settings) -> None:
+        noisy = settings.noise.any() and fingerprint >= 0
+        for number in range(len(arrays.memory)):
+            observe_tile(arrays.memory[number], number * LANES, arrays, settings, noisy)
+
+    return observe_tiles
+
+
+def _make_reset(fingerprint: int) -> Callable[..., None]:
+    """Return the compiled beginning of episodes; see `_make_step`."""
+
+    @compiled
+    def reset_drones(arrays: Arrays, settings: Settings, drones: NDArray[np.int64]) -> None:
         for drone in drones:
-            tile, lane = arrays.memory[drone // LANES], drone % LANES
-            if begin and fingerprint >= 0:
+            if fingerprint >= 0:
+                tile, lane = arrays.memory[drone // LANES], drone % LANES
                 start_episode(tile, lane, drone, arrays, settings)
-            observe_drone(tile, lane, drone, arrays, settings)
+                observe_drone(tile, lane, drone, arrays, settings)
 
     return reset_drones
 
@@ -187,3 +203,4 @@ def _fingerprint() -> int:
 
 step_tiles = _make_step(_fingerprint())
 reset_drones = _make_reset(_fingerprint())
+observe_tiles = _make_observe(_fingerprint())

@@ -269,5 +269,5 @@ def test_kept_machine_code_follows_every_source_file() -> None:
     modules = [vars(import_module(f"sim.{x.stem}")) for x in (SIM.glob("batched*.py"))]
     functions = {id(x): x for module in modules for x in module.values() if is_jitted(x)}
     kept = [x for x in functions.values() if type(x._cache).__name__ != "NullCache"]
-    assert {x.py_func.__name__ for x in kept} == {"step_tiles", "reset_drones"}
+    assert {x.py_func.__name__ for x in kept} == {"step_tiles", "observe_tiles", "reset_drones"}
     assert all("fingerprint" in x.py_func.__code__.co_freevars for x in kept)

@@ -12,7 +12,6 @@ from snn_controller.action import ACTION_SIZE, action_from_throttle, throttle_fr
 from snn_controller.state import Reference
 
 from sim.batched import DroneBatch
-from sim.batched_kernels import reset_drones
 from sim.reward import END_COEFFICIENTS, START_COEFFICIENTS, reward_parts
 from sim.rules import EPISODE_STEPS
 from training.history import HISTORY_SIZE, append_action, constant_history
@@ -77,7 +76,7 @@ class Collector:
     def _restart(self, ended: NDArray[np.int64]) -> None:
         if len(ended):
             # The twin's own automatic restart hides the true state that ended the episode.
-            reset_drones(self.drones._arrays, self.drones._settings, ended, True)
+            self.drones.restart(ended)
             self._begin(ended)
 
     def _begin(self, drones: NDArray[np.int64]) -> None:
@@ -88,13 +87,15 @@ class Collector:
 
     def snapshot(self) -> dict[str, Any]:
         """Return all that changes in flight, for a checkpoint; the generator is the caller's."""
-        arrays = {name: x.copy() for name, x in self.drones._arrays._asdict().items()}
-        return {"drones": arrays, "starts": self.start_commands, "histories": self.histories}
+        return {
+            "drones": self.drones.snapshot(),
+            "starts": self.start_commands,
+            "histories": self.histories,
+        }
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
         """Fly on from a snapshot of as many drones."""
-        for name, values in snapshot["drones"].items():
-            getattr(self.drones._arrays, name)[...] = values
+        self.drones.restore(snapshot["drones"])
         self.start_commands[...] = snapshot["starts"]
         self.histories = np.array(snapshot["histories"])
 

@@ -1,0 +1,77 @@
+"""Filling the batched twin's memory from outside the compiled code."""
+
+from __future__ import annotations
+
+import numpy as np
+from snn_controller.frames import Array
+from snn_controller.observation import OBSERVATION_SIZE
+from snn_controller.quadrotor import Quadrotor
+
+from sim.batched_layout import LANES, ROWS, Arrays
+from sim.disturbances import Disturbance, delay_shares
+
+
+def allocate(tiles: int) -> Arrays:
+    """Return zeros for that many tiles of drones whose first episodes are still to begin."""
+    drones = tiles * LANES
+    return Arrays(
+        memory=np.zeros((tiles, ROWS * LANES)),
+        streams=np.zeros(drones, np.uint64),
+        episodes=np.full(drones, -1),
+        observations=np.zeros((drones, OBSERVATION_SIZE), np.float32),
+        final_observations=np.zeros((drones, OBSERVATION_SIZE), np.float32),
+        rewards=np.zeros(drones),
+        terminated=np.zeros(drones, np.bool_),
+        truncated=np.zeros(drones, np.bool_),
+    )
+
+
+def airframe_constants(quadrotor: Quadrotor, period: float) -> tuple[float, ...]:
+    """Return the constants of the dynamics in the order of `batched_layout`."""
+    values = [
+        quadrotor.gravity,
+        *quadrotor.thrust_coefficients,
+        quadrotor.hover_throttle,
+        quadrotor.mass,
+        quadrotor.motor_time_constant_up,
+        quadrotor.motor_time_constant_down,
+        period,
+        *quadrotor.inertia,
+        *quadrotor.mixer[1:].ravel(),
+    ]
+    return tuple(float(value) for value in values)
+
+
+def disturbance_rows(disturbance: Disturbance, nominal: Quadrotor, period: float) -> list[float]:
+    """Return the rows from `MASS` to `PUSH_END` of one drone."""
+    drone = disturbance.quadrotor
+    lags = drone.motor_time_constant_up, drone.motor_time_constant_down
+    return [
+        drone.mass,
+        *drone.inertia,
+        drone.thrust_coefficients[2] / nominal.thrust_coefficients[2],
+        *(float(np.exp(-0.5 * period / lag)) if lag > 0.0 else 0.0 for lag in lags),
+        *delay_shares(disturbance.delay, period),
+        *disturbance.force,
+        *disturbance.torque,
+        *disturbance.push,
+        float(disturbance.push_start),
+        float(disturbance.push_end),
+    ]
+
+
+def read_rows(memory: Array, first: int, end: int) -> Array:
+    """Return the rows from first to end of all drones (drones, end - first)."""
+    tiles = memory.reshape(-1, ROWS, LANES)[:, first:end]
+    return tiles.transpose(0, 2, 1).reshape(-1, end - first)
+
+
+def write_rows(memory: Array, first: int, values: Array) -> None:
+    """Write values (count, n) of the first drones into n consecutive rows."""
+    count, width = values.shape
+    tiles = memory.reshape(-1, ROWS, LANES)[:, first : first + width]
+    full, rest = divmod(count, LANES)
+    whole = values[: full * LANES].reshape(full, LANES, width)
+    tiles[:full] = whole.transpose(0, 2, 1)
+    if rest:
+        tiles[full, :, :rest] = values[full * LANES :].T
