@@ -63,6 +63,8 @@ def test_run_folder_reproduces(runs: Path) -> None:
     with (runs / "one" / "progress.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["round"] for row in rows] == ["0", "1"]
+    assert [row["updates"] for row in rows] == ["6", "12"]
+    assert all(0.0 <= float(row["survival"]) <= 1.0 for row in rows)
     assert (runs / "one" / "learning_curve.png").stat().st_size > 1000
 
 

@@ -10,6 +10,7 @@ in flight to states that the guide never visits.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -18,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from snn_controller.guide import GuideGains
 from snn_controller.quadrotor import load_quadrotor
 from snn_controller.rate_control import RateGains
@@ -26,11 +26,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from sim.drone import Drone
+from training.budget import Budget, with_budget
 from training.command import run_command
 from training.dataset import cut_sequences, join, sample_batch
 from training.export import ArtifactInfo, export_policy
-from training.networks import Network, NetworkConfig, make_network, numpy_stepper
-from training.rollouts import EpisodeConfig, Episodes, Pilot, flight_score, fly_episodes
+from training.network_pilot import network_pilot, validate_network
+from training.networks import Network, NetworkConfig, make_network
+from training.rollouts import EpisodeConfig, Episodes, flight_score, fly_episodes
 from training.rules import Rules, network_rules, require, slope_rules
 from training.runs import POLICY, append_log, create_run, plot_log, save_checkpoint
 from training.slopes import SlopeConfig, SlopeState, record_score, slope_at
@@ -46,6 +48,7 @@ TEACHER_GAINS = GuideGains(
 )
 PANELS = {"loss": "loss", "steady_error": "position error [m]", "lost": "lost episodes"}
 STEADY_TICKS = 50  # ticks at the end of a roll-out whose position error is reported
+STUDY = {"rounds": 6, "updates": 250}  # what --budget study changes
 
 
 @dataclass
@@ -60,6 +63,8 @@ class Args:
     """Seed of all randomness; the same seed gives the same policy, bit by bit."""
     airframe: str = "crazyflie21"
     """Airframe to fly."""
+    budget: Budget = "full"
+    """`study` cuts the run to less than five minutes on one core, where options are defaults."""
     rounds: int = 12
     """Rounds of data collection and training; the guide flies the first, the student the others."""
     drones: int = 32
@@ -98,9 +103,12 @@ class Args:
 
 def main(args: Args) -> None:
     """Train as the arguments say; Ctrl-C keeps what has been learnt so far."""
+    args = with_budget(args, STUDY)
     check(args)
     folder = args.folder / args.name
-    provenance = create_run(folder, _plain(asdict(args)), seed=args.seed)
+    provenance = create_run(
+        folder, json.loads(json.dumps(asdict(args), default=str)), seed=args.seed
+    )
     torch.set_num_threads(args.threads)
     rng = np.random.default_rng(args.seed)
     policy = make_network(args.network, generator=torch.Generator().manual_seed(args.seed))
@@ -151,6 +159,7 @@ def train(
                 losses.append(loss)
                 progress.update()
             row = summary(number, args, episodes, losses, rates)
+            row |= validate_network(policy, drones[0].quadrotor, seed=args.seed)
             elapsed = round(time.monotonic() - began, 1)
             append_log(folder, {**row, "slope": round(slope, 2), "seconds": elapsed})
             progress.set_postfix(loss=row["loss"], error_m=row["steady_error"], lost=row["lost"])
@@ -179,7 +188,7 @@ def collect(
     parts = [
         fly_episodes(
             drones,
-            None if guide_flies else student(policy, len(drones)),
+            None if guide_flies else network_pilot(policy, len(drones)),
             config=args.episodes,
             gains=args.guide,
             noise=args.guide_noise if guide_flies else args.student_noise,
@@ -188,19 +197,6 @@ def collect(
         for _ in range(args.flights)
     ]
     return Episodes(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
-
-
-def student(policy: Network, batch: int) -> Pilot:
-    """Return a pilot that flies the policy as it is now, from reset neurons."""
-    step = numpy_stepper(policy)
-    states: tuple[Any, ...] = tuple(x.numpy() for x in policy.initial_states(batch))
-
-    def fly(observations: NDArray[np.float32]) -> NDArray[np.float32]:
-        nonlocal states
-        action, states, _ = step(observations, states)
-        return action
-
-    return fly
 
 
 def update(
@@ -232,6 +228,8 @@ def summary(
     steady = episodes.errors[survivors, -STEADY_TICKS:]
     return {
         "round": number,
+        "transitions": (number + 1) * args.drones * args.flights * args.episodes.ticks,
+        "updates": (number + 1) * args.updates,
         "loss": float(f"{np.mean(losses):.3g}"),
         "steady_error": float(f"{np.median(steady):.3g}") if steady.size else "",
         "lost": float(f"{1.0 - survivors.mean():.3g}"),
@@ -275,13 +273,6 @@ def _training_rules(args: Args) -> Rules:
         "seed": (args.seed >= 0, "0 or more"),
         "name": (args.name not in ("", ".", "..") and "/" not in args.name, "a plain name"),
     }
-
-
-def _plain(value: Any) -> Any:
-    """Return a configuration with paths as text, ready for JSON."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return str(value) if isinstance(value, Path) else value
 
 
 def _spike_statistics(policy: Network, rates: Tensor) -> dict[str, Any]:

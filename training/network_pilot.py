@@ -1,0 +1,51 @@
+"""A network in training as a pilot of many drones, and how it scores on validation starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from snn_controller.observation import OBSERVATION_SIZE
+from snn_controller.quadrotor import Quadrotor
+
+from sim.batched import DroneBatch
+from sim.drone import CONTROL_RATE
+from training.collector import validate
+from training.networks import Network, numpy_stepper
+
+VALIDATION_SEED = 2**40  # added to the seed, so that no validation start was ever trained on
+VALIDATION_EPISODES = 200
+
+# Maps observations (drones, 18) to actions (drones, 4).
+NetworkPilot = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+
+def network_pilot(policy: Network, count: int) -> NetworkPilot:
+    """Return a pilot of a number of drones: the policy as it is now, from reset neurons."""
+    step = numpy_stepper(policy)
+    states: tuple[Any, ...] = tuple(x.numpy() for x in policy.initial_states(count))
+
+    def fly(observations: NDArray[np.float32]) -> NDArray[np.float32]:
+        nonlocal states
+        action, states, _ = step(observations, states)
+        return action
+
+    return fly
+
+
+def validate_network(policy: Network, quadrotor: Quadrotor, *, seed: int) -> dict[str, Any]:
+    """Return the scores of standard starts on the batched twin, the same ones for a seed.
+
+    A score without a meaning is empty, as the log wants it. There are none for a policy of another
+    control rate than the twin's.
+    """
+    if policy.config.control_rate != CONTROL_RATE:
+        return {}
+    fly = network_pilot(policy, VALIDATION_EPISODES)
+    drones = DroneBatch(
+        quadrotor, VALIDATION_EPISODES, starts=("standard",), seed=VALIDATION_SEED + seed
+    )
+    scores = validate(drones, lambda inputs: fly(inputs[:, :OBSERVATION_SIZE]))
+    return {name: float(f"{x:.4g}") if np.isfinite(x) else "" for name, x in scores.items()}
