@@ -21,6 +21,6 @@ def test_throttle_follows_the_curve_within_its_range(
 ) -> None:
     u = throttle_from_thrust(thrust, hover, curve)
     assert 0.0 <= u <= 1.0
-    if 0.0 < thrust and u < 1.0:
+    if thrust > 0.0 and u < 1.0:
         curved = (curve * u**2 + (1 - curve) * u) / (curve * hover**2 + (1 - curve) * hover)
-        assert curved == pytest.approx(thrust / GRAVITY, rel=1e-6, abs=1e-9)
+        assert curved == pytest.approx(thrust / GRAVITY, rel=1e-6, abs=1e-6)

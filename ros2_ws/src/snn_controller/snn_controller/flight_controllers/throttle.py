@@ -20,7 +20,7 @@ def throttle_from_thrust(acceleration: float, hover_thrust: float, curve: float 
     """
     at_hover = curve * hover_thrust**2 + (1.0 - curve) * hover_thrust
     wanted = max(acceleration, 0.0) / GRAVITY * at_hover
-    if curve > 0.0:
-        linear = 1.0 - curve
-        wanted = (math.sqrt(linear**2 + 4.0 * curve * wanted) - linear) / (2.0 * curve)
-    return min(wanted, 1.0)
+    linear = 1.0 - curve
+    # The quadratic formula in the form that is also good for a curve near or at 0.
+    bottom = linear + math.sqrt(linear**2 + 4.0 * curve * wanted)
+    return min(2.0 * wanted / bottom, 1.0) if bottom > 0.0 else 0.0
