@@ -16,6 +16,7 @@ from snn_controller.frames import (
     swap_attitude_convention,
     swap_enu_ned,
     swap_flu_frd,
+    swap_quaternion_convention,
     tilt_angle,
 )
 
@@ -108,6 +109,17 @@ def test_attitude_in_the_other_convention_turns_the_same_vector(
         other @ swap_flu_frd(vector), swap_enu_ned(attitude @ vector), atol=1e-9
     )
     np.testing.assert_allclose(swap_attitude_convention(other), attitude, atol=1e-12)
+
+
+@given(quaternions)
+def test_quaternions_change_convention_as_matrices_do(quaternion: Array) -> None:
+    other = swap_quaternion_convention(quaternion)
+    np.testing.assert_allclose(
+        quaternion_to_matrix(other),
+        swap_attitude_convention(quaternion_to_matrix(quaternion)),
+        atol=1e-9,
+    )
+    assert np.linalg.norm(other) == pytest.approx(np.linalg.norm(quaternion))
 
 
 def test_batches_are_rows_of_singles() -> None:

@@ -72,6 +72,14 @@ def tilt_angle(rotation: ArrayLike) -> Array:
     return np.arccos(np.clip(cosine, -1.0, 1.0))
 
 
+def turn_between(first: ArrayLike, second: ArrayLike) -> float:
+    """Return the angle in rad between two attitudes, quaternions (4,) xyzw of length near 1."""
+    a, b = np.asarray(first, dtype=np.float64).tolist(), np.asarray(second).tolist()
+    cosine = abs(sum(x * y for x, y in zip(a, b, strict=True)))
+    cosine /= math.hypot(*a) * math.hypot(*b)
+    return 2.0 * math.acos(min(cosine, 1.0))
+
+
 def swap_enu_ned(vector: ArrayLike) -> Array:
     """Convert world vectors (..., 3) from ENU to NED, or back."""
     return np.asarray(vector, dtype=np.float64) @ _ENU_NED.T
@@ -85,3 +93,16 @@ def swap_flu_frd(vector: ArrayLike) -> Array:
 def swap_attitude_convention(rotation: ArrayLike) -> Array:
     """Convert attitudes (..., 3, 3) from FLU-to-ENU to FRD-to-NED, or back."""
     return _ENU_NED @ np.asarray(rotation, dtype=np.float64) @ _FLU_FRD
+
+
+# The rotations NED to ENU and FRD to FLU as quaternions xyzw: half turns about (1, 1, 0) and x.
+_NED_TO_ENU = np.array([math.sqrt(0.5), math.sqrt(0.5), 0.0, 0.0])
+_FRD_TO_FLU = np.array([1.0, 0.0, 0.0, 0.0])
+
+
+def swap_quaternion_convention(quaternion: ArrayLike) -> Array:
+    """Convert attitudes (..., 4) xyzw from FLU-to-ENU to FRD-to-NED, or back; lengths are kept.
+
+    The sign may differ after there and back, which is the same attitude.
+    """
+    return multiply_quaternions(multiply_quaternions(_NED_TO_ENU, quaternion), _FRD_TO_FLU)
