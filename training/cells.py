@@ -7,6 +7,7 @@ both simulators, and whatever flies before or beside it.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from snn_controller.frames import Array
@@ -25,8 +26,10 @@ from sim.drone import CONTROL_RATE
 from sim.rules import EPISODE_STEPS
 from sim.starts import sample_start
 
-TEST_STREAM = 0x7E57  # keeps the test's random numbers apart from any training's
-NO_NOISE = dict.fromkeys(("position_noise", "rotation_noise", "velocity_noise", "rate_noise"), 0.0)
+# Streams of random numbers that no training draws from. Policies are chosen by the validation's
+# episodes and reported by the test's.
+STREAMS = {"test": 0x7E57, "validation": 0x7A11}
+Split = Literal["test", "validation"]
 
 
 @dataclass(frozen=True)
@@ -74,9 +77,11 @@ class Draw:
     conditions: Conditions
 
 
-def draw_episode(name: str, seed: int, number: int, quadrotor: Quadrotor) -> Draw:
+def draw_episode(
+    name: str, seed: int, number: int, quadrotor: Quadrotor, *, split: Split = "test"
+) -> Draw:
     """Return an episode of a cell, around the origin."""
-    cell, rng = CELLS[name], episode_generator(seed, name, number)
+    cell, rng = CELLS[name], episode_generator(seed, name, number, split=split)
     state, rotors = sample_start(cell.start, rng, target=np.zeros(3), quadrotor=quadrotor)
     disturbance, noise, sizes = None, None, cell.disturbances
     if (
@@ -91,7 +96,9 @@ def draw_episode(name: str, seed: int, number: int, quadrotor: Quadrotor) -> Dra
     return Draw(state, rotors, Conditions(cell.steps, cell.guided_steps, disturbance, noise))
 
 
-def episode_generator(seed: int, cell: str, number: int) -> np.random.Generator:
+def episode_generator(
+    seed: int, cell: str, number: int, *, split: Split = "test"
+) -> np.random.Generator:
     """Return the generator of one episode, independent of all others and of training."""
-    key = (TEST_STREAM, list(CELLS).index(cell), number)
+    key = (STREAMS[split], list(CELLS).index(cell), number)
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))

@@ -25,10 +25,11 @@ from snn_controller.state import Reference
 from sim.drone import CONTROL_RATE, Drone
 from training.batched_episodes import fly_batch
 from training.batched_policy import BatchedPolicy
-from training.cells import CELLS, Draw, draw_episode
+from training.cells import CELLS, STREAMS, Draw, Split, draw_episode
 from training.command import run_command
 from training.episode import Episode, fly_episode
 from training.pilots import GeometricPilot, Pilot, PolicyPilot
+from training.provenance import git_hash
 from training.scoring import Scores, score_episode, summarise
 
 DEFAULT_CELLS = ("easy", "standard", "hard")
@@ -64,6 +65,8 @@ class Args:
     """Episodes per cell; `easy` has a single start and is flown once."""
     seed: int = 0
     """Seed of the starts."""
+    split: Split = "test"
+    """Episodes to fly: the test's, or the validation's, which policies are chosen by."""
     workers: int = 1
     """Processes to spread the episodes over."""
     reset_every_tick: bool = False
@@ -108,8 +111,11 @@ def evaluate(args: Args) -> dict[str, Any]:
     return {
         "policy": args.policy,
         "sim": args.sim,
+        "git": git_hash(),
+        "split": args.split,
         "seed": args.seed,
         "episodes": args.episodes,
+        "reset_every_tick": args.reset_every_tick,
         "cells": {
             cell: summarise([by_number[number] for number in sorted(by_number)])
             for cell, by_number in rows.items()
@@ -123,7 +129,10 @@ def run_job(job: Job) -> list[Scores]:
     batch = len(job.episodes) if args.sim == "batched" else None
     pilot, quadrotor = load_pilot(args.policy, cell, batch=batch, forget=args.reset_every_tick)
     guide = GeometricPilot(quadrotor, GuideGains()) if CELLS[cell].guided_steps else None
-    draws = [draw_episode(cell, args.seed, number, quadrotor) for number in job.episodes]
+    draws = [
+        draw_episode(cell, args.seed, number, quadrotor, split=args.split)
+        for number in job.episodes
+    ]
     fly = fly_batch if args.sim == "batched" else _fly_in_pybullet
     episodes = fly(quadrotor, pilot, draws, guide=guide)
     return [
@@ -187,6 +196,8 @@ def format_table(report: dict[str, Any]) -> str:
 def _check(args: Args) -> None:
     if args.sim not in get_args(Simulator):
         raise UserError(f"unknown sim '{args.sim}'; choose from: {', '.join(get_args(Simulator))}")
+    if args.split not in STREAMS:
+        raise UserError(f"unknown split '{args.split}'; choose from: {', '.join(STREAMS)}")
     unknown = [cell for cell in args.cells if cell not in CELLS]
     if unknown or not args.cells:
         raise UserError(f"unknown cell {unknown}; choose from: {', '.join(CELLS)}")
