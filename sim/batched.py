@@ -12,12 +12,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from snn_controller.action import action_from_throttle
 from snn_controller.errors import UserError
 from snn_controller.frames import Array
 from snn_controller.quadrotor import Quadrotor
 from snn_controller.state import Reference, State
 
 from sim import batched_layout as layout
+from sim.action_history import ActionHistory
+from sim.batch_checks import check_actions, check_batch, numbers_of
 from sim.batched_kernels import observe_tiles, reset_drones, step_tiles
 from sim.batched_layout import LANES, Settings
 from sim.batched_memory import (
@@ -52,6 +55,7 @@ class DroneBatch:
         control_rate: float = CONTROL_RATE,
         crash_distance: float = CRASH_DISTANCE,
         episode_steps: int = EPISODE_STEPS,
+        history_steps: int = 0,
         seed: int = 0,
     ) -> None:
         """Create the drones; `reset` begins their episodes.
@@ -65,21 +69,20 @@ class DroneBatch:
             control_rate: Control periods, and RK4 steps, per second.
             crash_distance: Error in m on any axis that ends an episode.
             episode_steps: Steps after which an episode is truncated.
+            history_steps: Last actions that `histories` shows.
             seed: Seed of all episodes.
 
         Raises:
             UserError: A number is impossible or a start unknown.
         """
-        if (
-            min(count, len(starts)) < 1
-            or not 0 <= seed < 2**63
-            or episode_steps < 1
-            or control_rate <= 0.0
-        ):
-            raise UserError(
-                "a batch needs at least one drone, one step and start, a positive control rate and "
-                "a seed of at least 0 and below 2^63"
-            )
+        check_batch(
+            count=count,
+            starts=len(starts),
+            seed=seed,
+            steps=episode_steps,
+            control_rate=control_rate,
+            history=history_steps,
+        )
         self.quadrotor, self.count = quadrotor, count
         self.control_period = 1.0 / control_rate
         self._settings = Settings(
@@ -89,11 +92,14 @@ class DroneBatch:
             starts=np.array([start_ranges(name, quadrotor) for name in starts]),
             sizes=disturbances.as_array(),
             noise=disturbances.noise,
+            bias=disturbances.bias,
+            faulty=bool(disturbances.bias.any() or disturbances.dropout > 0.0),
             seed=seed,
         )
         self.set_coefficients(coefficients)
         self._arrays = allocate(-(-count // LANES))
         self._actions = np.zeros((len(self._arrays.rewards), 4))
+        self._history = ActionHistory(count, history_steps)
         self.reset(seed=seed)
 
     @property
@@ -138,6 +144,25 @@ class DroneBatch:
         """Steps (count,) flown in the present episodes."""
         return self._read(layout.STEPS, layout.STEPS + 1)[:, 0].astype(np.int64)
 
+    @property
+    def references(self) -> Reference:
+        """The points that errors are measured from, a copy, batch (count,)."""
+        rows = self._read(layout.REFERENCE_POSITION, layout.REFERENCE_VELOCITY + 3)
+        return Reference(rows[:, :3], rows[:, 3:])
+
+    @property
+    def throttles(self) -> Array:
+        """Throttle (count, 4) in [0, 1] that the last step commanded, a copy; rewards charge it."""
+        return self._read(layout.COMMAND, layout.COMMAND + 4)
+
+    @property
+    def histories(self) -> NDArray[np.float32]:
+        """Last actions (count, history_steps, 4), oldest first.
+
+        An episode begins with what its rotors show, as if that had been commanded all the time.
+        """
+        return self._history.actions
+
     def reset(self, *, seed: int | None = None) -> NDArray[np.float32]:
         """Begin an episode on every drone, with a seed the first one, and return observations."""
         if seed is not None:
@@ -145,7 +170,7 @@ class DroneBatch:
             self._arrays.episodes.fill(-1)
         for values in (self._arrays.rewards, self._arrays.terminated, self._arrays.truncated):
             values.fill(0)  # they were those of a flight that is over
-        reset_drones(self._arrays, self._settings, np.arange(len(self._actions)))
+        self._begin(np.arange(len(self._actions)))
         return self.observations
 
     def restart(self, drones: NDArray[np.bool_] | NDArray[np.integer]) -> None:
@@ -156,15 +181,7 @@ class DroneBatch:
         Raises:
             UserError: The mask has another shape, or there is no drone of a number.
         """
-        chosen = np.asarray(drones)
-        if chosen.dtype == np.bool_ and chosen.shape == (self.count,):
-            chosen = np.flatnonzero(chosen)
-        if chosen.dtype == np.bool_ or not np.all((chosen >= 0) & (chosen < self.count)):
-            raise UserError(
-                f"restart takes a mask of the shape {(self.count,)} or numbers from 0 to "
-                f"{self.count - 1}"
-            )
-        reset_drones(self._arrays, self._settings, chosen.astype(np.int64))
+        self._begin(numbers_of(drones, self.count))
 
     def snapshot(self) -> dict[str, Any]:
         """Return copies of all that changes in flight, the reward's coefficients and the seed.
@@ -172,11 +189,12 @@ class DroneBatch:
         A batch of the same airframe, starts and disturbances that is restored from it flies on
         bit by bit as this one would have.
         """
-        arrays = {name: x.copy() for name, x in self._arrays._asdict().items()}
         return {
-            **arrays,
+            **{name: x.copy() for name, x in self._arrays._asdict().items()},
             "coefficients": np.array(self._settings.coefficients),
             "seed": self._settings.seed,
+            "faulty": self._settings.faulty,
+            "history": self._history.snapshot(),
         }
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
@@ -196,7 +214,9 @@ class DroneBatch:
         self._settings = self._settings._replace(
             coefficients=tuple(np.asarray(snapshot["coefficients"]).tolist()),
             seed=int(snapshot["seed"]),
+            faulty=bool(snapshot["faulty"]),
         )
+        self._history.restore(snapshot["history"])
 
     def step(self, actions: NDArray[np.floating], *, auto_reset: bool = True) -> None:
         """Fly one control period with motor actions (count, 4); what lies outside +-1 is clipped.
@@ -207,12 +227,12 @@ class DroneBatch:
         Raises:
             UserError: The actions have another shape.
         """
-        if np.shape(actions) != (self.count, 4):
-            raise UserError(
-                f"actions must have the shape {(self.count, 4)}, not {np.shape(actions)}"
-            )
+        check_actions(actions, self.count)
         self._actions[: self.count] = actions
         step_tiles(self._arrays, self._settings, self._actions, auto_reset)
+        self._history.append(actions)
+        if auto_reset and self._history.steps:
+            self._begin_histories(np.flatnonzero(self.terminated | self.truncated))
 
     def set_coefficients(self, coefficients: RewardCoefficients) -> None:
         """Use other weights of the reward from the next step on."""
@@ -229,6 +249,7 @@ class DroneBatch:
         for row in (layout.LAST_COMMAND, layout.EARLIER_COMMAND):
             self._write(row, rotors)
         self._write(layout.STEPS, np.zeros((self.count, 1)))
+        self._begin_histories(np.arange(self.count))
         self._observe()
 
     def set_references(self, reference: Reference, *, observe: bool = True) -> None:
@@ -244,9 +265,22 @@ class DroneBatch:
             self._observe()
 
     def set_disturbances(self, disturbances: Sequence[Disturbance]) -> None:
-        """Give each drone the disturbance of its present episode; the next one draws its own."""
+        """Give each drone the disturbance of its present episode; the next one draws its own.
+
+        Biases show from the next observation on.
+        """
         rows = [disturbance_rows(x, self.quadrotor, self.control_period) for x in disturbances]
         self._write(layout.MASS, np.array(rows))
+        if any(x.bias.any() or x.dropout > 0.0 for x in disturbances):
+            self._settings = self._settings._replace(faulty=True)
+
+    def _begin(self, drones: NDArray[np.int64]) -> None:
+        reset_drones(self._arrays, self._settings, drones)
+        self._begin_histories(drones[drones < self.count])
+
+    def _begin_histories(self, drones: NDArray[np.int64]) -> None:
+        if self._history.steps and len(drones):
+            self._history.begin(drones, action_from_throttle(self.rotors[drones]))
 
     def _observe(self) -> None:
         observe_tiles(self._arrays, self._settings)

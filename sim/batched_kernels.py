@@ -19,9 +19,11 @@ from snn_controller.observation import (
 
 from sim.batched_dynamics import add, advance, read3, read4, write3
 from sim.batched_layout import (
+    BIAS,
     BODY_RATES,
     COMMAND,
     CRASHED,
+    DROPOUT,
     EPISODE_STEPS,
     LANES,
     OBSERVED,
@@ -37,7 +39,7 @@ from sim.batched_layout import (
 )
 from sim.batched_math import called, clamp, compiled, inlined, normal_pair, stream_of, uniform
 from sim.batched_reward import judge
-from sim.batched_starts import draw_airframe, draw_forces, draw_start
+from sim.batched_starts import draw_airframe, draw_faults, draw_forces, draw_start
 
 
 @inlined
@@ -76,6 +78,13 @@ def add_noise(tile: Array, lane: int, noise: Array, streams: Any, drone: int) ->
 
 
 @inlined
+def add_bias(tile: Array, lane: int) -> None:
+    """Add the sensor bias to the observation of a lane."""
+    for number in range(OBSERVATION_SIZE):
+        tile[(OBSERVED + number) * LANES + lane] += tile[(BIAS + number) * LANES + lane]
+
+
+@inlined
 def write_observation(tile: Array, lane: int, rows: NDArray[np.float32], drone: int) -> None:
     """Copy the observation of a lane to a drone's row, clipped as `observation.observe` does.
 
@@ -99,6 +108,8 @@ def start_episode(tile: Array, lane: int, drone: int, arrays: Arrays, settings: 
     draw_start(tile, lane, streams, drone, settings.starts, choice)
     draw_airframe(tile, lane, streams, drone, settings.airframe, settings.sizes)
     draw_forces(tile, lane, streams, drone, settings.airframe, settings.sizes, settings.rules)
+    if settings.faulty:
+        draw_faults(tile, lane, streams, drone, settings.bias, settings.sizes)
 
 
 @inlined
@@ -120,19 +131,38 @@ def report(tile: Array, first: int, arrays: Arrays, settings: Settings) -> bool:
 def observe_drone(tile: Array, lane: int, drone: int, arrays: Arrays, settings: Settings) -> None:
     """Observe one drone."""
     observe(tile, lane)
+    if settings.faulty:
+        add_bias(tile, lane)
     if settings.noise.any():
         add_noise(tile, lane, settings.noise, arrays.streams, drone)
     write_observation(tile, lane, arrays.observations, drone)
 
 
+@called
+def add_faults(tile: Array, first: int, arrays: Arrays, settings: Settings) -> None:
+    """Disturb the observations of a tile's drones by bias and noise."""
+    if settings.faulty:
+        for lane in range(LANES):
+            add_bias(tile, lane)
+    if settings.noise.any():
+        for lane in range(LANES):
+            add_noise(tile, lane, settings.noise, arrays.streams, first + lane)
+
+
 @inlined
-def observe_tile(tile: Array, first: int, arrays: Arrays, settings: Settings, noisy: bool) -> None:
-    """Observe the drones of a tile."""
+def observe_tile(
+    tile: Array, first: int, arrays: Arrays, settings: Settings, disturbed: bool, repeats: bool
+) -> None:
+    """Observe the drones of a tile; with `repeats` an observation may be left as the last one."""
     for lane in range(LANES):
         observe(tile, lane)
+    if disturbed:
+        add_faults(tile, first, arrays, settings)
     for lane in range(LANES):
-        if noisy:
-            add_noise(tile, lane, settings.noise, arrays.streams, first + lane)
+        if repeats:
+            chance = tile[DROPOUT * LANES + lane]
+            if chance > 0.0 and uniform(arrays.streams, first + lane, 0.0, 1.0) < chance:
+                continue
         write_observation(tile, lane, arrays.observations, first + lane)
 
 
@@ -153,7 +183,8 @@ def _make_step(fingerprint: int) -> Callable[..., None]:
 
     @compiled
     def step_tiles(arrays: Arrays, settings: Settings, actions: Array, auto_reset: bool) -> None:
-        noisy = settings.noise.any() and fingerprint >= 0
+        faulty = settings.faulty and fingerprint >= 0
+        disturbed = faulty or settings.noise.any()
         for number in range(len(arrays.memory)):
             tile, first = arrays.memory[number], number * LANES
             load_commands(tile, actions, first)
@@ -161,7 +192,7 @@ def _make_step(fingerprint: int) -> Callable[..., None]:
                 advance(tile, lane, settings.airframe)
             for lane in range(LANES):
                 judge(tile, lane, settings.airframe, settings.coefficients, settings.rules)
-            observe_tile(tile, first, arrays, settings, noisy)
+            observe_tile(tile, first, arrays, settings, disturbed, faulty)
             if report(tile, first, arrays, settings) and auto_reset:
                 restart(tile, first, arrays, settings)
 
@@ -173,9 +204,10 @@ def _make_observe(fingerprint: int) -> Callable[..., None]:
 
     @compiled
     def observe_tiles(arrays: Arrays, settings: Settings) -> None:
-        noisy = settings.noise.any() and fingerprint >= 0
+        disturbed = (settings.faulty or settings.noise.any()) and fingerprint >= 0
         for number in range(len(arrays.memory)):
-            observe_tile(arrays.memory[number], number * LANES, arrays, settings, noisy)
+            tile, first = arrays.memory[number], number * LANES
+            observe_tile(tile, first, arrays, settings, disturbed, False)
 
     return observe_tiles
 

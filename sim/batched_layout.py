@@ -36,11 +36,13 @@ TORQUE = 48  # 3, N m, body, all the episode
 PUSH = 51  # 3, N, world
 PUSH_START = 54  # step
 PUSH_END = 55
-STEPS = 56  # flown in this episode
-REWARD = 57
-CRASHED = 58  # 1 after a crash
-OBSERVED = 59  # 18, the observation before clipping
-ROWS = 77
+DROPOUT = 56  # probability that a step's observation repeats the last one
+BIAS = 57  # 18, on the observation
+STEPS = 75  # flown in this episode
+REWARD = 76
+CRASHED = 77  # 1 after a crash
+OBSERVED = 78  # 18, the observation before clipping
+ROWS = 96
 STATE_ROWS = 17  # the first rows are the state
 
 # Airframe: constants of the dynamics.
@@ -80,6 +82,7 @@ OFFSET, MAX_ANGLE, SPEED, AT_TARGET, ROTOR_LOW, ROTOR_HIGH = range(6)
     PUSH_SHARE,
     PUSH_DURATION,
 ) = range(10)
+DROPOUT_CHANCE = 18
 
 
 class Settings(NamedTuple):
@@ -89,8 +92,10 @@ class Settings(NamedTuple):
     coefficients: tuple[float, ...]  # (5,)
     rules: tuple[float, ...]  # (2,)
     starts: NDArray[np.float64]  # (distributions, 6), drawn with equal chance
-    sizes: NDArray[np.float64]  # (14,) disturbances
+    sizes: NDArray[np.float64]  # (19,) disturbances
     noise: NDArray[np.float64]  # (18,) standard deviations of the observation
+    bias: NDArray[np.float64]  # (18,) standard deviations of its bias
+    faulty: bool  # whether any sensor is biased or drops out, so the rest need not look
     seed: int
 
 

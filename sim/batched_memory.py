@@ -43,7 +43,7 @@ def airframe_constants(quadrotor: Quadrotor, period: float) -> tuple[float, ...]
 
 
 def disturbance_rows(disturbance: Disturbance, nominal: Quadrotor, period: float) -> list[float]:
-    """Return the rows from `MASS` to `PUSH_END` of one drone."""
+    """Return the rows from `MASS` to `BIAS` of one drone."""
     drone = disturbance.quadrotor
     lags = drone.motor_time_constant_up, drone.motor_time_constant_down
     return [
@@ -57,6 +57,8 @@ def disturbance_rows(disturbance: Disturbance, nominal: Quadrotor, period: float
         *disturbance.push,
         float(disturbance.push_start),
         float(disturbance.push_end),
+        disturbance.dropout,
+        *disturbance.bias,
     ]
 
 

@@ -10,10 +10,13 @@ from snn_controller.frames import Array
 from sim.batched_dynamics import Airframe, Four, Vector, add, write3, write4
 from sim.batched_layout import (
     AT_TARGET,
+    BIAS,
     BODY_RATES,
     DECAY_DOWN,
     DECAY_UP,
     DELAY_SHARE,
+    DROPOUT,
+    DROPOUT_CHANCE,
     EARLIER_COMMAND,
     EPISODE_STEPS,
     FORCE,
@@ -189,3 +192,15 @@ def draw_forces(
     start = math.floor(uniform(streams, drone, 0.0, last + 1.0))
     tile[PUSH_START * LANES + lane] = start
     tile[PUSH_END * LANES + lane] = start + length
+
+
+@called
+def draw_faults(
+    tile: Array, lane: int, streams: Any, drone: int, bias: Array, sizes: Array
+) -> None:
+    """Write the sensor bias of an episode and its chance of dropouts."""
+    tile[DROPOUT * LANES + lane] = sizes[DROPOUT_CHANCE]
+    for number in range(len(bias)):
+        tile[(BIAS + number) * LANES + lane] = 0.0
+        if bias[number] > 0.0:
+            tile[(BIAS + number) * LANES + lane] = bias[number] * normal_pair(streams, drone)[0]

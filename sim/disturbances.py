@@ -1,15 +1,16 @@
-"""What robustness is tested and trained against: airframes off nominal, forces, delay, noise.
+"""What robustness is tested and trained against: airframes off nominal, forces, delay, sensors.
 
 `Disturbances` says how much; `draw_disturbance` draws one episode's share of it.
 """
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass, field, replace
 
 import numpy as np
 from snn_controller.errors import UserError
 from snn_controller.frames import Array
+from snn_controller.observation import OBSERVATION_SIZE
 from snn_controller.quadrotor import Quadrotor
 
 MAX_ACTION_DELAY = 0.02  # s, how far back the simulators remember commands
@@ -33,6 +34,11 @@ class Disturbances:
     rotation_noise: float = 0.0  # entries of the rotation matrix
     velocity_noise: float = 0.0  # m/s
     rate_noise: float = 0.0  # rad/s
+    position_bias: float = 0.0  # standard deviations of what each observed number is off by, m,
+    rotation_bias: float = 0.0  # constant over an episode
+    velocity_bias: float = 0.0  # m/s
+    rate_bias: float = 0.0  # rad/s
+    dropout: float = 0.0  # probability that a step's observation repeats the one before
 
     def as_array(self) -> Array:
         """Return the fields in order, as the compiled simulator takes them.
@@ -41,9 +47,11 @@ class Disturbances:
             UserError: A number is negative, not finite or beyond what the simulators can do.
         """
         values = np.array(astuple(self), dtype=np.float64)
-        spreads = (self.mass, self.inertia, self.thrust)
-        if not (np.isfinite(values).all() and (values >= 0.0).all() and max(spreads) < 1.0):
-            raise UserError("disturbances must be finite, not negative, and spreads below 1")
+        shares = (self.mass, self.inertia, self.thrust, self.dropout)
+        if not (np.isfinite(values).all() and (values >= 0.0).all() and max(shares) < 1.0):
+            raise UserError(
+                "disturbances must be finite, not negative, and spreads and dropout below 1"
+            )
         if self.max_delay > MAX_ACTION_DELAY + 1e-12:
             raise UserError(f"an action delay is at most {MAX_ACTION_DELAY:g} s; choose less")
         if not 0.0 < self.lag_low <= self.lag_high:
@@ -53,10 +61,20 @@ class Disturbances:
     @property
     def noise(self) -> Array:
         """Standard deviation of the noise (18,) on each number of the observation."""
-        return np.repeat(
-            [self.position_noise, self.rotation_noise, self.velocity_noise, self.rate_noise],
-            [3, 9, 3, 3],
+        return _spread_out(
+            self.position_noise, self.rotation_noise, self.velocity_noise, self.rate_noise
         )
+
+    @property
+    def bias(self) -> Array:
+        """Standard deviation of the bias (18,) of each number of the observation."""
+        return _spread_out(
+            self.position_bias, self.rotation_bias, self.velocity_bias, self.rate_bias
+        )
+
+
+def _spread_out(position: float, rotation: float, velocity: float, rate: float) -> Array:
+    return np.repeat([position, rotation, velocity, rate], [3, 9, 3, 3])
 
 
 NOMINAL = Disturbances()
@@ -91,10 +109,41 @@ class Disturbance:
     push: Array  # (3,) N, world
     push_start: int  # first step of the push
     push_end: int  # first step after it
+    bias: Array = field(default_factory=lambda: np.zeros(OBSERVATION_SIZE))  # (18,)
+    dropout: float = 0.0  # probability a step
 
     def force_at(self, step: int) -> Array:
         """Return the force (3,) in N, world, that acts during a step."""
         return self.force + self.push if self.push_start <= step < self.push_end else self.force
+
+    def as_row(self) -> Array:
+        """Return all of it as numbers (39,), for snapshots; `disturbance_from_row` reads them."""
+        drone = self.quadrotor
+        lags = drone.motor_time_constant_up, drone.motor_time_constant_down
+        parts = (self.force, self.torque, self.push, (self.push_start, self.push_end), self.bias)
+        curve = drone.thrust_coefficients
+        return np.concatenate(
+            [(drone.mass,), drone.inertia, curve, lags, (self.delay, self.dropout), *parts]
+        )
+
+
+def disturbance_from_row(row: Array, nominal: Quadrotor) -> Disturbance:
+    """Return the disturbance that was written down as a row (39,) for the same airframe."""
+    mass, inertia, curve, lags, (delay, dropout), force, torque, push, times, bias = np.split(
+        row, [1, 4, 7, 9, 11, 14, 17, 20, 22]
+    )
+    quadrotor = replace(
+        nominal,
+        mass=float(mass[0]),
+        inertia=inertia,
+        thrust_coefficients=curve,
+        motor_time_constant_up=float(lags[0]),
+        motor_time_constant_down=float(lags[1]),
+    )
+    start, end = (int(time) for time in times)
+    return Disturbance(
+        quadrotor, float(delay), force, torque, push, start, end, bias, float(dropout)
+    )
 
 
 def draw_disturbance(
@@ -124,6 +173,9 @@ def draw_disturbance(
         push=direction / np.linalg.norm(direction) * sizes.push * weight,
         push_start=start,
         push_end=start + length,
+        # Drawn last and only where there is any, so that all else is as it was without.
+        bias=rng.normal(size=OBSERVATION_SIZE) * sizes.bias if sizes.bias.any() else sizes.bias,
+        dropout=sizes.dropout,
     )
 
 

@@ -102,19 +102,29 @@ class Drone:
 
         The same commands after the same reset give the same trajectory, bit by bit.
         """
-        bullet, client, body = self._bullet, self.client, self._body
         rates = state.rotation @ state.body_rates
-        bullet.restoreState(self._snapshot, physicsClientId=client)
-        bullet.resetBasePositionAndOrientation(
-            body, state.position.tolist(), state.quaternion.tolist(), physicsClientId=client
-        )
-        bullet.resetBaseVelocity(
-            body, state.velocity.tolist(), rates.tolist(), physicsClientId=client
-        )
+        self._place(state.position, state.quaternion, state.velocity, rates)
         self._periods = 0
         self._rotors = np.array(rotors, dtype=np.float64)
         self._state = self._read_state()
         return self._state
+
+    def snapshot(self) -> Array:
+        """Return pose, velocity and rates in the world, rotors and count of periods (18,)."""
+        position, quaternion = self._bullet.getBasePositionAndOrientation(self._body, self.client)
+        velocity, rates = self._bullet.getBaseVelocity(self._body, self.client)
+        return np.array(
+            [*position, *quaternion, *velocity, *rates, *self._rotors, float(self._periods)]
+        )
+
+    def restore(self, snapshot: Array) -> None:
+        """Fly on from a snapshot (18,) of this airframe; what touches the ground is approximate."""
+        position, quaternion, velocity, rates, self._rotors, periods = np.split(
+            snapshot, [3, 7, 10, 13, 17]
+        )
+        self._place(position, quaternion, velocity, rates)
+        self._periods = int(periods[0])
+        self._state = self._read_state()
 
     def become(self, quadrotor: Quadrotor) -> None:
         """Change into another airframe; shape and gravity stay as they are."""
@@ -178,6 +188,15 @@ class Drone:
             return [[0.0] * 4] * self._substeps
         thrust = self.quadrotor.thrust(middles)  # (substeps, 4)
         return (thrust @ self.quadrotor.mixer.T).tolist()
+
+    def _place(self, position: Array, quaternion: Array, velocity: Array, rates: Array) -> None:
+        """Put the body somewhere in the empty world; all is in the world, rates as well."""
+        bullet, client, body = self._bullet, self.client, self._body
+        bullet.restoreState(self._snapshot, physicsClientId=client)
+        bullet.resetBasePositionAndOrientation(
+            body, position.tolist(), quaternion.tolist(), physicsClientId=client
+        )
+        bullet.resetBaseVelocity(body, velocity.tolist(), rates.tolist(), physicsClientId=client)
 
     def _push(self, force: Array) -> None:
         """Let a force (3,) in N in the world act on the centre of mass in the next step."""

@@ -8,7 +8,7 @@ import numpy as np
 from snn_controller.frames import Array
 from snn_controller.state import Reference, State
 
-from sim.disturbances import delay_shares
+from sim.disturbed import DisturbedDrone
 from sim.drone import Drone
 from sim.rules import has_crashed
 from sim.sensors import measure
@@ -45,8 +45,9 @@ def fly_episode(
     """
     conditions = conditions or Conditions()
     pilot.reset()
-    surroundings = _Surroundings(world, conditions, rotors)
-    state = world.reset(state, rotors)
+    drone = DisturbedDrone(world)
+    drone.disturb(conditions.disturbance)
+    state = drone.reset(state, rotors)
     states, actions, throttles = [], [], []
     spikes: dict[str, float] = {}
     operations, crashed = 0, False
@@ -60,7 +61,7 @@ def fly_episode(
             spikes[layer] = spikes.get(layer, 0.0) + float(np.mean(fired))
         operations += pilot.synaptic_ops
         usable = bool(np.isfinite(throttle).all())
-        state = surroundings.step(throttle) if usable else world.step(None)
+        state = drone.step(throttle if usable else None)
         crashed = not usable or has_crashed(state, reference)
         states.append(state)
         actions.append(action)
@@ -73,28 +74,6 @@ def fly_episode(
         spike_rates={layer: total / len(states) for layer, total in spikes.items()},
         synaptic_ops=operations / len(states),
     )
-
-
-class _Surroundings:
-    """The disturbance of an episode around a PyBullet drone: another airframe, delay, forces."""
-
-    def __init__(self, world: Drone, conditions: Conditions, rotors: Array) -> None:
-        self._world, self._disturbance, self._step = world, conditions.disturbance, 0
-        if self._disturbance is not None:
-            world.become(self._disturbance.quadrotor)
-            self._shares = delay_shares(self._disturbance.delay, world.control_period)
-            self._commands = [rotors] * len(self._shares)  # newest first
-
-    def step(self, throttle: Array) -> State:
-        """Advance the world by one control period."""
-        if self._disturbance is None:
-            return self._world.step(throttle)
-        self._commands = [throttle, *self._commands[:-1]]
-        force = self._disturbance.force_at(self._step)
-        self._step += 1
-        return self._world.step(
-            self._shares @ np.array(self._commands), force=force, torque=self._disturbance.torque
-        )
 
 
 def _stack(states: list[State]) -> State:
