@@ -17,6 +17,7 @@ from snn_controller.policy import Policy
 from training import bc
 from training.dataset import cut_sequences, sample_batch
 from training.networks import NetworkConfig
+from training.reporting import ReportingConfig
 from training.rollouts import EpisodeConfig, Episodes, flight_score
 from training.slopes import SlopeConfig
 
@@ -33,6 +34,7 @@ def _args(folder: Path, name: str, **options: Any) -> bc.Args:
         threads=1,
         episodes=EpisodeConfig(ticks=120),
         network=NetworkConfig(hidden=(16, 8)),
+        reporting=ReportingConfig(tensorboard=False, pictures=False, batched=0, pybullet=0),
     )
     return replace(args, **options)
 
@@ -171,3 +173,10 @@ def test_batches_are_time_first() -> None:
     assert observations.shape == (100, 5, 18)
     assert labels.shape == (100, 5, 4)
     assert weights.shape == (100, 5, 1)
+
+
+def test_a_run_shows_itself_and_ends_with_its_scores(tmp_path: Path) -> None:
+    bc.main(_args(tmp_path, "shown", reporting=ReportingConfig(batched=2, pybullet=1)))
+    names = {file.name for file in (tmp_path / "shown").iterdir()}
+    assert {"rollout.png", "evaluation.json"} <= names
+    assert any(name.startswith("events.out.tfevents") for name in names)

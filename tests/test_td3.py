@@ -17,6 +17,7 @@ from snn_controller.policy import Policy
 from training import learner_run, td3
 from training.curriculum import Curriculum
 from training.guide_export import fly_blind
+from training.reporting import ReportingConfig
 from training.td3_learner import Learner, LearnerConfig
 
 INTERVALS = 3
@@ -34,6 +35,7 @@ def make_args(folder: Path, name: str, **options: Any) -> td3.Args:
         replay=600,  # fills up, so that the ring turns
         validation=8,
         learner=LearnerConfig(actor_hidden=(8,), critic_hidden=(8,)),
+        reporting=ReportingConfig(tensorboard=False, pictures=False, batched=0, pybullet=0),
     )
     return replace(args, **options)
 
@@ -225,3 +227,11 @@ def test_bad_arguments_are_one_sentence(tmp_path: Path, options: dict[str, Any],
         td3.main(replace(make_args(tmp_path, "bad"), **options))
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_run_shows_itself_and_ends_with_its_scores(tmp_path: Path) -> None:
+    reporting = ReportingConfig(batched=2, pybullet=1)
+    td3.main(make_args(tmp_path, "shown", reporting=reporting))
+    names = {file.name for file in (tmp_path / "shown").iterdir()}
+    assert {"rollout.png", "evaluation.json"} <= names
+    assert any(name.startswith("events.out.tfevents") for name in names)

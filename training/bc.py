@@ -32,6 +32,7 @@ from training.dataset import cut_sequences, join, sample_batch
 from training.export import ArtifactInfo, export_policy
 from training.network_pilot import network_pilot, validate_network
 from training.networks import Network, NetworkConfig, make_network
+from training.reporting import Reporter, ReportingConfig, reporting_rules
 from training.rollouts import EpisodeConfig, Episodes, flight_score, fly_episodes
 from training.rules import Rules, network_rules, require, slope_rules
 from training.runs import POLICY, append_log, create_run, plot_log, save_checkpoint
@@ -99,6 +100,8 @@ class Args:
     """Shape of the policy."""
     slope: SlopeConfig = field(default_factory=SlopeConfig)
     """Slope of the surrogate gradient; the adaptive one follows how near the student flies."""
+    reporting: ReportingConfig = field(default_factory=ReportingConfig)
+    """Logs, pictures and the scores at the end."""
 
 
 def main(args: Args) -> None:
@@ -119,15 +122,20 @@ def main(args: Args) -> None:
         Drone(quadrotor, control_rate=rate, physics_rate=physics_rate, ground=False)
         for _ in range(args.drones)
     ]
-    try:
-        train(args, policy, drones, rng, folder, provenance)
-    except KeyboardInterrupt:
-        tqdm.write("stopped early; the run keeps what has been learnt so far")
-    finally:
-        for drone in drones:
-            drone.close()
-    save(folder, policy, provenance, args.airframe)
-    tqdm.write(f"wrote {folder / POLICY}")
+    with Reporter(folder, args.reporting) as reporter:
+        try:
+            train(args, policy, drones, rng, folder, provenance, reporter)
+            whole = True
+        except KeyboardInterrupt:
+            tqdm.write("stopped early; the run keeps what has been learnt so far")
+            whole = False
+        finally:
+            for drone in drones:
+                drone.close()
+        save(folder, policy, provenance, args.airframe)
+        tqdm.write(f"wrote {folder / POLICY}")
+        if whole:
+            reporter.finish()
 
 
 def train(
@@ -137,6 +145,7 @@ def train(
     rng: np.random.Generator,
     folder: Path,
     provenance: dict[str, Any],
+    reporter: Reporter,
 ) -> None:
     """Alternate between collecting episodes and cloning the guide's actions on all of them."""
     total = args.rounds * args.updates
@@ -166,6 +175,7 @@ def train(
             provenance["spike_statistics"] = _spike_statistics(policy, rates)
             save(folder, policy, provenance, args.airframe)
             plot_log(folder, PANELS, x="round")
+            reporter.interval(row, number + 1)
 
 
 def make_optimizer(args: Args, policy: Network) -> torch.optim.Optimizer:
@@ -252,7 +262,8 @@ def check(args: Args) -> None:
     Raises:
         UserError: One of them is out of range; the sentence names it.
     """
-    require({**_training_rules(args), **network_rules(args.network), **slope_rules(args.slope)})
+    rules = {**_training_rules(args), **reporting_rules(args.reporting)}
+    require({**rules, **network_rules(args.network), **slope_rules(args.slope)})
 
 
 def _training_rules(args: Args) -> Rules:

@@ -27,7 +27,7 @@ from training.runs import CHECKPOINT, CONFIG, LOG, create_run
 from training.td3_learner import Learner
 
 FORMAT = 1
-FREE_OPTIONS = ("folder", "name", "resume")  # may differ when a run is resumed
+FREE_OPTIONS = ("folder", "name", "resume", "reporting")  # may differ when a run is resumed
 
 
 @dataclass

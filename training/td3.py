@@ -31,6 +31,7 @@ from training.guide_export import export_guide
 from training.history import HISTORY_STEPS
 from training.learner_run import LearnerRun, log_row, open_run, save_run
 from training.replay import Replay
+from training.reporting import Reporter, ReportingConfig, reporting_rules
 from training.rules import Rules, require
 from training.runs import CHECKPOINT, POLICY, plot_log
 from training.td3_learner import Learner, LearnerConfig, learner_rules
@@ -89,6 +90,8 @@ class Args:
     """How the reward tightens."""
     learner: LearnerConfig = field(default_factory=LearnerConfig)
     """Networks and step sizes."""
+    reporting: ReportingConfig = field(default_factory=ReportingConfig)
+    """Logs, pictures and the scores at the end."""
 
 
 def main(args: Args) -> None:
@@ -107,16 +110,18 @@ def main(args: Args) -> None:
         collector=Collector(drones, blank_share=args.blank_share, rng=rng),
     )
     open_run(run, asdict(args), seed=args.seed, resume=args.resume)
-    try:
-        train(args, run, quadrotor)
-    except KeyboardInterrupt:
-        tqdm.write(f"stopped early; {run.folder / CHECKPOINT} holds the last whole interval")
-        tqdm.write("go on with the same command and --resume")
-        return
-    tqdm.write(f"wrote {run.folder / POLICY}")
+    with Reporter(run.folder, args.reporting, done=len(run.rows)) as reporter:
+        try:
+            train(args, run, quadrotor, reporter)
+        except KeyboardInterrupt:
+            tqdm.write(f"stopped early; {run.folder / CHECKPOINT} holds the last whole interval")
+            tqdm.write("go on with the same command and --resume")
+            return
+        tqdm.write(f"wrote {run.folder / POLICY}")
+        reporter.finish()
 
 
-def train(args: Args, run: LearnerRun, quadrotor: Quadrotor) -> None:
+def train(args: Args, run: LearnerRun, quadrotor: Quadrotor, reporter: Reporter) -> None:
     """Fly and learn interval by interval, from where the run stands.
 
     Raises:
@@ -135,6 +140,7 @@ def train(args: Args, run: LearnerRun, quadrotor: Quadrotor) -> None:
             row["seconds"] = round(time.monotonic() - began, 1)
             progress.set_postfix({"return": row["return_end"], "survival": row["survival"]})
             save_interval(args, run, row)
+            reporter.interval(row, len(run.rows))
 
 
 def fly_and_learn(args: Args, run: LearnerRun, progress: float) -> tuple[float, float]:
@@ -230,6 +236,7 @@ def check(args: Args) -> None:
         UserError: One of them is out of range; the sentence names it.
     """
     rules = _training_rules(args)
+    rules |= reporting_rules(args.reporting)
     require({**rules, **curriculum_rules(args.curriculum), **learner_rules(args.learner)})
 
 
