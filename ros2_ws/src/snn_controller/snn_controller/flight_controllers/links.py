@@ -35,6 +35,8 @@ class _Entry:
 
 
 _LINKS = {
+    "crazyflie": _Entry("crazyflie", "open_crazyflie", "cflib"),
+    "betaflight": _Entry("betaflight", "open_betaflight", "pyserial"),
     "mavlink": _Entry("mavlink", "open_mavlink", "pymavlink"),
 }
 

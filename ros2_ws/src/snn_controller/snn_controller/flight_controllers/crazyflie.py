@@ -1,0 +1,181 @@
+"""The `crazyflie` link: thrust and body rates to a Crazyflie by cflib, 100 times a second.
+
+Stock firmware takes no setpoint for single motors by radio, so `motors` policies cannot fly here:
+writing the parameters motorPowerSet takes an acknowledged packet per motor (some 60 ms for four)
+and goes round the firmware's own stabilisation and watchdogs.
+
+The firmware's watchdog levels the vehicle 0.5 s after the last setpoint, and 2 s after it the
+motors stop and the vehicle locks itself until a restart. The controller's own limits act before.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter, perf_counter_ns
+
+from snn_controller.action import ActionKind, Command
+from snn_controller.errors import UserError
+from snn_controller.flight_controllers import LinkStatus
+from snn_controller.flight_controllers.crazyflie_messages import (
+    RATE_MODES,
+    STOP,
+    Supervisor,
+    VehicleClock,
+    arming_obstacle,
+    mode_in_words,
+    odometry_from_log,
+    setpoint_from_command,
+)
+from snn_controller.flight_controllers.crazyflie_radio import CrazyflieRadio
+from snn_controller.flight_controllers.links import LinkOptions
+from snn_controller.state import Odometry, State
+
+DEFAULT_ENDPOINT = "radio://0/80/2M/E7E7E7E7E7"
+LINK_RATE = 100.0  # Hz, of setpoints and of the state's log block
+UNLOCKING_SETPOINTS = 5  # stop setpoints before thrust: the firmware wants one, and one may be lost
+ASKING_PERIOD = 0.5  # s between two requests for modes or for arming
+CLOSING_TIME = 0.15  # s for the vehicle to acknowledge the last setpoint
+
+
+class CrazyflieLink:
+    """A `FlightController` for one Crazyflie; nobody is at a transmitter, so there is no pilot."""
+
+    name = "crazyflie"
+    action_kinds: frozenset[ActionKind] = frozenset({"thrust_rates"})
+    has_pilot = False
+
+    def __init__(self, options: LinkOptions, *, external_pose: bool = False) -> None:
+        """Connect to the vehicle; blocks for some seconds.
+
+        Args:
+            options: Endpoint, thrust mapping, names of the frames.
+            external_pose: The vehicle shall fly on poses from `send_pose` (motion capture).
+
+        Raises:
+            UserError: The rate, the endpoint, the radio, the vehicle or its firmware is not fit.
+        """
+        if options.odometry_rate != LINK_RATE:
+            raise UserError(
+                f"link 'crazyflie' works at {LINK_RATE:g} Hz, not at {options.odometry_rate:g} Hz;"
+                " set the parameter odometry_rate to 100"
+            )
+        self._options = options
+        self._radio = CrazyflieRadio(options.endpoint or DEFAULT_ENDPOINT)
+        self._wanted = {name: "0" for name in RATE_MODES}
+        self._before = {name: self._radio.parameter(name) or "0" for name in RATE_MODES}
+        if external_pose:
+            self._use_external_pose()
+        self._clock = VehicleClock()
+        self._taken: int | None = None  # vehicle's time of the state last told
+        self._asked = 0.0  # s, when modes and arming were last asked for
+        self._can_fly = False  # armed, says the vehicle
+        self._stops = 0  # stop setpoints since it can fly
+        self._active = False  # asked to be armed
+        self._killed = False
+
+    def poll(self, now: int) -> LinkStatus:
+        """Ask again for what the vehicle has not done yet, and tell what it says."""
+        status = self._radio.status
+        info = None if status is None else int(status.values[0])
+        modes_set = all(self._radio.parameter(n) == v for n, v in self._wanted.items())
+        if self._active and perf_counter() - self._asked > ASKING_PERIOD:
+            self._ask(info or 0, modes_set)
+        flight_bits = Supervisor.ARMED | Supervisor.CAN_FLY
+        self._can_fly = ((info or 0) & flight_bits) == flight_bits
+        ready = self._active and not self._killed and not self._radio.lost
+        return LinkStatus(
+            age=perf_counter() - self._radio.heard,
+            armed=ready and self._can_fly,
+            in_control=ready and modes_set and self._stops >= UNLOCKING_SETPOINTS,
+            mode=f"link lost: {self._radio.lost}" if self._radio.lost else mode_in_words(info),
+            refusal=self._refusal(info, modes_set),
+            battery=None if status is None else status.values[1],
+            odometry=self._odometry(now),
+        )
+
+    def arm(self) -> None:
+        """Ask for rate mode and for arming; `send` brings the stop setpoints that unlock thrust."""
+        self._active, self._killed, self._stops = True, False, 0
+        self._asked = 0.0
+
+    def send(self, command: Command, stamp: int) -> None:
+        """Send a command; thrust only once `arm` was called, and none after `kill`."""
+        allowed = self._active and not self._killed
+        setpoint = STOP
+        if allowed and not command.stop:
+            options = self._options
+            mapped = setpoint_from_command(command, options.hover_thrust, options.thrust_curve)
+            if mapped is None:
+                return  # not finite: the firmware's watchdog is the better answer
+            setpoint = mapped
+        self._stops += setpoint is STOP and self._can_fly  # firmware that cannot fly is deaf
+        self._radio.send(setpoint)
+
+    def disarm(self) -> None:
+        """Stop the motors and take back the arming, where the build arms at all."""
+        self._active = False
+        self._radio.send(STOP)
+        self._radio.do(lambda cf: cf.supervisor.send_arming_request(False))
+
+    def kill(self) -> None:
+        """Stop the motors by setpoint and by the emergency stop, which locks the vehicle."""
+        self._killed = True
+        self._radio.send(STOP)
+        for _ in range(3):  # there is no answer to tell a lost packet by
+            self._radio.do(lambda cf: cf.supervisor.send_emergency_stop())
+
+    def hand_back(self) -> None:
+        """Stop the motors: there is no pilot to fly on."""
+        self.disarm()
+
+    def send_pose(self, state: State) -> None:
+        """Give the vehicle's estimator a measured position and attitude (ENU, FLU)."""
+        self._radio.send_pose(state.position, state.quaternion)
+
+    def close(self) -> None:
+        """Stop the motors, and wait for 0.15 s at most until the vehicle has heard it."""
+        self._active = False
+        self._radio.rest()
+        self._radio.echo(CLOSING_TIME)
+
+    def release(self) -> None:
+        """Begin to give the stabilisation modes back and to close the link."""
+        self._active = False
+        self._radio.release(self._before)
+
+    def _ask(self, info: int, modes_set: bool) -> None:
+        self._asked = perf_counter()
+        if not modes_set:
+            self._radio.set_parameters(self._wanted)
+        if info & Supervisor.CAN_BE_ARMED and not info & Supervisor.ARMED:
+            self._radio.do(lambda cf: cf.supervisor.send_arming_request(True))
+
+    def _refusal(self, info: int | None, modes_set: bool) -> str:
+        if self._radio.lost:
+            return f"the link is lost: {self._radio.lost}"
+        obstacle = arming_obstacle(info)
+        if obstacle or not self._active:
+            return obstacle
+        return "" if modes_set else "it has not taken the rate modes yet"
+
+    def _odometry(self, now: int) -> Odometry | None:
+        sample = self._radio.state
+        if sample is None or sample.time == self._taken:
+            return None
+        self._taken = sample.time
+        stamp = self._clock.stamp(sample.time, sample.arrival)
+        if stamp is None:
+            return None
+        age = perf_counter_ns() - stamp
+        options = self._options
+        return odometry_from_log(sample.values, now - age, options.world_frame, options.body_frame)
+
+    def _use_external_pose(self) -> None:
+        """Choose the Kalman estimator, the only one that takes poses, for as long as we fly."""
+        estimator = "stabilizer.estimator"
+        self._before[estimator] = self._radio.parameter(estimator) or "0"
+        self._wanted[estimator] = "2"
+
+
+def open_crazyflie(options: LinkOptions) -> CrazyflieLink:
+    """Open the link whose vehicle flies on its own estimate."""
+    return CrazyflieLink(options)

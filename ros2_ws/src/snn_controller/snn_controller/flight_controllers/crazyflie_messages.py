@@ -1,0 +1,189 @@
+"""What goes to and comes from a Crazyflie: units, signs, states in words. Pure, without cflib.
+
+The core speaks SI units, world ENU and body FLU. The Crazyflie speaks degrees, and its setpoints
+turn yaw the other way: that is undone here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from enum import IntFlag
+
+import numpy as np
+
+from snn_controller.action import Command
+from snn_controller.errors import UserError
+from snn_controller.flight_controllers.throttle import throttle_from_thrust
+from snn_controller.state import Odometry, State
+
+FULL_THRUST = 65535  # of a setpoint, unsigned 16 bit
+LOWEST_THRUST = 10001  # below, the motors hardly turn; below 1000 the firmware stops them
+HIGHEST_THRUST = 60000  # the firmware limits to this
+# One block of 26 bytes, the most there is room for, so that a sample is of one instant. Half
+# precision: 1 mm at 1 to 2 m, 0.5 mrad of attitude, 0.06 deg/s at 100 deg/s.
+STATE_VARIABLES = (
+    *(f"stateEstimate.{name}" for name in ("x", "y", "z", "vx", "vy", "vz")),
+    *(f"stateEstimate.{name}" for name in ("qx", "qy", "qz", "qw")),
+    *(f"gyro.{name}" for name in ("x", "y", "z")),
+)
+STATUS_VARIABLES = ("supervisor.info", "pm.vbat")
+RATE_MODES = ("flightmode.stabModeRoll", "flightmode.stabModePitch", "flightmode.stabModeYaw")
+_RADIO = re.compile(r"radio://[0-9A-Fa-f]+/(\d{1,3})/(250K|1M|2M)(/[0-9A-Fa-f]{1,10})?")
+_USB = re.compile(r"usb://\d+")
+_UDP = re.compile(r"udp://[\w.-]+:(\d{1,5})")
+
+
+class Supervisor(IntFlag):
+    """Bits of the log variable `supervisor.info`."""
+
+    CAN_BE_ARMED = 1
+    ARMED = 2
+    AUTO_ARMED = 4
+    CAN_FLY = 8
+    FLYING = 16
+    TUMBLED = 32
+    LOCKED = 64
+    CRASHED = 128
+    HIGH_LEVEL = 256
+    DECK_FAULT = 2048
+
+
+# Why a Crazyflie does not arm and what mends it, the first that holds.
+_OBSTACLES = (
+    (Supervisor.LOCKED, "locked by its supervisor (setpoints stopped or emergency stop): restart"),
+    (Supervisor.TUMBLED, "it lies on its side or back: put it upright"),
+    (Supervisor.CRASHED, "it has crashed: look it over, then restart it"),
+    (Supervisor.DECK_FAULT, "a deck reports a fault: see its console in cfclient"),
+)
+
+
+@dataclass(frozen=True)
+class Setpoint:
+    """Arguments of cflib's `send_setpoint`, with all three axes in rate mode."""
+
+    roll: float  # deg/s, as body x
+    pitch: float  # deg/s, as body y (positive turns the nose down)
+    yaw: float  # deg/s, against body z
+    thrust: int  # 0 to 65535
+
+
+STOP = Setpoint(0.0, 0.0, 0.0, 0)
+
+
+def check_endpoint(endpoint: str) -> str:
+    """Return an address that cflib understands.
+
+    Raises:
+        UserError: It is none.
+    """
+    radio, udp = _RADIO.fullmatch(endpoint), _UDP.fullmatch(endpoint)
+    fits = radio is not None and int(radio[1]) <= 125
+    fits |= udp is not None and 0 < int(udp[1]) <= 65535
+    if not (fits or _USB.fullmatch(endpoint)):
+        raise UserError(
+            f"endpoint '{endpoint}' is no Crazyflie address; give endpoint:=radio://0/80/2M/E7E7E7E7E7"
+            " (dongle, channel 0 to 125, data rate, address), usb://0 or udp://127.0.0.1:19850"
+        )
+    return endpoint
+
+
+def setpoint_from_command(
+    command: Command, hover_thrust: float, curve: float = 0.0
+) -> Setpoint | None:
+    """Return the setpoint that a thrust-and-rates command stands for, None where it is not finite.
+
+    Args:
+        command: Collective thrust in m/s^2 and body rates in rad/s FLU.
+        hover_thrust: Share of full thrust at which the vehicle hovers.
+        curve: Force over thrust setpoint, 0 where it is linear: firmware that compensates the
+            battery's voltage makes it so.
+    """
+    thrust, *rates = command.values.tolist()
+    if command.stop:
+        return STOP
+    if not math.isfinite(thrust + sum(rates)):
+        return None
+    x, y, z = (math.degrees(rate) for rate in rates)
+    wanted = round(FULL_THRUST * throttle_from_thrust(thrust, hover_thrust, curve))
+    return Setpoint(x, y, -z, min(max(wanted, LOWEST_THRUST), HIGHEST_THRUST))
+
+
+def state_from_log(values: tuple[float, ...]) -> State:
+    """Return the state from the values of `STATE_VARIABLES`.
+
+    The quaternion is right as it comes; `stateEstimate.pitch` is not (its sign is turned), so it is
+    not used.
+    """
+    numbers = np.array(values, dtype=np.float64)
+    return State(numbers[0:3], numbers[6:10], numbers[3:6], np.deg2rad(numbers[10:13]))
+
+
+def odometry_from_log(
+    values: tuple[float, ...], stamp: int, world_frame: str, body_frame: str
+) -> Odometry:
+    """Return the odometry of the values of `STATE_VARIABLES` at a stamp in ns."""
+    return Odometry(stamp, world_frame, body_frame, state_from_log(values))
+
+
+def arming_obstacle(info: int | None) -> str:
+    """Say in words why a vehicle with these supervisor bits does not arm, "" where it does."""
+    if info is None:
+        return "its supervisor has not been heard yet"
+    for bit, words in _OBSTACLES:
+        if info & bit:
+            return words
+    if not info & (Supervisor.ARMED | Supervisor.CAN_BE_ARMED):
+        return "its own checks before the flight have not passed: let it lie still and level"
+    return ""
+
+
+def mode_in_words(info: int | None) -> str:
+    """Return the supervisor's state in a word or two."""
+    if info is None:
+        return "unknown"
+    words = {
+        Supervisor.LOCKED: "locked",
+        Supervisor.CRASHED: "crashed",
+        Supervisor.TUMBLED: "tumbled",
+        Supervisor.FLYING: "flying",
+        Supervisor.CAN_FLY: "ready to fly",
+        Supervisor.ARMED: "armed",
+    }
+    return next((word for bit, word in words.items() if info & bit), "disarmed")
+
+
+class VehicleClock:
+    """Puts the vehicle's times of 24 bits in ms onto this machine's clock.
+
+    A packet takes a varying time; the fastest one of late tells how the clocks differ. So samples
+    that the vehicle took evenly get even stamps however unevenly they arrive.
+    """
+
+    _WRAP = 1 << 24
+    _LEAK = 1e-3  # how fast an old fastest packet is forgotten; clocks drift far less
+
+    def __init__(self) -> None:
+        """Know nothing yet."""
+        self._time: int | None = None  # ns, unwrapped, of the vehicle
+        self._offset = 0  # ns, this machine's clock minus the vehicle's
+
+    def stamp(self, milliseconds: int, arrival: int) -> int | None:
+        """Return when a sample was taken, on the clock of `arrival` (ns); None for an old sample.
+
+        Args:
+            milliseconds: The vehicle's time stamp.
+            arrival: When the packet came.
+        """
+        if self._time is None:
+            self._time = milliseconds * 1_000_000
+            self._offset = arrival - self._time
+            return arrival
+        step = (milliseconds - self._time // 1_000_000) % self._WRAP
+        if step == 0 or step > self._WRAP // 2:
+            return None  # sent twice, or overtaken by a newer one
+        self._time += step * 1_000_000
+        leaked = self._offset + round(self._LEAK * step * 1e6)
+        self._offset = min(leaked, arrival - self._time)
+        return self._time + self._offset
