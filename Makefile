@@ -39,7 +39,7 @@ $(VENV)/.flight: pyproject.toml | $(VENV)/bin/python
 # gym_pybullet_drones asks for older dependencies than it needs, hence --no-deps.
 $(VENV)/.test: $(VENV)/.flight
 	$(PIP) install --quiet torch==2.13.0
-	$(PIP) install --quiet --editable '.[flight,training,dev]'
+	$(PIP) install --quiet --editable '.[flight,crazyflie,training,dev]'
 	$(PIP) install --quiet scipy transforms3d
 	$(PIP) install --quiet --no-deps $(DRONES)
 	touch $@
