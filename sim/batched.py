@@ -24,9 +24,11 @@ from sim.batch_checks import check_actions, check_batch, numbers_of
 from sim.batched_kernels import observe_tiles, reset_drones, step_tiles
 from sim.batched_layout import LANES, Settings
 from sim.batched_memory import (
+    EpisodePhysics,
     airframe_constants,
     allocate,
     disturbance_rows,
+    read_physics,
     read_rows,
     write_rows,
 )
@@ -156,6 +158,11 @@ class DroneBatch:
         return self._read(layout.COMMAND, layout.COMMAND + 4)
 
     @property
+    def physics(self) -> EpisodePhysics:
+        """What the present episodes (count,) are flown with, copies."""
+        return read_physics(self._arrays.memory, self.count)
+
+    @property
     def histories(self) -> NDArray[np.float32]:
         """Last actions (count, history_steps, 4), oldest first.
 
@@ -273,6 +280,9 @@ class DroneBatch:
         self._write(layout.MASS, np.array(rows))
         if any(x.bias.any() or x.dropout > 0.0 for x in disturbances):
             self._settings = self._settings._replace(faulty=True)
+
+    def close(self) -> None:
+        """Do nothing; drones in PyBullet close their worlds here."""
 
     def _begin(self, drones: NDArray[np.int64]) -> None:
         reset_drones(self._arrays, self._settings, drones)

@@ -2,13 +2,39 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from snn_controller.frames import Array
 from snn_controller.observation import OBSERVATION_SIZE
 from snn_controller.quadrotor import Quadrotor
 
+from sim import batched_layout as layout
 from sim.batched_layout import LANES, ROWS, Arrays
 from sim.disturbances import Disturbance, delay_shares
+
+
+class EpisodePhysics(NamedTuple):
+    """What the present episodes are flown with, each array (drones, ...), as copies."""
+
+    mass: Array  # (n, 1) kg
+    inertia: Array  # (n, 3) kg m^2, diagonal
+    thrust_scale: Array  # (n, 1) factor on the nominal thrust
+    decay_up: Array  # (n, 1) what is left of a rising rotor's lag after half a step
+    decay_down: Array  # (n, 1) the same of a falling one
+    delay_shares: Array  # (n, 3) how much this, the last and the earlier command count
+    force: Array  # (n, 3) N, world, all the episode
+    torque: Array  # (n, 3) N m, body, all the episode
+    push: Array  # (n, 3) N, world, from push_start to push_end
+    push_start: Array  # (n, 1) step
+    push_end: Array  # (n, 1) step
+
+
+def read_physics(memory: Array, count: int) -> EpisodePhysics:
+    """Return what the present episodes of the first drones are flown with."""
+    rows = read_rows(memory, layout.MASS, layout.DROPOUT)[:count]
+    ends = np.array([1, 4, 5, 6, 7, 10, 13, 16, 19, 20])  # mass, inertia, ... as the rows lie
+    return EpisodePhysics(*(x.copy() for x in np.split(rows, ends, axis=1)))
 
 
 def allocate(tiles: int) -> Arrays:
