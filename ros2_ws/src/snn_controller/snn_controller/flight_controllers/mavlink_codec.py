@@ -1,0 +1,110 @@
+"""MAVLink 2 messages to bytes and back, signed where a key is given."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from pathlib import Path
+from typing import Any
+
+from pymavlink.dialects.v20 import common
+
+from snn_controller.errors import UserError
+
+ONBOARD_COMPUTER = common.MAV_COMP_ID_ONBOARD_COMPUTER
+_MARKERS = (common.PROTOCOL_MARKER_V1, common.PROTOCOL_MARKER_V2)
+_SIGNING_EPOCH = 1_420_070_400  # s, 2015-01-01; signatures count 10 us since then
+
+
+class Codec:
+    """Packs our messages, and unpacks one vehicle's from a stream or from datagrams."""
+
+    def __init__(
+        self,
+        *,
+        system: int = 1,
+        component: int = ONBOARD_COMPUTER,
+        key: bytes | None = None,
+        datagrams: bool = True,
+    ) -> None:
+        """Speak as one system and component; with a key (32,), unsigned messages are refused."""
+        self._mav: Any = _Protocol(None, srcSystem=system, srcComponent=component)
+        self._mav.robust_parsing = True
+        self._datagrams = datagrams
+        if key is not None:
+            self._mav.signing.secret_key = key
+            self._mav.signing.sign_outgoing = True
+        self.damaged = 0  # frames whose checksum or signature was wrong
+
+    def speak_as(self, system: int) -> None:
+        """Send as part of this system from now on: the vehicle that the computer rides on."""
+        self._mav.srcSystem = system
+
+    def pack(self, message: Any) -> bytes:
+        """Return the frame of a message."""
+        signing = self._mav.signing
+        if signing.sign_outgoing:
+            signing.timestamp = max(signing.timestamp, _signing_time())
+        frame = message.pack(self._mav)
+        self._mav.seq = (self._mav.seq + 1) % 256
+        return bytes(frame)
+
+    def unpack(self, data: bytes) -> list[Any]:
+        """Return the sound messages in some bytes; what is damaged or unknown is left out."""
+        if self._datagrams:
+            if not data or data[0] not in _MARKERS:  # cheap, because anybody may send to a port
+                self.damaged += 1
+                return []
+            self._mav.buf, self._mav.buf_index = bytearray(), 0  # of a frame that was cut off
+            self._mav.expected_length = common.HEADER_LEN_V1 + 2
+        if self._mav.signing.sign_outgoing:
+            self._mav.signing.timestamp = max(self._mav.signing.timestamp, _signing_time())
+        messages = self._mav.parse_buffer(data) or []
+        sound = [message for message in messages if message.get_msgId() >= 0]
+        self.damaged += len(messages) - len(sound)
+        return [message for message in sound if not isinstance(message, common.MAVLink_unknown)]
+
+
+class _Protocol(common.MAVLink):
+    """pymavlink's, but a forged signature must not move the clock of the stream it imitates."""
+
+    def check_signature(self, msgbuf: bytearray, srcSystem: int, srcComponent: int) -> bool:
+        stream = (msgbuf[-13], srcSystem, srcComponent)
+        timestamps = self.signing.stream_timestamps
+        before = timestamps.get(stream)
+        sound = super().check_signature(msgbuf, srcSystem, srcComponent)
+        if not sound:
+            timestamps.pop(stream, None)
+            if before is not None:
+                timestamps[stream] = before
+        return sound
+
+
+def read_signing_key(path: str) -> bytes | None:
+    """Return the key (32,) in a file: 64 hexadecimal digits, or a passphrase that is hashed.
+
+    Raises:
+        UserError: The file cannot be read, is empty, or others can read it too.
+    """
+    if not path:
+        return None
+    file = Path(path).expanduser()
+    try:
+        text = file.read_text().strip()
+        readable_by_others = file.stat().st_mode & 0o077
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"signing key {file} cannot be read ({error}); give a file with a passphrase or 64"
+            " hexadecimal digits"
+        ) from error
+    if readable_by_others:
+        raise UserError(f"signing key {file} can be read by others: chmod 600 {file}")
+    if not text:
+        raise UserError(f"signing key {file} is empty; write a passphrase into it")
+    if len(text) == 64 and all(digit in "0123456789abcdefABCDEF" for digit in text):
+        return bytes.fromhex(text)
+    return hashlib.sha256(text.encode()).digest()
+
+
+def _signing_time() -> int:
+    return int((time.time() - _SIGNING_EPOCH) * 100_000)

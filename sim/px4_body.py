@@ -1,0 +1,105 @@
+"""The simulated half of the PX4 double: our drone under rate loops of its own. SI, ENU/FLU."""
+
+from __future__ import annotations
+
+import numpy as np
+from snn_controller.frames import Array
+from snn_controller.guide import GuideGains, geometric_thrust_rates
+from snn_controller.quadrotor import Quadrotor
+from snn_controller.state import Reference, State
+
+from sim.drone import Drone
+
+BODY_RATE = 500.0  # Hz, of physics and rate loop
+_RATE_GAIN = np.array([100.0, 100.0, 30.0])  # 1/s
+_DAMPING = np.array([3.0, 3.0, 1.0])  # of the angular acceleration, which the motors' lag needs
+_INTEGRAL = np.array([20.0, 20.0, 5.0])  # 1/s^2
+_INTEGRAL_LIMIT = 20.0  # rad/s^2
+_LANDED_SPEED = 0.1  # m/s
+
+
+class Px4Body:
+    """A drone on the ground that takes throttle and body rates, as a rate controller does.
+
+    Its loops are not the ones that policies are trained with: gains, integral and damping differ,
+    and collective thrust is a throttle, not an acceleration.
+    """
+
+    def __init__(self, quadrotor: Quadrotor) -> None:
+        """Stand on the ground at the origin."""
+        self.quadrotor = quadrotor
+        self._drone = Drone(quadrotor, control_rate=BODY_RATE, physics_rate=BODY_RATE)
+        self._half_height = quadrotor.collision_height / 2.0
+        self._drone.reset(State.at_rest(np.array([0.0, 0.0, self._half_height])), np.zeros(4))
+        self._integral = np.zeros(3)
+        self._rates = np.zeros(3)
+
+    @property
+    def state(self) -> State:
+        """True state."""
+        return self._drone.state
+
+    @property
+    def time(self) -> float:
+        """Seconds since the start."""
+        return self._drone.time
+
+    @property
+    def period(self) -> float:
+        """Seconds that a step takes."""
+        return self._drone.control_period
+
+    @property
+    def on_ground(self) -> bool:
+        """Whether it stands, or as good as: a landing that bounces a little has ended too."""
+        state = self._drone.state
+        speed = float(np.linalg.norm(state.velocity))
+        return float(state.position[2]) < self._half_height + 0.02 and speed < _LANDED_SPEED
+
+    def place(self, state: State) -> None:
+        """Put the drone elsewhere, rotors at hover throttle."""
+        self._drone.reset(state, np.full(4, self.quadrotor.hover_throttle))
+
+    def stop(self) -> None:
+        """Advance with motors that stand still."""
+        self._integral = np.zeros(3)
+        self._rates = self._drone.step(None).body_rates
+
+    def step(self, throttle: float, rates: Array, *, push: Array | None = None) -> None:
+        """Advance with a collective throttle in [0, 1], towards body rates (3,) in rad/s.
+
+        A torque `push` (3,) in N m may act from outside.
+        """
+        state = self._drone.state
+        error = rates - state.body_rates
+        turning = (state.body_rates - self._rates) / self.period  # rad/s^2
+        self._rates = state.body_rates
+        if self.on_ground:
+            self._integral = np.zeros(3)
+        else:
+            wound = self._integral + _INTEGRAL * error * self.period
+            self._integral = np.clip(wound, -_INTEGRAL_LIMIT, _INTEGRAL_LIMIT)
+        acceleration = _RATE_GAIN * error - _DAMPING * turning + self._integral
+        self._drone.step(self._mix(throttle, acceleration), torque=push)
+
+    def hold(self, target: Array, velocity: Array) -> None:
+        """Advance under the firmware's own position control."""
+        reference = Reference(target, velocity)
+        values = geometric_thrust_rates(
+            self.state, reference, gravity=self.quadrotor.gravity, gains=GuideGains()
+        )
+        thrust = float(values[0]) * self.quadrotor.mass / 4.0
+        self.step(float(self.quadrotor.throttle(thrust)), values[1:])
+
+    def close(self) -> None:
+        """Close the world."""
+        self._drone.close()
+
+    def _mix(self, throttle: float, acceleration: Array) -> Array:
+        """Return the throttle of each rotor (4,); rotors idle at zero collective, as PX4's do."""
+        quadrotor = self.quadrotor
+        if throttle <= 0.0:
+            return np.zeros(4)
+        collective = 4.0 * float(quadrotor.thrust(throttle))
+        torque = quadrotor.inertia * acceleration
+        return np.asarray(quadrotor.throttle(quadrotor.inverse_mixer @ [collective, *torque]))

@@ -1,0 +1,143 @@
+"""Messages that the PX4 double sends: our true state in PX4's frames and words.
+
+The frames are turned by matrices and signs written out here, not by the functions of the link
+that is tested against it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from pymavlink.dialects.v20 import common
+from snn_controller.state import State
+
+from sim.px4_body import Px4Body
+from sim.px4_firmware import Px4Firmware
+
+VERSION = (1 << 24) | (12 << 16)  # 1.12.0
+POSITION_DEVIATION, ATTITUDE_DEVIATION, VELOCITY_DEVIATION = 0.05, 0.01, 0.03  # stated, m rad m/s
+_ON_GROUND, _IN_AIR = common.MAV_LANDED_STATE_ON_GROUND, common.MAV_LANDED_STATE_IN_AIR
+_MILLIVOLTS = 3900
+DEFAULT_RATES = {  # Hz, some of PX4's onboard set
+    common.MAVLINK_MSG_ID_HEARTBEAT: 1.0,
+    common.MAVLINK_MSG_ID_SYS_STATUS: 5.0,
+    common.MAVLINK_MSG_ID_EXTENDED_SYS_STATE: 5.0,
+    common.MAVLINK_MSG_ID_ATTITUDE_QUATERNION: 50.0,
+    common.MAVLINK_MSG_ID_LOCAL_POSITION_NED: 30.0,
+}
+
+
+def heartbeat(body: Px4Body, firmware: Px4Firmware) -> Any:
+    """Return HEARTBEAT."""
+    armed = common.MAV_MODE_FLAG_SAFETY_ARMED if firmware.armed else 0
+    active = common.MAV_STATE_CRITICAL if firmware.failsafe else common.MAV_STATE_ACTIVE
+    return common.MAVLink_heartbeat_message(
+        common.MAV_TYPE_QUADROTOR,
+        common.MAV_AUTOPILOT_PX4,
+        common.MAV_MODE_FLAG_CUSTOM_MODE_ENABLED | armed,
+        int(firmware.mode),
+        active if firmware.armed else common.MAV_STATE_STANDBY,
+        3,
+    )
+
+
+def odometry(body: Px4Body, firmware: Px4Firmware) -> Any:
+    """Return ODOMETRY as PX4 1.12 has it: pose and velocity in NED, rates in the body."""
+    state = body.state
+    nan = math.nan
+    pose = [nan] * 21
+    for entry in (0, 6, 11):
+        pose[entry] = POSITION_DEVIATION**2
+    for entry in (15, 18, 20):
+        pose[entry] = ATTITUDE_DEVIATION**2
+    velocity = [nan] * 21
+    for entry in (0, 6, 11):
+        velocity[entry] = VELOCITY_DEVIATION**2
+    return common.MAVLink_odometry_message(
+        round(body.time * 1e6),
+        common.MAV_FRAME_LOCAL_NED,
+        common.MAV_FRAME_LOCAL_NED,
+        *_ned(state.position),
+        attitude_wxyz(state),
+        *_ned(state.velocity),
+        *_frd(state.body_rates),
+        pose,
+        velocity,
+    )
+
+
+def attitude_quaternion(body: Px4Body, firmware: Px4Firmware) -> Any:
+    """Return ATTITUDE_QUATERNION."""
+    state = body.state
+    return common.MAVLink_attitude_quaternion_message(
+        round(body.time * 1e3), *attitude_wxyz(state), *_frd(state.body_rates)
+    )
+
+
+def local_position(body: Px4Body, firmware: Px4Firmware) -> Any:
+    """Return LOCAL_POSITION_NED."""
+    x, y, z = _ned(body.state.position)
+    vx, vy, vz = _ned(body.state.velocity)
+    return common.MAVLink_local_position_ned_message(round(body.time * 1e3), x, y, z, vx, vy, vz)
+
+
+def system_status(body: Px4Body, firmware: Px4Firmware) -> Any:
+    """Return SYS_STATUS with a battery that does not empty."""
+    return common.MAVLink_sys_status_message(0, 0, 0, 200, _MILLIVOLTS, -1, 80, 0, 0, 0, 0, 0, 0)
+
+
+def extended_state(body: Px4Body, firmware: Px4Firmware) -> Any:
+    """Return EXTENDED_SYS_STATE."""
+    return common.MAVLink_extended_sys_state_message(0, _ON_GROUND if firmware.landed else _IN_AIR)
+
+
+def version() -> Any:
+    """Return AUTOPILOT_VERSION."""
+    capabilities = (
+        common.MAV_PROTOCOL_CAPABILITY_MAVLINK2 | common.MAV_PROTOCOL_CAPABILITY_SET_ATTITUDE_TARGET
+    )
+    return common.MAVLink_autopilot_version_message(
+        capabilities, VERSION, VERSION, 0, 0, [0] * 8, [0] * 8, [0] * 8, 0, 0, 1
+    )
+
+
+STREAMS: dict[int, Callable[[Px4Body, Px4Firmware], Any]] = {
+    common.MAVLINK_MSG_ID_HEARTBEAT: heartbeat,
+    common.MAVLINK_MSG_ID_SYS_STATUS: system_status,
+    common.MAVLINK_MSG_ID_EXTENDED_SYS_STATE: extended_state,
+    common.MAVLINK_MSG_ID_ATTITUDE_QUATERNION: attitude_quaternion,
+    common.MAVLINK_MSG_ID_LOCAL_POSITION_NED: local_position,
+    common.MAVLINK_MSG_ID_ODOMETRY: odometry,
+}
+
+
+def attitude_wxyz(state: State) -> list[float]:
+    """Return the attitude from FRD to NED as PX4 writes it: w, x, y, z with w >= 0."""
+    to_ned = np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, -1.0]])
+    matrix = to_ned @ state.rotation @ np.diag([1.0, -1.0, -1.0])
+    # The matrix whose largest eigenvector is the quaternion: good for every attitude.
+    xx, xy, xz, yx, yy, yz, zx, zy, zz = matrix.ravel()
+    symmetric = np.array(
+        [
+            [xx + yy + zz, zy - yz, xz - zx, yx - xy],
+            [zy - yz, xx - yy - zz, xy + yx, xz + zx],
+            [xz - zx, xy + yx, yy - xx - zz, yz + zy],
+            [yx - xy, xz + zx, yz + zy, zz - xx - yy],
+        ]
+    )
+    _, vectors = np.linalg.eigh(symmetric)
+    w, x, y, z = vectors[:, -1].tolist()
+    return [w, x, y, z] if w >= 0.0 else [-w, -x, -y, -z]
+
+
+def _ned(enu: Any) -> tuple[float, float, float]:
+    east, north, up = map(float, enu)
+    return north, east, -up
+
+
+def _frd(flu: Any) -> tuple[float, float, float]:
+    forward, left, up = map(float, flu)
+    return forward, -left, -up

@@ -1,0 +1,133 @@
+"""The `mavlink` link and the PX4 double in one process and one time, as fast as it goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from snn_controller.action import Command, limit_thrust_rates, stop_command
+from snn_controller.flight_controllers import LinkStatus
+from snn_controller.flight_controllers.links import LinkOptions
+from snn_controller.flight_controllers.mavlink import MavlinkLink
+from snn_controller.flight_controllers.mavlink_endpoint import Chunk
+from snn_controller.frames import Array
+from snn_controller.guide import GuideGains, geometric_thrust_rates
+from snn_controller.quadrotor import load_quadrotor
+from snn_controller.state import Odometry, Reference
+
+from sim.px4_double import Px4Double
+
+START = 1_700_000_000_000_000_000  # ns, of a clock that has nothing to do with the vehicle's
+TICK = 0.01  # s
+
+
+@dataclass
+class MemoryWire:
+    """Carries datagrams within the process, until it is cut or damaged."""
+
+    datagrams: bool = True
+    bandwidth: float | None = None
+    to_link: list[bytes] = field(default_factory=list)
+    to_vehicle: list[bytes] = field(default_factory=list)
+    cut: bool = False
+    damage: Callable[[bytes], bytes] = lambda data: data
+    closed: bool = False
+
+    def read(self) -> list[Chunk]:
+        chunks = [Chunk(self.damage(data), "vehicle") for data in self.to_link]
+        self.to_link.clear()
+        return [] if self.cut else chunks
+
+    def write(self, data: bytes) -> None:
+        if not self.cut:
+            self.to_vehicle.append(data)
+
+    def settle(self, sender: object) -> None:
+        assert sender == "vehicle"
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Lockstep:
+    """Both ends, and the time that they share."""
+
+    def __init__(
+        self,
+        airframe: str = "crazyflie21",
+        *,
+        link_key: bytes | None = None,
+        vehicle_key: bytes | None = None,
+    ) -> None:
+        quadrotor = load_quadrotor(airframe)
+        self.quadrotor = quadrotor
+        self.double = Px4Double(quadrotor, key=vehicle_key)
+        self.wire = MemoryWire()
+        self.ticks = 0
+        options = LinkOptions(hover_thrust=quadrotor.hover_throttle, thrust_curve=1.0)
+        self.link = MavlinkLink(self.wire, options, key=link_key, sleep=self.advance)
+        self.status = LinkStatus(armed=False, in_control=False)
+        self.odometry: Odometry | None = None
+
+    @property
+    def now(self) -> int:
+        return START + round(self.double.body.time * 1e9)
+
+    def advance(self, seconds: float) -> None:
+        """Let the vehicle live for some time."""
+        for _ in range(max(1, round(seconds / self.double.body.period))):
+            for data in self.wire.to_vehicle:
+                self.double.receive(data)
+            self.wire.to_vehicle.clear()
+            self.double.step()
+            self.wire.to_link += self.double.transmit()
+
+    def tick(self, command: Command | None = None) -> LinkStatus:
+        """Advance one control period, poll, and send a command that answers."""
+        self.advance(TICK)
+        self.ticks += 1
+        self.status = self.link.poll(self.now)
+        self.odometry = self.status.odometry or self.odometry
+        if command is not None:
+            self.link.send(command, self.now)
+        return self.status
+
+    def run(self, seconds: float, command: Command | None = None) -> LinkStatus:
+        """Tick for some time with one command."""
+        for _ in range(round(seconds / TICK)):
+            self.tick(command)
+        return self.status
+
+    def arm(self, patience: float = 5.0) -> LinkStatus:
+        """Ask for control and arming as the node does, and return the status."""
+        self.link.arm()
+        for _ in range(round(patience / TICK)):
+            self.tick(stop_command("thrust_rates"))
+            if self.status.armed and self.status.in_control:
+                break
+        return self.status
+
+    def fly(
+        self, seconds: float, target: Array, *, tick: Callable[[], None] | None = None
+    ) -> Array:
+        """Fly the guide on what the link tells, and return the true positions (n, 3)."""
+        path = []
+        for _ in range(round(seconds / TICK)):
+            assert self.odometry is not None
+            self.tick(self.guide(self.odometry, target))
+            path.append(self.double.body.state.position)
+        return np.array(path)
+
+    def guide(self, odometry: Odometry, target: Array) -> Command:
+        """Return the guide's command towards a point."""
+        values = geometric_thrust_rates(
+            odometry.state,
+            Reference(target),
+            gravity=self.quadrotor.gravity,
+            gains=GuideGains(),
+        )
+        return Command("thrust_rates", limit_thrust_rates(values))
+
+    def close(self) -> None:
+        self.double.close()
