@@ -5,6 +5,7 @@ Requests sent without waiting would queue up in the firmware and make every comm
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from time import monotonic
 
 from snn_controller.errors import UserError
@@ -24,8 +25,8 @@ class MspClient:
         self._stream = stream
         self._decoder = Decoder()
 
-    def exchange(self, command: int, payload: bytes = b"", *, timeout: float) -> Frame | None:
-        """Send a request and return its answer, or None where none came in `timeout` s.
+    def exchange(self, command: int, payload: bytes = b"", *, timeout: float) -> Iterator[Frame]:
+        """Send a request and yield what comes, until its answer or for `timeout` s.
 
         Raises:
             OSError: The connection is lost.
@@ -34,9 +35,9 @@ class MspClient:
         deadline = monotonic() + timeout
         while (left := deadline - monotonic()) > 0.0:
             for frame in self._decoder.feed(self._stream.read(left)):
+                yield frame
                 if frame.command == command:
-                    return frame
-        return None
+                    return
 
     def ask(self, command: int, payload: bytes = b"") -> bytes:
         """Return the answer's payload, asking again where one gets lost.
@@ -45,13 +46,7 @@ class MspClient:
             UserError: Nobody answers, or the flight controller does not know the command.
         """
         for _ in range(ATTEMPTS):
-            try:
-                frame = self.exchange(command, payload, timeout=ANSWER_TIME)
-            except OSError as error:
-                raise UserError(
-                    f"the connection to {self.endpoint} is lost ({error}); check the cable or start"
-                    " the flight controller again"
-                ) from error
+            frame = self._answer(command, payload)
             if frame is not None and frame.refused:
                 raise UserError(
                     f"the flight controller at {self.endpoint} refuses MSP command {command};"
@@ -63,6 +58,16 @@ class MspClient:
             f"nobody answers MSP at {self.endpoint}; check the port and its baud rate, that MSP is"
             " on for it in the Configurator's Ports tab, and that no Configurator is connected"
         )
+
+    def _answer(self, command: int, payload: bytes) -> Frame | None:
+        try:
+            frames = list(self.exchange(command, payload, timeout=ANSWER_TIME))
+        except OSError as error:
+            raise UserError(
+                f"the connection to {self.endpoint} is lost ({error}); check the cable or start"
+                " the flight controller again"
+            ) from error
+        return frames[-1] if frames and frames[-1].command == command else None
 
     def close(self) -> None:
         """Close the connection."""

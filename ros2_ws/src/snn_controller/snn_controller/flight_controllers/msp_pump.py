@@ -12,6 +12,7 @@ from time import monotonic
 
 from snn_controller.errors import UserError
 from snn_controller.flight_controllers import msp_messages as msp
+from snn_controller.flight_controllers.msp import Frame
 from snn_controller.flight_controllers.msp_client import MspClient
 
 FRESH = 0.1  # s, older commands are not sent
@@ -51,6 +52,7 @@ class MspPump(Thread):
         self._payload_time = 0.0
         self._urgent = False
         self._halted = False
+        self._asked = 0.0  # s, monotonic, when the status was asked for
         self._battery_time = 0.0
 
     @property
@@ -94,17 +96,17 @@ class MspPump(Thread):
 
     def _turn(self) -> None:
         now = monotonic()
-        due = now - self._heard.status_time > STATUS_PERIOD
+        due = now - self._asked > STATUS_PERIOD  # not "heard": commands must not wait for it
         if self._urgent or not due:
             payload = self._next_payload()
             if payload is not None:
                 self._send(payload)
         elif now - self._battery_time > BATTERY_PERIOD:
             self._battery_time = now
-            self._ask_battery()
-            self._ask_status()
+            self._ask(msp.ANALOG)
         else:
-            self._ask_status()
+            self._asked = now
+            self._ask(msp.STATUS)
 
     def _next_payload(self) -> bytes | None:
         """Return the newest command, waiting a moment for one; None where there is none."""
@@ -116,23 +118,28 @@ class MspPump(Thread):
             return self._payload
 
     def _send(self, payload: bytes) -> None:
-        frame = self._client.exchange(msp.SET_RAW_RC, payload, timeout=PATIENCE)
-        if frame is None:
+        if not self._ask(msp.SET_RAW_RC, payload):
             return  # lost: the newest command goes out next
         with self._changed:
             if self._payload is payload:
                 self._payload, self._urgent = None, False
             self._changed.notify_all()
-        self._update(answers=self._heard.answers + 1)
 
-    def _ask_status(self) -> None:
-        frame = self._client.exchange(msp.STATUS, timeout=PATIENCE)
-        if frame is not None and not frame.refused:
+    def _ask(self, command: int, payload: bytes = b"") -> bool:
+        """Send a request and take in what comes until its answer; say whether that came."""
+        for frame in self._client.exchange(command, payload, timeout=PATIENCE):
+            self._take(frame)
+            if frame.command == command:
+                return True
+        return False
+
+    def _take(self, frame: Frame) -> None:
+        """Note an answer, also one that comes too late for its question."""
+        if frame.command == msp.SET_RAW_RC:
+            self._update(answers=self._heard.answers + 1)
+        elif frame.command == msp.STATUS and not frame.refused:
             self._update(status=msp.parse_status(frame.payload), status_time=monotonic())
-
-    def _ask_battery(self) -> None:
-        frame = self._client.exchange(msp.ANALOG, timeout=PATIENCE)
-        if frame is not None and not frame.refused:
+        elif frame.command == msp.ANALOG and not frame.refused:
             self._update(battery=msp.parse_battery(frame.payload))
 
     def _update(self, **changes: object) -> None:
