@@ -147,7 +147,8 @@ class LogBlocks:
         for number, block in self._blocks.items():
             if block.period == 0 or now < block.due or not block.variables:
                 continue
-            block.due = max(block.due + block.period, now + 1)
+            late = now - block.due >= block.period  # or has only just been started
+            block.due = (now if late else block.due) + block.period
             kind = "<" + "".join(code for code, _ in block.variables)
             values = [self._value(code, index) for code, index in block.variables]
             stamp = struct.pack("<I", now & 0xFFFFFF)[:3]

@@ -162,12 +162,13 @@ class VehicleClock:
     """
 
     _WRAP = 1 << 24
-    _LEAK = 1e-3  # how fast an old fastest packet is forgotten; clocks drift far less
+    _LEAK = 1e-4  # how fast an old fastest packet is forgotten; clocks drift less
 
     def __init__(self) -> None:
         """Know nothing yet."""
         self._time: int | None = None  # ns, unwrapped, of the vehicle
         self._offset = 0  # ns, this machine's clock minus the vehicle's
+        self._stamp = 0  # ns, the last one given
 
     def stamp(self, milliseconds: int, arrival: int) -> int | None:
         """Return when a sample was taken, on the clock of `arrival` (ns); None for an old sample.
@@ -179,6 +180,7 @@ class VehicleClock:
         if self._time is None:
             self._time = milliseconds * 1_000_000
             self._offset = arrival - self._time
+            self._stamp = arrival
             return arrival
         step = (milliseconds - self._time // 1_000_000) % self._WRAP
         if step == 0 or step > self._WRAP // 2:
@@ -186,4 +188,5 @@ class VehicleClock:
         self._time += step * 1_000_000
         leaked = self._offset + round(self._LEAK * step * 1e6)
         self._offset = min(leaked, arrival - self._time)
-        return self._time + self._offset
+        self._stamp = max(self._time + self._offset, self._stamp + 1)
+        return self._stamp
