@@ -1,0 +1,119 @@
+"""A run of a study: trained, scored, kept; interrupted, resumed, failed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fake_scripts import write_scripts
+
+from training.results import write_result
+from training.studies import Setting
+from training.study_run import Job, describe, execute, last_lines, run_process
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    scripts = write_scripts(tmp_path / "scripts", "bc", "td3")
+    return Job("some", Setting("one", "td3"), 3, "study", 10, tmp_path / "runs", scripts)
+
+
+def test_a_run_is_trained_and_scored(job: Job, tmp_path: Path) -> None:
+    result = execute(job)
+    assert result["status"] == "done"
+    assert describe(job).items() <= result.items()
+    assert result["curve"]["return_end"][:2] == [3.0, 43.0]
+    assert result["evaluation"]["robust"]["survival"]["mean"] == 3.0
+    assert 0.0 <= result["processor_seconds"] <= 60.0
+    assert 1.0 < result["peak_memory_mb"] < 1000.0
+    assert result["git"] == "abc"
+    assert not result["resumed"]
+    assert not (job.place / "checkpoint.pt").exists()
+
+
+def test_a_result_is_small_and_without_places(job: Job, tmp_path: Path) -> None:
+    write_result(tmp_path / "x.json", execute(job))
+    text = (tmp_path / "x.json").read_text()
+    assert len(text) < 20_000
+    assert str(tmp_path) not in text
+
+
+def test_a_finished_run_is_not_run_again_unless_it_is_another(job: Job) -> None:
+    first = execute(job)
+    (job.place / "policy.onnx").write_text("9")
+    assert execute(job) == json.loads(json.dumps(first))
+    other = replace(job, episodes=11)
+    assert execute(other)["evaluation"]["hard"]["survival"]["mean"] == 3.0
+    assert execute(other)["test"]["episodes"] == 11
+
+
+@pytest.mark.parametrize(("script", "resumed"), [("td3", True), ("bc", False)])
+def test_an_interrupted_run_goes_on_where_the_script_can(
+    job: Job, script: str, resumed: bool
+) -> None:
+    job = replace(job, setting=Setting("one", script))
+    job.place.mkdir(parents=True)
+    (job.place / "checkpoint.pt").write_text("")
+    (job.place / "progress.csv").write_text("from before")
+    result = execute(job)
+    assert (result["status"], result["resumed"]) == ("done", resumed)
+
+
+def test_a_failure_is_a_result_with_the_last_words(job: Job, tmp_path: Path) -> None:
+    job = replace(job, setting=Setting("one", "td3", ("--fail", "the sky fell")))
+    result = execute(job)
+    assert result["status"] == "failed"
+    assert result["error"].endswith("error: one-3 the sky fell")
+    assert str(tmp_path) not in result["error"]
+
+
+def test_progress_bars_are_no_last_words(tmp_path: Path) -> None:
+    path = tmp_path / "output.txt"
+    path.write_bytes(b"first\n 10%|#   | 1/10\r 20%|##  | 2/10\rerror: no \xff\n\n")
+    assert last_lines(path) == "first\nerror: no \N{REPLACEMENT CHARACTER}"
+
+
+def test_cost_is_that_of_this_process_alone(tmp_path: Path) -> None:
+    big = [sys.executable, "-c", "x = bytearray(400_000_000)"]
+    small = [sys.executable, "-c", "import time; time.sleep(0.3)"]
+    first, second = (run_process(x, tmp_path / "output.txt") for x in (big, small))
+    assert first.peak_memory_mb > 350.0 > second.peak_memory_mb
+    assert second.seconds > 0.3 > second.processor_seconds
+
+
+def test_who_stops_waiting_stops_the_process(tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    code = f"import os, time; open({str(pid)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+
+    def interrupt() -> None:
+        while not (pid.exists() and pid.read_text()):
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        run_process([sys.executable, "-c", code], tmp_path / "output.txt")
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
+
+
+def test_a_script_is_told_to_use_one_thread(tmp_path: Path) -> None:
+    code = "import os; print(os.environ['OMP_NUM_THREADS'], end='')"
+    cost = run_process([sys.executable, "-c", code], tmp_path / "output.txt")
+    assert cost.exit_code == 0
+    assert (tmp_path / "output.txt").read_text() == "1"
+    with pytest.raises(OSError):
+        run_process(["/nowhere/at-all"], tmp_path / "output.txt")
+
+
+def test_it_imports_without_torch() -> None:
+    code = "import sys; sys.modules['torch'] = None; import training.study_run"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,0 +1,156 @@
+"""The table and the picture of a study, from the results that are kept in the repository."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from snn_controller.errors import UserError
+
+from training.files import write_atomically
+from training.results import Result, check_same, read_result
+from training.studies import Axis, Study, find_study
+from training.study_plot import draw_curves
+from training.study_statistics import Reached, Spread, score, spread, time_to
+
+THRESHOLDS = (100.0, 300.0)  # returns; the paper reports the first
+LIMIT_MINUTES = 5.0  # what --budget study may take
+SCORES = (
+    ("return, standard", "standard", "return_end", "{:.1f}"),
+    ("survival, standard", "standard", "survival", "{:.3f}"),
+    ("survival, hard", "hard", "survival", "{:.3f}"),
+    ("survival, robust", "robust", "survival", "{:.3f}"),
+    ("steady xy error, m", "standard", "steady_xy_m", "{:.3f}"),
+    ("action step", "standard", "action_step", "{:.3f}"),
+)
+By = Mapping[str, Sequence[Result]]  # setting -> results, in the study's order
+
+
+def write_table(name: str, folder: Path) -> str:
+    """Write the study's Markdown and picture beside its folder of results, return the Markdown.
+
+    Raises:
+        UserError: There are no results, or they are not comparable.
+    """
+    study = find_study(name)
+    results = load_results(study, folder)
+    picture = folder.with_suffix(".png")
+    done = {label: finished(runs) for label, runs in results.items()}
+    draw_curves(picture, done, axis=study.axis, title=study.question)
+    text = format_table(name, study, results, picture=picture.name)
+    write_atomically(folder.with_suffix(".md"), text.encode())
+    return text
+
+
+def load_results(study: Study, folder: Path) -> dict[str, list[Result]]:
+    """Return the results of each setting, by seed.
+
+    Raises:
+        UserError: There are none, or two of them were not made alike.
+    """
+    found: dict[str, list[Result]] = {}
+    for setting in study.settings:
+        paths = sorted(folder.glob(f"{setting.label}-[0-9]*.json"), key=_seed_of)
+        runs = [result for path in paths if (result := read_result(path)) is not None]
+        for path, result in zip(paths, runs, strict=True):
+            wanted = {"script": setting.script, "options": list(setting.options)}
+            check_same(path, result, {**runs[0], **wanted})
+        found[setting.label] = runs
+    everything = [result for runs in found.values() for result in runs]
+    if not everything:
+        raise UserError(f"{folder} holds no results yet; run the study first")
+    if any(x["test"] != everything[0]["test"] for x in everything):
+        raise UserError(f"the results in {folder} come from different tests; run them again")
+    return found
+
+
+def finished(results: Iterable[Result]) -> list[Result]:
+    """Return the results of runs that did not fail."""
+    return [result for result in results if result["status"] == "done"]
+
+
+def format_table(name: str, study: Study, results: By, *, picture: str) -> str:
+    """Return a study as Markdown: what was asked, what was done, the table, the picture."""
+    titles = [title for title, _, _, _ in SCORES]
+    titles += [f"{study.axis} to {threshold:.0f}" for threshold in THRESHOLDS]
+    titles = ["setting", "runs", *titles, "minutes"]
+    lines = [f"# {study.question}", "", _story(name, results), ""]
+    lines += [_row(titles), _row(["---"] * len(titles))]
+    lines += [_row(cells(label, runs, study.axis)) for label, runs in results.items()]
+    return "\n".join([*lines, "", f"![learning curves]({picture})", ""])
+
+
+def cells(label: str, runs: Sequence[Result], axis: Axis) -> list[str]:
+    """Return the table's cells of one setting."""
+    done = finished(runs)
+    failed = len(runs) - len(done)
+    count = f"{len(done)}" + (f" ({failed} failed)" if failed else "")
+    scores = [show(score(done, cell, name), form) for _, cell, name, form in SCORES]
+    reached = [show_reached(time_to(done, axis, threshold)) for threshold in THRESHOLDS]
+    return [label, count, *scores, *reached, show(spread(map(_minutes, done)), "{:.1f}")]
+
+
+def show(value: Spread | None, form: str) -> str:
+    """Return `mean ± deviation`, the mean alone for a single run, a dash for none."""
+    if value is None:
+        return "-"
+    mean = form.format(value.mean)
+    return mean if math.isnan(value.deviation) else f"{mean} ± {form.format(value.deviation)}"
+
+
+def show_reached(reached: Reached) -> str:
+    """Return when a threshold was reached, and by how many runs if not by all."""
+    if not reached.runs:
+        return "-"
+    if reached.spread is None:
+        return "never"
+    thousands = Spread(reached.spread.mean / 1e3, reached.spread.deviation / 1e3, 0)
+    some = f" ({reached.spread.count} of {reached.runs})"
+    return f"{show(thousands, '{:.1f}')} k" + (some if reached.spread.count < reached.runs else "")
+
+
+def _story(name: str, results: By) -> str:
+    done = [result for runs in results.values() for result in finished(runs)]
+    everything: list[Result] = [result for runs in results.values() for result in runs]
+    one, commits = everything[0], sorted({_short(x["git"]) for x in everything})
+    budget = "" if one["budget"] == "study" else f" --budget {one['budget']}"
+    longest = max((_minutes(x) or 0.0 for x in done), default=0.0)
+    memory = max((x["peak_memory_mb"] for x in done), default=0)
+    return (
+        f"`python training/sweep.py {name}{budget}`: mean ± sample standard deviation over "
+        f"{_seeds(everything)}. Fixed test on the batched twin: {one['test']['episodes']} episodes "
+        f"a cell, seed {one['test']['seed']}, returns with the end coefficients. Budget "
+        f"`{one['budget']}`{_limit(one)}: at most {longest:.1f} minutes of processor time and "
+        f"{memory} MB a run. `to 100` and `to 300`: when validation first showed that return. "
+        f"Commit {', '.join(commits)}."
+    )
+
+
+def _limit(result: Result) -> str:
+    study = result["budget"] == "study"
+    return f" (no more than {LIMIT_MINUTES:.0f} minutes on one core)" if study else ""
+
+
+def _short(commit: str) -> str:
+    name, changes, _ = commit.partition("+")
+    return name[:7] + (" with changes" if changes else "")
+
+
+def _seeds(results: Sequence[Result]) -> str:
+    seeds = sorted({result["seed"] for result in results})
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+
+
+def _minutes(result: Result) -> float | None:
+    """Return the processor time of a run, None if only that of its last part is known."""
+    return None if result["resumed"] else result["processor_seconds"] / 60.0
+
+
+def _row(cells: Iterable[Any]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _seed_of(path: Path) -> int:
+    return int(path.stem.rpartition("-")[2])
