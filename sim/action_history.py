@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from snn_controller.action import ACTION_SIZE
+from snn_controller.errors import UserError
 
 
 class ActionHistory:
@@ -41,6 +42,15 @@ class ActionHistory:
         return self.actions.copy()
 
     def restore(self, actions: NDArray[np.float32]) -> None:
-        """Take over a snapshot (count, steps, 4)."""
+        """Take over a snapshot (count, steps, 4).
+
+        Raises:
+            UserError: It is of another number of drones or steps.
+        """
+        if np.shape(actions) != self.actions.shape:
+            raise UserError(
+                f"the snapshot's histories {np.shape(actions)} do not fit those of these drones "
+                f"{self.actions.shape}: restore it into a batch like the one it was taken from"
+            )
         self._next = 0
         self._ring[: self.steps] = self._ring[self.steps :] = actions.transpose(1, 0, 2)

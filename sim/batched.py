@@ -164,10 +164,7 @@ class DroneBatch:
 
     @property
     def histories(self) -> NDArray[np.float32]:
-        """Last actions (count, history_steps, 4), oldest first.
-
-        An episode begins with what its rotors show, as if that had been commanded all the time.
-        """
+        """Last actions (count, history_steps, 4), oldest first; at first what the rotors show."""
         return self._history.actions
 
     def reset(self, *, seed: int | None = None) -> NDArray[np.float32]:
@@ -210,6 +207,7 @@ class DroneBatch:
         Raises:
             UserError: It is of another number of drones or of another version.
         """
+        self._history.restore(snapshot.get("history", ()))
         for name, values in self._arrays._asdict().items():
             if np.shape(snapshot.get(name, ())) != values.shape:
                 raise UserError(
@@ -223,7 +221,6 @@ class DroneBatch:
             seed=int(snapshot["seed"]),
             faulty=bool(snapshot["faulty"]),
         )
-        self._history.restore(snapshot["history"])
 
     def step(self, actions: NDArray[np.floating], *, auto_reset: bool = True) -> None:
         """Fly one control period with motor actions (count, 4); what lies outside +-1 is clipped.

@@ -66,6 +66,14 @@ class Disturbances:
         )
 
     @property
+    def only_noise(self) -> bool:
+        """Whether every drone is nominal but for the noise on its observation."""
+        quiet = dict.fromkeys(
+            ("position_noise", "rotation_noise", "velocity_noise", "rate_noise"), 0.0
+        )
+        return replace(self, **quiet) == NOMINAL
+
+    @property
     def bias(self) -> Array:
         """Standard deviation of the bias (18,) of each number of the observation."""
         return _spread_out(
@@ -117,7 +125,7 @@ class Disturbance:
         return self.force + self.push if self.push_start <= step < self.push_end else self.force
 
     def as_row(self) -> Array:
-        """Return all of it as numbers (39,), for snapshots; `disturbance_from_row` reads them."""
+        """Return all of it as numbers (40,), for snapshots; `disturbance_from_row` reads them."""
         drone = self.quadrotor
         lags = drone.motor_time_constant_up, drone.motor_time_constant_down
         parts = (self.force, self.torque, self.push, (self.push_start, self.push_end), self.bias)
@@ -128,7 +136,7 @@ class Disturbance:
 
 
 def disturbance_from_row(row: Array, nominal: Quadrotor) -> Disturbance:
-    """Return the disturbance that was written down as a row (39,) for the same airframe."""
+    """Return the disturbance that was written down as a row (40,) for the same airframe."""
     mass, inertia, curve, lags, (delay, dropout), force, torque, push, times, bias = np.split(
         row, [1, 4, 7, 9, 11, 14, 17, 20, 22]
     )

@@ -19,7 +19,7 @@ class DisturbedDrone:
         self.world, self.nominal = world, world.quadrotor
         self.disturbance: Disturbance | None = None
         self.steps = 0  # flown since the episode began, which pushes are timed by
-        self.commands = np.zeros((3, 4))  # throttle of this, the last and the step before
+        self.commands = [np.zeros(4)] * 3  # throttles of this, the last and the step before
         self._shares = delay_shares(0.0, world.control_period)
 
     def disturb(self, disturbance: Disturbance | None) -> None:
@@ -33,7 +33,7 @@ class DisturbedDrone:
 
     def reset(self, state: State, rotors: Array) -> State:
         """Begin at step 0 in a state; commands before count as what the rotors (4,) show."""
-        self.steps, self.commands = 0, np.tile(rotors, (3, 1))
+        self.steps, self.commands = 0, [np.asarray(rotors)] * 3
         return self.world.reset(state, rotors)
 
     def step(self, throttle: Array | None) -> State:
@@ -41,11 +41,11 @@ class DisturbedDrone:
         step, self.steps = self.steps, self.steps + 1
         if throttle is None:
             return self.world.step(None)
-        self.commands = np.stack([throttle, *self.commands[:-1]])
+        self.commands = [throttle, *self.commands[:-1]]
         if self.disturbance is None:
             return self.world.step(throttle)
         return self.world.step(
-            self._shares @ self.commands,
+            self._shares @ np.array(self.commands),
             force=self.disturbance.force_at(step),
             torque=self.disturbance.torque,
         )

@@ -75,7 +75,7 @@ def test_a_restored_batch_flies_on_bit_by_bit() -> None:
 
 
 def test_a_snapshot_of_another_batch_is_refused() -> None:
-    with pytest.raises(UserError, match="do not fit 40 drones"):
+    with pytest.raises(UserError, match="do not fit those of these drones"):
         DroneBatch(QUADROTOR, 40).restore(DroneBatch(QUADROTOR, 20).snapshot())
 
 

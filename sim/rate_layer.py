@@ -1,0 +1,169 @@
+"""Drones that are flown by thrust and body rates: a rate loop between the actions and the motors.
+
+The same loop runs in scoring and in the simulated flight controller. Rewards charge the throttle
+that it commands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from snn_controller.action import action_from_throttle, thrust_rates_from_action
+from snn_controller.frames import Array
+from snn_controller.rate_control import RateGains, control_rates
+from snn_controller.state import Reference, State
+
+from sim.action_history import ActionHistory
+from sim.batch_checks import check_actions
+from sim.disturbances import Disturbance
+from sim.drones import Drones
+from sim.reward import RewardCoefficients
+
+BODY_RATES = slice(15, 18)  # of the observation
+
+
+class RateControlledDrones:
+    """A batch of either simulator whose actions are of the kind `thrust_rates`.
+
+    The loop sees the body rates that the observation shows, with its noise, bias and dropouts, as
+    the fixed test's does, and the true rotors. It counts on the nominal airframe.
+    """
+
+    def __init__(self, drones: Drones, gains: RateGains, *, history_steps: int = 0) -> None:
+        """Put the loop before drones that take motor actions, at the start of their episodes."""
+        self.drones, self.gains = drones, gains
+        self.quadrotor = drones.quadrotor
+        self.count = drones.count
+        self.control_period = drones.control_period
+        self._history = ActionHistory(self.count, history_steps)
+        self._begin_histories(np.arange(self.count))
+
+    @property
+    def observations(self) -> NDArray[Any]:
+        """Observations (count, 18)."""
+        return self.drones.observations
+
+    @property
+    def final_observations(self) -> NDArray[Any]:
+        """Last observations (count, 18) of the episodes that the last step ended."""
+        return self.drones.final_observations
+
+    @property
+    def rewards(self) -> Array:
+        """Rewards (count,) of the last step, for the rotor throttle after the loop."""
+        return self.drones.rewards
+
+    @property
+    def terminated(self) -> NDArray[Any]:
+        """Whether each drone (count,) crashed in the last step."""
+        return self.drones.terminated
+
+    @property
+    def truncated(self) -> NDArray[Any]:
+        """Whether each episode (count,) reached the cap in the last step."""
+        return self.drones.truncated
+
+    @property
+    def state(self) -> State:
+        """True states, a copy, batch (count,)."""
+        return self.drones.state
+
+    @property
+    def rotors(self) -> Array:
+        """Rotor states (count, 4) in [0, 1], a copy."""
+        return self.drones.rotors
+
+    @property
+    def steps(self) -> NDArray[Any]:
+        """Steps (count,) flown in the present episodes."""
+        return self.drones.steps
+
+    @property
+    def references(self) -> Reference:
+        """The points that errors are measured from, batch (count,)."""
+        return self.drones.references
+
+    @property
+    def throttles(self) -> Array:
+        """Throttle (count, 4) that the loop commanded in the last step."""
+        return self.drones.throttles
+
+    @property
+    def histories(self) -> NDArray[np.float32]:
+        """Last actions (count, history_steps, 4) of the kind `thrust_rates`, oldest first.
+
+        An episode begins as if the thrust that its rotors show, and no rates, had been asked for.
+        """
+        return self._history.actions
+
+    def reset(self, *, seed: int | None = None) -> NDArray[Any]:
+        """Begin an episode on every drone and return observations."""
+        observations = self.drones.reset(seed=seed)
+        self._begin_histories(np.arange(self.count))
+        return observations
+
+    def restart(self, drones: NDArray[Any]) -> None:
+        """Begin the next episodes of the drones of a mask (count,) or of some numbers."""
+        self.drones.restart(drones)
+        self._begin_histories(np.arange(self.count)[drones])
+
+    def step(self, actions: NDArray[np.floating], *, auto_reset: bool = True) -> None:
+        """Fly one control period with actions (count, 4): thrust and body rates, clipped to +-1.
+
+        Raises:
+            UserError: The actions have another shape.
+        """
+        check_actions(actions, self.count)
+        throttle = control_rates(
+            thrust_rates_from_action(actions),
+            self.observations[:, BODY_RATES].astype(np.float64),
+            self.rotors,
+            quadrotor=self.quadrotor,
+            gains=self.gains,
+        )
+        self.drones.step(action_from_throttle(throttle), auto_reset=auto_reset)
+        self._history.append(actions)
+        if auto_reset:
+            self._begin_histories(np.flatnonzero(self.terminated | self.truncated))
+
+    def set_coefficients(self, coefficients: RewardCoefficients) -> None:
+        """Use other weights of the reward from the next step on."""
+        self.drones.set_coefficients(coefficients)
+
+    def set_states(self, state: State, rotors: Array) -> None:
+        """Put the drones into states (count,) with rotors (count, 4), at step 0."""
+        self.drones.set_states(state, rotors)
+        self._begin_histories(np.arange(self.count))
+
+    def set_references(self, reference: Reference, *, observe: bool = True) -> None:
+        """Move the points that errors are measured from."""
+        self.drones.set_references(reference, observe=observe)
+
+    def set_disturbances(self, disturbances: Sequence[Disturbance]) -> None:
+        """Give each drone the disturbance of its present episode."""
+        self.drones.set_disturbances(disturbances)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return all that changes in flight."""
+        return {**self.drones.snapshot(), "history": self._history.snapshot()}
+
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Fly on from a snapshot."""
+        self._history.restore(snapshot["history"])
+        nothing = np.zeros((self.count, 0, 4), np.float32)
+        self.drones.restore({**snapshot, "history": nothing})
+
+    def close(self) -> None:
+        """Free what the drones hold; closing twice does no harm."""
+        self.drones.close()
+
+    def _begin_histories(self, drones: NDArray[np.int64]) -> None:
+        if self._history.steps and len(drones):
+            thrust = self.quadrotor.thrust(self.rotors[drones]).sum(axis=1)
+            weight = self.quadrotor.mass * self.quadrotor.gravity
+            actions = np.zeros((len(drones), 4))
+            actions[:, 0] = np.clip(thrust / weight - 1.0, -1.0, 1.0)
+            self._history.begin(drones, actions)

@@ -1,0 +1,84 @@
+"""Drones behind a rate loop: what reaches the motors, what is charged, what is remembered."""
+
+from __future__ import annotations
+
+import numpy as np
+from snn_controller.action import thrust_rates_from_action
+from snn_controller.quadrotor import load_quadrotor
+from snn_controller.rate_control import RateGains, control_rates
+from snn_controller.state import Reference
+
+from sim.disturbances import NOISY
+from sim.drone_maker import make_drones
+from sim.drones import Drones
+from sim.reward import START_COEFFICIENTS, hover_reward
+
+QUADROTOR = load_quadrotor("crazyflie21")
+
+
+def make(count: int, **options) -> Drones:
+    return make_drones("batched", QUADROTOR, count, action_kind="thrust_rates", **options)
+
+
+def test_the_loop_turns_actions_into_the_throttle_that_is_charged() -> None:
+    drones = make(50, disturbances=NOISY, starts=("standard",), seed=1)
+    for actions in np.random.default_rng(0).uniform(-1.5, 1.5, (5, 50, 4)):
+        measured = drones.observations[:, 15:].astype(np.float64)
+        expected = control_rates(
+            thrust_rates_from_action(actions),
+            measured,
+            drones.rotors,
+            quadrotor=QUADROTOR,
+            gains=RateGains(),
+        )
+        drones.step(actions, auto_reset=False)
+        np.testing.assert_allclose(drones.throttles, expected, atol=1e-12)
+    reward = hover_reward(
+        drones.state,
+        Reference(np.zeros(3)),
+        expected,
+        hover_throttle=QUADROTOR.hover_throttle,
+        coefficients=START_COEFFICIENTS,
+    )
+    np.testing.assert_allclose(drones.rewards, reward, atol=1e-9)
+
+
+def test_zero_actions_hover_and_ask_for_nothing_else() -> None:
+    drones = make(3, starts=("hover",))
+    start = drones.state.position
+    for _ in range(200):
+        drones.step(np.zeros((3, 4)))
+    np.testing.assert_allclose(drones.state.position, start, atol=1e-3)
+    np.testing.assert_allclose(drones.throttles, QUADROTOR.hover_throttle, atol=1e-3)
+
+
+def test_body_rates_follow_the_actions() -> None:
+    drones = make(4, starts=("easy",), crash_distance=1e9)
+    actions = np.zeros((4, 4))
+    actions[1:, 1:] = 0.3 * np.eye(3)
+    for _ in range(50):
+        drones.step(actions, auto_reset=False)
+    rates = np.zeros((4, 3))
+    rates[1:] = 0.3 * np.diag([6.0, 6.0, 3.0])
+    np.testing.assert_allclose(drones.state.body_rates, rates, atol=0.1)
+
+
+def test_histories_hold_the_actions_themselves_and_begin_with_the_rotors_thrust() -> None:
+    drones = make(6, starts=("hard",), history_steps=4, seed=3)
+    thrust = QUADROTOR.thrust(drones.rotors).sum(axis=1) / (QUADROTOR.mass * QUADROTOR.gravity)
+    begun = np.zeros((6, 4, 4))
+    begun[..., 0] = np.clip(thrust - 1.0, -1.0, 1.0)[:, None]
+    np.testing.assert_allclose(drones.histories, begun, atol=1e-6)
+    actions = np.random.default_rng(0).uniform(-1.5, 1.5, (6, 4))
+    drones.step(actions, auto_reset=False)
+    np.testing.assert_allclose(drones.histories[:, -1], np.clip(actions, -1, 1), atol=1e-6)
+    np.testing.assert_allclose(drones.histories[:, :-1], begun[:, :-1], atol=1e-6)
+    drones.restart(np.array([0]))
+    np.testing.assert_array_equal(drones.histories[0, :, 1:], 0.0)
+    np.testing.assert_allclose(drones.histories[1, -1], np.clip(actions[1], -1, 1), atol=1e-6)
+
+
+def test_an_action_that_is_not_a_number_crashes_its_drone_only() -> None:
+    drones = make(2, starts=("hover",))
+    drones.step(np.array([[0.0] * 4, [np.nan, 0.0, 0.0, 0.0]]), auto_reset=False)
+    np.testing.assert_array_equal(drones.terminated, [False, True])
