@@ -3,7 +3,7 @@
 A test double, not PX4: `px4_firmware` says which behaviour was observed with real firmware and
 which is from its documentation. It has no estimator: the state it tells is the true one.
 
-    python -m sim.px4_double --endpoint udpout:127.0.0.1:14540    # then snn-fly link:=mavlink
+`sim.px4_run` runs it in a process of its own.
 """
 
 from __future__ import annotations

@@ -47,33 +47,43 @@ def heartbeat(body: Px4Body, firmware: Px4Firmware) -> Any:
 def odometry(body: Px4Body, firmware: Px4Firmware) -> Any:
     """Return ODOMETRY as PX4 1.12 has it: pose and velocity in NED, rates in the body."""
     state = body.state
-    nan = math.nan
-    pose = [nan] * 21
-    for entry in (0, 6, 11):
-        pose[entry] = POSITION_DEVIATION**2
-    for entry in (15, 18, 20):
-        pose[entry] = ATTITUDE_DEVIATION**2
-    velocity = [nan] * 21
-    for entry in (0, 6, 11):
-        velocity[entry] = VELOCITY_DEVIATION**2
+    (x, y, z), (vx, vy, vz) = _ned(state.position), _ned(state.velocity)
+    roll, pitch, yaw = _frd(state.body_rates)
+    pose = _diagonal({POSITION_DEVIATION: (0, 6, 11), ATTITUDE_DEVIATION: (15, 18, 20)})
     return common.MAVLink_odometry_message(
         round(body.time * 1e6),
         common.MAV_FRAME_LOCAL_NED,
         common.MAV_FRAME_LOCAL_NED,
-        *_ned(state.position),
+        x,
+        y,
+        z,
         attitude_wxyz(state),
-        *_ned(state.velocity),
-        *_frd(state.body_rates),
+        vx,
+        vy,
+        vz,
+        roll,
+        pitch,
+        yaw,
         pose,
-        velocity,
+        _diagonal({VELOCITY_DEVIATION: (0, 6, 11)}),
     )
+
+
+def _diagonal(deviations: dict[float, tuple[int, ...]]) -> list[float]:
+    """Return the upper triangle of a covariance (21,), NaN where PX4 states nothing."""
+    covariance = [math.nan] * 21
+    for deviation, entries in deviations.items():
+        for entry in entries:
+            covariance[entry] = deviation**2
+    return covariance
 
 
 def attitude_quaternion(body: Px4Body, firmware: Px4Firmware) -> Any:
     """Return ATTITUDE_QUATERNION."""
-    state = body.state
+    w, x, y, z = attitude_wxyz(body.state)
+    roll, pitch, yaw = _frd(body.state.body_rates)
     return common.MAVLink_attitude_quaternion_message(
-        round(body.time * 1e3), *attitude_wxyz(state), *_frd(state.body_rates)
+        round(body.time * 1e3), w, x, y, z, roll, pitch, yaw
     )
 
 
