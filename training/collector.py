@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from snn_controller.action import ACTION_SIZE, action_from_throttle, throttle_from_action
 from snn_controller.state import Reference
 
-from sim.batched import DroneBatch
+from sim.drones import Drones
 from sim.reward import END_COEFFICIENTS, START_COEFFICIENTS, reward_parts
 from sim.rules import EPISODE_STEPS
 from training.history import HISTORY_SIZE, append_action, constant_history
@@ -31,7 +31,7 @@ class Collector:
     show, as the published guide does.
     """
 
-    def __init__(self, drones: DroneBatch, *, blank_share: float, rng: np.random.Generator) -> None:
+    def __init__(self, drones: Drones, *, blank_share: float, rng: np.random.Generator) -> None:
         """Take the drones as they stand after a reset.
 
         Args:
@@ -100,7 +100,7 @@ class Collector:
         self.histories = np.array(snapshot["histories"])
 
 
-def validate(drones: DroneBatch, controller: Controller) -> dict[str, float]:
+def validate(drones: Drones, controller: Controller) -> dict[str, float]:
     """Fly one episode on every drone, from histories of zeros as in flight; return mean scores.
 
     The drones must be at the start of their episodes. The steady error is that of the survivors
@@ -126,7 +126,7 @@ def validate(drones: DroneBatch, controller: Controller) -> dict[str, float]:
     }
 
 
-def reward_parts_of(drones: DroneBatch, actions: Rows) -> Rows:
+def reward_parts_of(drones: Drones, actions: Rows) -> Rows:
     """Return the reward parts (count, 5) of the step that was just flown.
 
     Like the twin, which pays nothing for a state that is not finite, this gives zeros there.

@@ -1,4 +1,4 @@
-"""TD3: trains the guide that jump starts the spiking policy, on the batched twin.
+"""TD3: trains the guide that jump starts the spiking policy, on either simulator.
 
     python training/td3.py --name my-guide
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import time
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,10 @@ from snn_controller.quadrotor import Quadrotor, load_quadrotor
 from tqdm import tqdm
 
 from sim.batched import DroneBatch
-from training.budget import Budget, with_budget
+from sim.bullet_batch import LARGEST_BATCH
+from sim.drone_maker import make_drones
+from sim.drones import Simulator
+from training.budget import Budget, with_budget, with_simulator
 from training.collector import Collector, validate
 from training.command import run_command
 from training.curriculum import Curriculum, coefficients_at, curriculum_rules
@@ -38,6 +42,7 @@ from training.td3_learner import Learner, LearnerConfig, learner_rules
 
 VALIDATION_SEED = 2**40  # added to the seed, so that no validation start was ever trained on
 STUDY = {"intervals": 12}  # what --budget study changes
+PYBULLET = {"drones": 32}  # what --sim pybullet changes
 PANELS = {
     "return_end": "return (end coefficients)",
     "survival": "survival",
@@ -60,6 +65,9 @@ class Args:
     """Seed of all randomness; the same seed gives the same guide, bit by bit."""
     airframe: str = "crazyflie21"
     """Airframe to fly."""
+    sim: Simulator = "batched"
+    """Simulator to learn in: the batched twin, or PyBullet, slower and by default with 32 drones.
+    Each interval is validated on the twin, so that the figures can be compared."""
     budget: Budget = "full"
     """`study` cuts the run to less than five minutes on one core, where options are defaults."""
     intervals: int = 40
@@ -96,12 +104,14 @@ class Args:
 
 def main(args: Args) -> None:
     """Train as the arguments say; Ctrl-C keeps the last checkpoint, from which --resume goes on."""
-    args = with_budget(args, STUDY)
+    args = with_simulator(with_budget(args, STUDY), PYBULLET)
     check(args)
     torch.set_num_threads(args.threads)
     quadrotor = load_quadrotor(args.airframe)
     rng = np.random.default_rng(args.seed)
-    drones = DroneBatch(quadrotor, args.drones, starts=args.starts, seed=args.seed)
+    drones = make_drones(
+        args.sim, quadrotor, args.drones, starts=args.starts, seed=args.seed
+    )
     run = LearnerRun(
         folder=args.folder / args.name,
         rng=rng,
@@ -110,7 +120,8 @@ def main(args: Args) -> None:
         collector=Collector(drones, blank_share=args.blank_share, rng=rng),
     )
     open_run(run, asdict(args), seed=args.seed, resume=args.resume)
-    with Reporter(run.folder, args.reporting, done=len(run.rows)) as reporter:
+    reporter = Reporter(run.folder, args.reporting, done=len(run.rows))
+    with closing(drones), reporter:
         try:
             train(args, run, quadrotor, reporter)
         except KeyboardInterrupt:
@@ -242,10 +253,11 @@ def check(args: Args) -> None:
 
 def _training_rules(args: Args) -> Rules:
     smallest = (HISTORY_STEPS + 1) * args.drones
+    largest = LARGEST_BATCH if args.sim == "pybullet" else 65_536
     return {
         "intervals": (1 <= args.intervals <= 100_000, "1 to 100000"),
         "ticks": (1 <= args.ticks <= 100_000, "1 to 100000"),
-        "drones": (1 <= args.drones <= 65_536, "1 to 65536"),
+        "drones": (1 <= args.drones <= largest, f"1 to {largest} with --sim {args.sim}"),
         "updates": (1 <= args.updates <= 10_000, "1 to 10000"),
         "batch": (1 <= args.batch <= 1_000_000, "1 to 1000000"),
         "replay": (
