@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from training.budget import Budget, with_budget
+from training.budget import Budget, with_budget, with_simulator
 
 
 @dataclass

@@ -109,9 +109,7 @@ def main(args: Args) -> None:
     torch.set_num_threads(args.threads)
     quadrotor = load_quadrotor(args.airframe)
     rng = np.random.default_rng(args.seed)
-    drones = make_drones(
-        args.sim, quadrotor, args.drones, starts=args.starts, seed=args.seed
-    )
+    drones = make_drones(args.sim, quadrotor, args.drones, starts=args.starts, seed=args.seed)
     run = LearnerRun(
         folder=args.folder / args.name,
         rng=rng,
