@@ -72,6 +72,11 @@ def rate_tables(
             f"the vehicle uses rates type {profile.kind}, which is unknown here; choose 'actual'"
             " in the Configurator's Rates tab"
         )
+    if profile.kind == QUICK and any(profile.expo):  # which expo it means is told nowhere
+        raise UserError(
+            "the vehicle uses 'quick' rates with expo; set expo to 0 or choose 'actual' in the"
+            " Configurator's Rates tab"
+        )
     offsets = np.arange(SPAN + 1)
     roll, pitch, yaw = (
         _table(formula, profile, axis, np.maximum(offsets - band, 0.0) / (SPAN - band))
@@ -140,12 +145,12 @@ def _actual(x: Array, rc_rate: float, rate: float, expo: float) -> Array:
     return x * centre + max(0.0, 10.0 * rate - centre) * curved
 
 
-def _quick(x: Array, rc_rate: float, rate: float, expo: float) -> Array:
+def _quick(x: Array, rc_rate: float, rate: float, _: float) -> Array:
     centre = 2.0 * rc_rate
     highest = max(10.0 * rate, centre)
-    curved = (x**3 * expo + x * (100.0 - expo)) / 100.0
     share = 1.0 - centre / highest if highest > 0.0 else 0.0
-    return x * centre / np.clip(1.0 - curved * share, 0.01, 1.0)
+    return x * centre / np.clip(1.0 - x * share, 0.01, 1.0)
 
 
-_FORMULAS = {0: _betaflight, 1: _raceflight, 2: _kiss, 3: _actual, 4: _quick}
+QUICK = 4
+_FORMULAS = {0: _betaflight, 1: _raceflight, 2: _kiss, 3: _actual, QUICK: _quick}

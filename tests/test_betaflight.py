@@ -1,0 +1,313 @@
+"""The betaflight link against the double, which behaves as Betaflight 4.6.0 was seen to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from time import monotonic, sleep
+
+import numpy as np
+import pytest
+from betaflight_double import AUX1, SETTINGS, THROTTLE, BetaflightDouble
+from snn_controller.action import Command, stop_command
+from snn_controller.errors import UserError
+from snn_controller.flight_controllers import LinkStatus
+from snn_controller.flight_controllers import msp_messages as msp
+from snn_controller.flight_controllers.betaflight import Betaflight
+from snn_controller.flight_controllers.betaflight_vehicle import read_vehicle
+from snn_controller.flight_controllers.links import LinkOptions
+from snn_controller.flight_controllers.msp_client import MspClient
+from snn_controller.flight_controllers.msp_pump import MspPump
+
+OPTIONS = LinkOptions(hover_thrust=0.4)
+STOP = stop_command("thrust_rates")
+CLIMB = Command("thrust_rates", np.array([12.0, 1.0, -1.0, 0.5]))
+THROTTLE_FLAG = 1 << 7
+
+
+@dataclass
+class Rig:
+    """A link and the vehicle at its other end."""
+
+    vehicle: BetaflightDouble
+    link: Betaflight
+
+    def run_until(
+        self,
+        done: Callable[[LinkStatus], bool],
+        command: Command | None = STOP,
+        seconds: float = 4.0,
+    ) -> LinkStatus:
+        """Poll and send at 100 Hz as a node does; fail when it takes too long."""
+        deadline = monotonic() + seconds
+        while monotonic() < deadline:
+            status = self.link.poll(0)
+            if done(status):
+                return status
+            if command is not None:
+                self.link.send(command, 0)
+            sleep(0.01)
+        raise AssertionError(f"not reached: {self.link.poll(0)}, flags {self.vehicle.flags:#x}")
+
+    def fly(self) -> None:
+        """Arm and send commands."""
+        self.link.arm()
+        self.run_until(lambda status: status.armed)
+        frames = len(self.vehicle.frames)
+        self.run_until(lambda _: len(self.vehicle.frames) > frames + 3, CLIMB)
+
+
+@pytest.fixture
+def rig() -> Iterator[Rig]:
+    vehicle = BetaflightDouble()
+    client = MspClient(vehicle, "tcp:double")
+    link = Betaflight(read_vehicle(client, OPTIONS), MspPump(client))
+    yield Rig(vehicle, link)
+    link.release()
+
+
+def refusal(**settings: bytes) -> str:
+    with pytest.raises(UserError) as caught:
+        read_vehicle(MspClient(BetaflightDouble(**settings), "tcp:double"), OPTIONS)
+    return str(caught.value)
+
+
+def changed(command: int, place: int, value: int) -> bytes:
+    return bytes(value if i == place else byte for i, byte in enumerate(SETTINGS[command]))
+
+
+def test_it_arms_once_nothing_objects_and_says_why_not(rig: Rig) -> None:
+    rig.vehicle.objections = THROTTLE_FLAG
+    rig.link.arm()
+    status = rig.run_until(lambda status: "RXLOSS" not in status.refusal and status.refusal != "")
+    assert status.refusal == "THROTTLE (the throttle is not low)"
+    assert not status.armed
+    assert max(frame[AUX1] for frame in rig.vehicle.frames) < 1700  # never forced
+    rig.vehicle.objections = 0
+    status = rig.run_until(lambda status: status.armed)
+    assert status.refusal == "" and status.in_control and status.mode == "acro"
+
+
+def test_it_does_not_arm_unasked(rig: Rig) -> None:
+    frames = len(rig.vehicle.frames)
+    rig.run_until(lambda _: len(rig.vehicle.frames) > frames + 50)
+    assert not rig.link.poll(0).armed
+    assert all(frame[AUX1] < 1700 for frame in rig.vehicle.frames)
+
+
+def test_a_latched_switch_is_lowered_for_another_try(rig: Rig) -> None:
+    rig.run_until(lambda _: rig.vehicle.flags == 0)
+    rig.link.arm()
+    rig.run_until(lambda _: rig.link._switch)
+    rig.vehicle.objections = THROTTLE_FLAG  # between our look and its
+    rig.vehicle.armed, rig.vehicle.latched = False, True
+    rig.link._was_armed = False
+    rig.run_until(lambda _: not rig.link._switch)
+    rig.run_until(lambda _: not rig.vehicle.latched)
+    rig.vehicle.objections = 0
+    assert rig.run_until(lambda status: status.armed).armed
+
+
+def test_commands_arrive_as_sticks_in_the_vehicles_order(rig: Rig) -> None:
+    rig.fly()
+    roll, pitch, throttle, yaw, aux = rig.vehicle.frames[-1][:5]
+    assert roll > 1500 > pitch and yaw < 1500
+    assert throttle == round(1050 + 950 * 0.4 * 12.0 / 9.81)
+    assert aux >= 1700
+    assert rig.vehicle.frames[-1][5:] == [1000] * 11
+
+
+def test_when_no_commands_come_none_are_sent(rig: Rig) -> None:
+    """The firmware's failsafe works only if the link does not go on by itself."""
+    rig.fly()
+    sleep(0.15)
+    frames = len(rig.vehicle.frames)
+    rig.run_until(lambda _: rig.vehicle.flags & msp.RX_LOSS != 0, command=None)
+    assert len(rig.vehicle.frames) == frames
+    status = rig.run_until(lambda status: not status.armed, command=None)
+    assert not status.armed and len(rig.vehicle.frames) == frames
+    assert status.age < 0.3  # it is still heard: only our commands stopped
+
+
+def test_a_vehicle_that_disarmed_itself_is_not_armed_again(rig: Rig) -> None:
+    rig.fly()
+    rig.vehicle.armed = False
+    rig.run_until(lambda status: not status.armed, CLIMB)
+    frames = len(rig.vehicle.frames)
+    rig.run_until(lambda _: len(rig.vehicle.frames) > frames + 30)
+    assert all(frame[AUX1] < 1700 for frame in rig.vehicle.frames[frames + 2 :])
+    assert not rig.vehicle.armed
+    rig.link.arm()
+    assert rig.run_until(lambda status: status.armed).armed
+
+
+@pytest.mark.parametrize("end", ["disarm", "kill", "close", "hand_back"])
+def test_every_end_disarms(rig: Rig, end: str) -> None:
+    rig.fly()
+    getattr(rig.link, end)()
+    if end == "close":  # it has waited
+        assert not rig.vehicle.armed
+    rig.run_until(lambda status: not status.armed, command=None)
+    assert rig.vehicle.frames[-1][THROTTLE] == 1000 and rig.vehicle.frames[-1][AUX1] < 1700
+
+
+def test_a_kill_is_repeated_until_it_was_heard(rig: Rig) -> None:
+    rig.fly()
+    rig.vehicle.mute = True
+    rig.link.kill()
+    sleep(0.3)
+    assert rig.vehicle.armed
+    rig.vehicle.mute = False
+    rig.run_until(lambda status: not status.armed, command=None, seconds=1.0)
+    assert not rig.vehicle.armed
+
+
+def test_after_handing_back_nothing_is_sent_until_it_is_to_arm(rig: Rig) -> None:
+    rig.fly()
+    rig.link.hand_back()
+    rig.run_until(lambda status: not status.armed, command=None)
+    sleep(0.05)
+    frames = len(rig.vehicle.frames)
+    for _ in range(20):
+        rig.link.send(CLIMB, 0)
+        rig.link.poll(0)
+        sleep(0.01)
+    assert len(rig.vehicle.frames) == frames
+    rig.link.arm()
+    assert rig.run_until(lambda status: status.armed).armed
+
+
+def test_a_mode_that_gives_the_sticks_another_meaning_is_no_control(rig: Rig) -> None:
+    rig.fly()
+    rig.vehicle.modes = 1 << 1
+    assert rig.run_until(lambda status: not status.in_control, CLIMB).mode == "angle"
+    rig.vehicle.modes = 1 << 4
+    assert rig.run_until(lambda status: status.mode == "failsafe", CLIMB).armed
+
+
+def test_a_lost_connection_is_told_and_not_in_control(rig: Rig) -> None:
+    rig.fly()
+    rig.vehicle.lost = ConnectionError("the cable is out")
+    status = rig.run_until(lambda status: not status.in_control, CLIMB)
+    assert status.refusal == "the cable is out"
+    begin = rig.link.poll(0).age
+    sleep(0.1)
+    assert rig.link.poll(0).age > begin + 0.09
+    begin = monotonic()
+    rig.link.kill()
+    rig.link.close()
+    assert monotonic() - begin < 0.3
+
+
+def test_the_battery_is_told_where_it_is_measured(rig: Rig) -> None:
+    assert rig.link.poll(0).battery is None
+    rig.vehicle.voltage = 1148
+    assert rig.run_until(lambda status: status.battery is not None).battery == 11.48
+
+
+def test_closing_and_releasing_twice_does_no_harm(rig: Rig) -> None:
+    for _ in range(2):
+        rig.link.close()
+    for _ in range(2):
+        rig.link.release()
+    assert rig.vehicle.closed
+
+
+def test_arming_flags_are_told_in_words() -> None:
+    assert msp.arming_words(0) == ""
+    words = msp.arming_words(1 << 7 | 1 << 9 | 1 << 31)
+    assert words.startswith("THROTTLE (the throttle is not low), BOOTGRACE (it is still starting")
+    assert words.endswith("unknown reasons 0x80000000")
+    assert len(msp.ARMING_FLAGS) == 29
+
+
+def test_a_fit_vehicle_is_read() -> None:
+    vehicle = read_vehicle(MspClient(BetaflightDouble(), "tcp:double"), OPTIONS)
+    assert vehicle.description == "Betaflight 4.6.0 at tcp:double"
+    assert vehicle.channel_map == (0, 1, 3, 2)
+    assert (vehicle.arm_channel, vehicle.arm_pulse) == (AUX1, 1850)
+    assert vehicle.modes[0] == 0
+
+
+def test_another_firmware_is_refused() -> None:
+    assert refusal(VARIANT=b"INAV") == (
+        "the flight controller at tcp:double runs 'INAV', not Betaflight (BTFL); choose the link"
+        " that fits it"
+    )
+
+
+def test_an_old_firmware_is_refused() -> None:
+    text = refusal(API_VERSION=bytes([0, 1, 41]), VERSION=bytes([4, 0, 6]))
+    assert text == "Betaflight 4.0.6 (MSP 1.41) is too old; update it to 4.3 or newer"
+
+
+def test_another_receiver_is_refused() -> None:
+    assert "choose 'MSP' as receiver mode" in refusal(FEATURES=bytes([8, 0, 64, 16]))
+
+
+def test_reversible_motors_are_refused() -> None:
+    assert "3D mode" in refusal(FEATURES=bytes([0, 80, 64, 16]))
+
+
+def test_a_throttle_that_outlives_the_link_is_refused() -> None:
+    assert "holds its throttle" in refusal(RX_FAIL_CONFIG=changed(msp.RX_FAIL_CONFIG, 9, 1))
+
+
+def test_a_vehicle_without_an_arm_switch_is_refused() -> None:
+    assert "no switch that arms" in refusal(MODE_RANGES=bytes(80))
+
+
+def test_modes_that_are_always_on_are_refused() -> None:
+    angle_always = bytes([0, 0, 32, 48, 1, 1, 0, 48]) + bytes(72)
+    assert "AUX2 leave no position in which all are off" in refusal(MODE_RANGES=angle_always)
+
+
+def test_other_modes_stay_off() -> None:
+    angle_when_low = bytes([0, 0, 32, 48, 1, 1, 0, 16]) + bytes(72)  # up to 1300 us
+    client = MspClient(BetaflightDouble(MODE_RANGES=angle_when_low), "tcp:double")
+    assert read_vehicle(client, OPTIONS).quiet[5] == 1325
+
+
+def test_a_bent_throttle_is_refused() -> None:
+    assert "throttle expo to 0" in refusal(RC_TUNING=changed(msp.RC_TUNING, 7, 30))
+    assert "throttle expo to 0" in refusal(RC_TUNING=changed(msp.RC_TUNING, 23, 40))
+    limited = changed(msp.RC_TUNING, 14, 1)
+    assert "limit to Off" in refusal(RC_TUNING=limited[:15] + bytes([80]) + limited[16:])
+
+
+def test_slow_rates_are_refused() -> None:
+    assert "roll rate ends at 2.1 rad/s" in refusal(RC_TUNING=changed(msp.RC_TUNING, 2, 12))
+
+
+def test_a_camera_angle_is_refused() -> None:
+    assert "fpv_cam_degrees" in refusal(RX_CONFIG=changed(msp.RX_CONFIG, 22, 20))
+
+
+def test_sticks_on_other_channels_are_refused() -> None:
+    assert "choose AETR1234" in refusal(RX_MAP=bytes([4, 1, 3, 2]))
+
+
+def test_an_answer_that_is_too_short_is_refused() -> None:
+    assert "too few for its MSP version" in refusal(RC_TUNING=bytes(12))
+
+
+def test_nobody_answering_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("snn_controller.flight_controllers.msp_client.ANSWER_TIME", 0.01)
+    vehicle = BetaflightDouble()
+    vehicle.mute = True
+    with pytest.raises(UserError, match="nobody answers MSP at tcp:double"):
+        read_vehicle(MspClient(vehicle, "tcp:double"), OPTIONS)
+
+
+def test_a_connection_that_breaks_at_the_start_is_told() -> None:
+    vehicle = BetaflightDouble()
+    vehicle.lost = ConnectionError("gone")
+    with pytest.raises(UserError, match=r"connection to tcp:double is lost \(gone\)"):
+        read_vehicle(MspClient(vehicle, "tcp:double"), OPTIONS)
+
+
+def test_a_command_that_is_not_known_is_told() -> None:
+    vehicle = BetaflightDouble()
+    del vehicle.settings[msp.RC_DEADBAND]
+    with pytest.raises(UserError, match="refuses MSP command 125"):
+        read_vehicle(MspClient(vehicle, "tcp:double"), OPTIONS)
