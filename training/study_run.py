@@ -12,7 +12,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -154,7 +155,7 @@ def run_process(command: Sequence[str], output: Path) -> Cost:
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
     quiet = {"TQDM_MININTERVAL": "10"}
     began = time.monotonic()
-    with output.open("ab") as file:
+    with output.open("ab") as file, _interruptible():
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -182,6 +183,16 @@ def without_places(text: str, job: Job) -> str:
     for place in (str(job.folder), str(Path(__file__).parents[1]), sys.prefix):
         text = text.replace(f"{place}/", "").replace(place, ".")
     return text
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let processes started here be interrupted: a worker of Ray blocks that, and they inherit."""
+    before = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _wait(process: subprocess.Popen[bytes], began: float) -> Cost:
