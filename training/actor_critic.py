@@ -39,17 +39,25 @@ class TwinCritic(nn.Module):
 
     scale: Tensor
 
-    def __init__(self, hidden: tuple[int, ...], generator: torch.Generator) -> None:
-        """Make the layers, initialised from the generator."""
+    def __init__(
+        self, hidden: tuple[int, ...], generator: torch.Generator, *, privileged: int = 0
+    ) -> None:
+        """Make the layers, initialised from the generator; they see so many more inputs."""
         super().__init__()
-        sizes = (GUIDE_INPUT_SIZE + ACTION_SIZE, *hidden, 1)
+        sizes = (GUIDE_INPUT_SIZE + privileged + ACTION_SIZE, *hidden, 1)
         self.first, self.second = make_layers(sizes, generator), make_layers(sizes, generator)
-        self.register_buffer("scale", torch.tensor(INPUT_SCALE))
+        self.register_buffer("scale", torch.tensor((*INPUT_SCALE, *(1.0,) * privileged)))
 
     def forward(self, inputs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
         """Return both values (n,) of actions (n, 4) taken at inputs (n, 146)."""
         joined = torch.cat([inputs * self.scale, actions], dim=1)
         return self.first(joined)[:, 0], self.second(joined)[:, 0]
+
+    @torch.no_grad()
+    def expect(self, value: float) -> None:
+        """Shift both estimates, so that learning starts from about this value."""
+        for layers in (self.first, self.second):
+            list(layers.parameters())[-1].add_(value)
 
     def first_value(self, inputs: Tensor, actions: Tensor) -> Tensor:
         """Return the first estimate (n,) alone, which is what the actor climbs."""
@@ -71,3 +79,8 @@ def _linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
         for parameter in (layer.weight, layer.bias):
             parameter.uniform_(-bound, bound, generator=generator)
     return layer
+
+
+def good_sizes(sizes: tuple[int, ...]) -> bool:
+    """Whether these are one to eight layers of 1 to 4096 neurons."""
+    return 1 <= len(sizes) <= 8 and min(sizes) >= 1 and max(sizes) <= 4096

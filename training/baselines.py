@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import torch
 from snn_controller.action import ACTION_SIZE
@@ -87,6 +88,10 @@ class Baseline(nn.Module):
             actions.append(action)
         return torch.stack(actions), states, ()
 
+    def heed(self, states: States, flown: Any) -> States:
+        """Return the states that fit what was flown (batch, 4) instead of the last action."""
+        return states
+
     def stepper(self) -> Callable:
         """Return the tick: (observation, states) -> (action, next states, no spikes)."""
 
@@ -131,6 +136,22 @@ class HistoryPerceptron(Baseline):
     def prepare(self, observations: Tensor) -> Tensor:
         """Scale the observations."""
         return observations * torch.as_tensor(self.observation_scale)
+
+    def heed(self, states: States, flown: Any) -> States:
+        """Return the history (batch, 128), of either array type, with what was flown at its end."""
+        states[0][:, -ACTION_SIZE:] = flown
+        return states
+
+    def follow(self, observations: Tensor, flown: Tensor, restarts: Tensor) -> Tensor:
+        """Return the actions (T, batch, 4) where what was flown (T, batch, 4) makes the history."""
+        (history,) = self.initial_states(observations.shape[1])
+        histories = []
+        for tick, action in enumerate(flown.unbind()):
+            history = history.masked_fill(restarts[tick][:, None], 0.0)
+            histories.append(history)
+            history = torch.cat([history[:, ACTION_SIZE:], action], dim=-1)
+        inputs = torch.cat([self.prepare(observations), torch.stack(histories)], dim=-1)
+        return torch.tanh(self.readout(self.encode(inputs)))
 
     def tick(self, encoded: Tensor, states: States) -> tuple[Tensor, States]:
         """Return action and next history."""

@@ -7,6 +7,7 @@ with the artifact's own self-test among other rows. If it does, it is run drone 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -38,11 +39,28 @@ class BatchedPolicy:
         self._states: Arrays = {}
         self.reset()
 
-    def reset(self) -> None:
-        """Forget the past of every drone."""
+    def reset(self, drones: NDArray[np.bool_] | None = None) -> None:
+        """Forget the past of every drone, or of those of a mask (count,)."""
+        if drones is not None:
+            for array in (*self._states.values(), self._action):
+                array[drones] = 0
+            return
         self._states = empty_states(self._session, self.count)
         self._action = np.zeros((self.count, ACTION_SIZE), np.float32)
         self._outputs = {}
+
+    def heed(self, flown: NDArray[np.float32]) -> None:
+        """Remember that other actions (count, 4) were flown than the last that `step` gave."""
+        self._action = np.array(flown, np.float32)
+
+    def snapshot(self) -> Arrays:
+        """Return copies of the states and of the last action."""
+        return {"action": self._action.copy(), **{k: x.copy() for k, x in self._states.items()}}
+
+    def restore(self, snapshot: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from a snapshot of as many drones."""
+        self._action = np.array(snapshot["action"])
+        self._states = {name: np.array(snapshot[name]) for name in self._states}
 
     def step(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
         """Advance every drone by one tick and return the actions (count, 4)."""
@@ -69,7 +87,7 @@ class BatchedPolicy:
         fan_out = {layer.name: layer.fan_out for layer in self.metadata.layers}
         operations = np.zeros(self.count, np.int64)
         for name, fired in self.spikes.items():
-            operations += np.count_nonzero(fired, axis=1) * fan_out[name]
+            operations += spike_counts(fired) * fan_out[name]
         return operations
 
     def _run(self, inputs: Arrays) -> Arrays:
@@ -80,6 +98,12 @@ class BatchedPolicy:
             for i in range(self.count)
         ]
         return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+
+
+def spike_counts(fired: NDArray[np.bool_]) -> NDArray[np.integer]:
+    """Return how many neurons fired (...) of spikes (..., neurons)."""
+    # several times as fast as count_nonzero along an axis
+    return np.add.reduce(fired.view(np.uint8), axis=-1, dtype=np.uint32)
 
 
 def open_session(content: bytes) -> onnxruntime.InferenceSession:

@@ -21,7 +21,6 @@ import numpy as np
 import torch
 from snn_controller.guide import GuideGains
 from snn_controller.quadrotor import load_quadrotor
-from snn_controller.rate_control import RateGains
 from torch import Tensor
 from tqdm import tqdm
 
@@ -33,20 +32,17 @@ from training.export import ArtifactInfo, export_policy
 from training.network_pilot import network_pilot, validate_network
 from training.networks import Network, NetworkConfig, make_network
 from training.reporting import Reporter, ReportingConfig, reporting_rules
-from training.rollouts import EpisodeConfig, Episodes, flight_score, fly_episodes
+from training.rollouts import (
+    TEACHER_GAINS,
+    EpisodeConfig,
+    Episodes,
+    flight_score,
+    fly_episodes,
+)
 from training.rules import Rules, network_rules, require, slope_rules
 from training.runs import POLICY, append_log, create_run, plot_log, save_checkpoint
 from training.slopes import SlopeConfig, SlopeState, record_score, slope_at
 
-# Softer than the calibration's gains and with less lead, because the student does not see the
-# rotors; survives more of the standard starts.
-TEACHER_GAINS = GuideGains(
-    position=11.0,
-    velocity=3.5,
-    attitude=300.0,
-    yaw=7.0,
-    rate=RateGains(tilt_rate=40.0, yaw_rate=5.0, lead=1.5),
-)
 PANELS = {"loss": "loss", "steady_error": "position error [m]", "lost": "lost episodes"}
 STEADY_TICKS = 50  # ticks at the end of a roll-out whose position error is reported
 STUDY = {"rounds": 6, "updates": 250}  # what --budget study changes

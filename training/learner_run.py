@@ -13,32 +13,56 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
 from snn_controller.errors import UserError
 
 from training.actor_critic import GuideActor
-from training.collector import Collector
 from training.files import write_atomically
 from training.replay import Replay
 from training.runs import CHECKPOINT, CONFIG, LOG, create_run
-from training.td3_learner import Learner
 
-FORMAT = 1
+FORMAT = 2
 FREE_OPTIONS = ("folder", "name", "resume", "reporting")  # may differ when a run is resumed
+LearnerT = TypeVar("LearnerT", bound="Kept")
+CollectorT = TypeVar("CollectorT", bound="Kept")
+
+
+class Kept(Protocol):
+    """What a checkpoint keeps."""
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return all that changes."""
+        ...
+
+    def restore(self, snapshot: Mapping[str, Any], /) -> None:
+        """Go on from a snapshot."""
+        ...
+
+
+class Nothing:
+    """Keeps nothing: the replay of a learner without one."""
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return nothing."""
+        return {}
+
+    def restore(self, snapshot: Mapping[str, Any], /) -> None:
+        """Restore nothing."""
 
 
 @dataclass
-class LearnerRun:
+class LearnerRun(Generic[LearnerT, CollectorT]):
     """The parts of a run."""
 
+    script: str  # that trains it
     folder: Path
     rng: np.random.Generator
-    learner: Learner
-    replay: Replay
-    collector: Collector
+    learner: LearnerT
+    replay: Any  # a Kept of the learner's own kind; `Nothing` where there is none
+    collector: CollectorT
     rows: list[dict[str, Any]] = field(default_factory=list)  # the log, one row an interval
     provenance: dict[str, Any] = field(default_factory=dict)
     best: dict[str, Any] = field(default_factory=dict)  # actor's weights with the best validation
@@ -67,6 +91,7 @@ def save_run(run: LearnerRun) -> None:
     """
     content = {
         "format": FORMAT,
+        "script": run.script,
         "learner": run.learner.snapshot(),
         "best": run.best,
         "replay": _tensors(run.replay.snapshot()),
@@ -96,7 +121,7 @@ def load_guide(folder: Path) -> GuideActor:
     Raises:
         UserError: There is no usable checkpoint, or no interval is complete yet.
     """
-    content = _load(folder)
+    content = _load(folder, "td3")
     if not content["best"]:
         raise UserError(f"{folder} has no complete interval yet; train it on with --resume")
     hidden = json.loads(content["provenance"])["config"]["learner"]["actor_hidden"]
@@ -106,7 +131,7 @@ def load_guide(folder: Path) -> GuideActor:
 
 
 def _restore(run: LearnerRun, config: Mapping[str, Any]) -> None:
-    content = _load(run.folder)
+    content = _load(run.folder, run.script)
     provenance = json.loads(content["provenance"])
     _check_config(provenance["config"], config, run.folder)
     run.provenance = provenance
@@ -118,10 +143,10 @@ def _restore(run: LearnerRun, config: Mapping[str, Any]) -> None:
     run.rng.bit_generator.state = json.loads(content["generator"])
 
 
-def _load(folder: Path) -> dict[str, Any]:
+def _load(folder: Path, script: str) -> dict[str, Any]:
     path = folder / CHECKPOINT
     if not path.is_file():
-        raise UserError(f"{folder} holds no {CHECKPOINT}; give a run of training/td3.py")
+        raise UserError(f"{folder} holds no {CHECKPOINT}; give a run of training/{script}.py")
     try:
         content = torch.load(path, weights_only=True)
         version = content["format"]
@@ -130,6 +155,10 @@ def _load(folder: Path) -> dict[str, Any]:
         raise UserError(f"{path} cannot be used ({reason}); train the run again") from error
     if version != FORMAT:
         raise UserError(f"{path} is of another version ({version}); train the run again")
+    if content["script"] != script:
+        raise UserError(
+            f"{folder} is a run of training/{content['script']}.py; give one of {script}.py"
+        )
     return content
 
 

@@ -25,7 +25,7 @@ NetworkPilot = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 def network_pilot(policy: Network, count: int) -> NetworkPilot:
     """Return a pilot of a number of drones: the policy as it is now, from reset neurons."""
     step = numpy_stepper(policy)
-    states: tuple[Any, ...] = tuple(x.numpy() for x in policy.initial_states(count))
+    states: tuple[Any, ...] = tuple(x.cpu().numpy() for x in policy.initial_states(count))
 
     def fly(observations: NDArray[np.float32]) -> NDArray[np.float32]:
         nonlocal states
@@ -35,7 +35,9 @@ def network_pilot(policy: Network, count: int) -> NetworkPilot:
     return fly
 
 
-def validate_network(policy: Network, quadrotor: Quadrotor, *, seed: int) -> dict[str, Any]:
+def validate_network(
+    policy: Network, quadrotor: Quadrotor, *, seed: int, episodes: int = VALIDATION_EPISODES
+) -> dict[str, Any]:
     """Return the scores of standard starts on the batched twin, the same ones for a seed.
 
     A score without a meaning is empty, as the log wants it. There are none for a policy of another
@@ -43,9 +45,7 @@ def validate_network(policy: Network, quadrotor: Quadrotor, *, seed: int) -> dic
     """
     if policy.config.control_rate != CONTROL_RATE:
         return {}
-    fly = network_pilot(policy, VALIDATION_EPISODES)
-    drones = DroneBatch(
-        quadrotor, VALIDATION_EPISODES, starts=("standard",), seed=VALIDATION_SEED + seed
-    )
+    fly = network_pilot(policy, episodes)
+    drones = DroneBatch(quadrotor, episodes, starts=("standard",), seed=VALIDATION_SEED + seed)
     scores = validate(drones, lambda inputs: fly(inputs[:, :OBSERVATION_SIZE]))
     return {name: float(f"{x:.4g}") if np.isfinite(x) else "" for name, x in scores.items()}

@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from math import log
+from typing import Any
 
 import numpy as np
 import torch
@@ -196,6 +197,10 @@ class SpikingPolicy(nn.Module):
         narrow = weights.readout_weight.T.contiguous()
         return functional.linear(signal, narrow, weights.readout_bias)
 
+    def heed(self, states: Any, flown: Any) -> Any:
+        """Return the states as they are: they do not remember actions."""
+        return states
+
     def stepper(self) -> Callable:
         """Return the tick with the present weights, (observation, states) -> `policy_step`'s."""
         weights = self.policy_weights().convert(Tensor.detach)
@@ -255,6 +260,24 @@ def make_network(config: NetworkConfig, *, generator: torch.Generator | None = N
     if config.kind == "spiking":
         return SpikingPolicy(config, generator=generator)
     return BASELINES[config.kind](config, generator)
+
+
+def unroll(
+    network: Network, observations: Tensor, flown: Tensor, restarts: Tensor, slope: float
+) -> Tensor:
+    """Return the actions (T, batch, 4) along what was flown, from zero states.
+
+    Args:
+        network: The policy.
+        observations: (T, batch, 18).
+        flown: Actions (T, batch, 4) that led from each observation to the next, by whomever.
+        restarts: Where a new episode begins (T, batch).
+        slope: Slope k of the surrogate gradient.
+    """
+    if isinstance(network, HistoryPerceptron):
+        return network.follow(observations, flown, restarts)
+    states = network.initial_states(observations.shape[1])
+    return network(observations, states, slope, restarts)[0]
 
 
 def numpy_weights(policy: SpikingPolicy) -> PolicyWeights:

@@ -22,12 +22,22 @@ from snn_controller.observation import (
     observe,
 )
 from snn_controller.quadrotor import Quadrotor
+from snn_controller.rate_control import RateGains
 from snn_controller.state import Reference, State
 
 from sim.drone import Drone
 from sim.starts import sample_start
 
 LOST_DISTANCE = 2.0  # m from the reference on an axis; beyond, an episode teaches nothing more
+# Softer than the calibration's gains and with less lead, because the student does not see the
+# rotors; survives more of the standard starts.
+TEACHER_GAINS = GuideGains(
+    position=11.0,
+    velocity=3.5,
+    attitude=300.0,
+    yaw=7.0,
+    rate=RateGains(tilt_rate=40.0, yaw_rate=5.0, lead=1.5),
+)
 # Maps observations (drones, 18) to actions (drones, 4).
 Pilot = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
@@ -59,8 +69,7 @@ class Episodes(NamedTuple):
     lengths: NDArray[np.int64]  # (episodes,) ticks until lost
 
 
-@dataclass(frozen=True)
-class _References:
+class References(NamedTuple):
     """One moving point per drone: sines on each axis, and one jump."""
 
     amplitude: Array  # (drones, 3) m
@@ -69,8 +78,8 @@ class _References:
     jump: Array  # (drones, 3) m
     jump_time: Array  # (drones, 1) s
 
-    def at(self, time: float) -> Reference:
-        """Return the references of all drones at a time in s."""
+    def at(self, time: float | Array) -> Reference:
+        """Return the references of all drones at a time in s, one or each its own (drones, 1)."""
         phase = self.frequency * time + self.phase
         position = self.amplitude * (np.sin(phase) - np.sin(self.phase))
         velocity = self.amplitude * self.frequency * np.cos(phase)
@@ -98,7 +107,7 @@ def fly_episodes(
         rng: Source of randomness.
     """
     count, period = len(drones), drones[0].control_period
-    references = _draw_references(count, config, period, rng)
+    references = draw_references(count, config, period, rng)
     _reset(drones, references.at(0.0), config, rng)
     episodes = _empty_episodes(count, config.ticks)
     wander = rng.normal(0.0, noise, (count, 4))
@@ -165,9 +174,10 @@ def _record(
     episodes.lengths[lost] = np.minimum(episodes.lengths[lost], tick)
 
 
-def _draw_references(
+def draw_references(
     count: int, config: EpisodeConfig, period: float, rng: np.random.Generator
-) -> _References:
+) -> References:
+    """Draw the references of episodes; a control period in s gives the jumps their time."""
     kind = rng.uniform(size=(count, 1))
     moving = kind < config.moving_share
     jumping = (kind >= config.moving_share) & (kind < config.moving_share + config.step_share)
@@ -175,7 +185,7 @@ def _draw_references(
     acceleration = rng.uniform(0.0, config.max_reference_acceleration, (count, 3))
     amplitude = np.minimum(acceleration / frequency**2, 1.5)
     amplitude[:, 2] *= rng.uniform(size=count) < 0.5  # level tracks are the common case
-    return _References(
+    return References(
         amplitude=np.where(moving, amplitude, 0.0),
         frequency=frequency,
         phase=rng.uniform(0.0, 2.0 * np.pi, (count, 3)),

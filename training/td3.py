@@ -111,6 +111,7 @@ def main(args: Args) -> None:
     rng = np.random.default_rng(args.seed)
     drones = make_drones(args.sim, quadrotor, args.drones, starts=args.starts, seed=args.seed)
     run = LearnerRun(
+        script="td3",
         folder=args.folder / args.name,
         rng=rng,
         learner=Learner(args.learner, seed=args.seed),

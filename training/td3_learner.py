@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from training.actor_critic import GuideActor, TwinCritic
+from training.actor_critic import GuideActor, TwinCritic, good_sizes
 from training.replay import Batch
 from training.rules import Rules
 
@@ -70,10 +70,10 @@ class Learner:
         target = self.target_values(batch)
         first, second = self.critic(inputs, actions)
         loss = (first - target).square().mean() + (second - target).square().mean()
-        _descend(self.critic_optimizer, loss)
+        descend(self.critic_optimizer, loss)
         self.updates += 1
         if self.updates % self.config.delay == 0:
-            _descend(self.actor_optimizer, self.actor_loss(inputs))
+            descend(self.actor_optimizer, self.actor_loss(inputs))
             follow(self.target_actor, self.actor, self.config.tau)
             follow(self.target_critic, self.critic, self.config.tau)
         return loss.item(), first.detach().mean().item()
@@ -90,24 +90,20 @@ class Learner:
 
     @torch.no_grad()
     def target_values(self, batch: Batch) -> Tensor:
-        """Return what the critics should say (n,): reward, then the lower of the target values.
-
-        Only a crash ends the future. A flight cut by the clock would have gone on, so its last
-        state counts like any other.
-        """
+        """Return what the critics should say (n,): reward, then the lower of the target values."""
         following = torch.from_numpy(batch.next_inputs)
         actions = self.smoothed_actions(following)
         value = torch.minimum(*self.target_critic(following, actions))
-        alive = 1.0 - torch.from_numpy(batch.terminated).float()
-        return torch.from_numpy(batch.rewards) + self.config.gamma * alive * value
+        rewards, terminated = torch.from_numpy(batch.rewards), torch.from_numpy(batch.terminated)
+        return target_of(rewards, terminated, value, self.config.gamma)
 
     @torch.no_grad()
     def smoothed_actions(self, inputs: Tensor) -> Tensor:
         """Return the target policy's actions (n, 4) with clipped noise, in [-1, 1]."""
         actions = self.target_actor(inputs)
-        noise = torch.randn(actions.shape, generator=self.generator) * self.config.policy_noise
-        limit = self.config.noise_clip
-        return (actions + noise.clamp(-limit, limit)).clamp(-1.0, 1.0)
+        config = self.config
+        noise = clipped_noise(actions.shape, config.policy_noise, config.noise_clip, self.generator)
+        return (actions + noise).clamp(-1.0, 1.0)
 
     def snapshot(self) -> dict[str, Any]:
         """Return weights, optimisers, generator and count, for a checkpoint."""
@@ -142,8 +138,8 @@ def learner_rules(config: LearnerConfig) -> Rules:
     """Return the rules of the learner's options."""
     sizes = "one to eight layers of 1 to 4096 neurons"
     return {
-        "learner.actor-hidden": (_good_sizes(config.actor_hidden), sizes),
-        "learner.critic-hidden": (_good_sizes(config.critic_hidden), sizes),
+        "learner.actor-hidden": (good_sizes(config.actor_hidden), sizes),
+        "learner.critic-hidden": (good_sizes(config.critic_hidden), sizes),
         "learner.actor-rate": (0.0 < config.actor_rate <= 1.0, "above 0 and at most 1"),
         "learner.critic-rate": (0.0 < config.critic_rate <= 1.0, "above 0 and at most 1"),
         "learner.last-rate": (0.0 <= config.last_rate <= 1.0, "0 to 1"),
@@ -155,11 +151,27 @@ def learner_rules(config: LearnerConfig) -> Rules:
     }
 
 
-def _good_sizes(sizes: tuple[int, ...]) -> bool:
-    return 1 <= len(sizes) <= 8 and min(sizes) >= 1 and max(sizes) <= 4096
-
-
-def _descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+def descend(optimizer: torch.optim.Optimizer, loss: Tensor, *, limit: float | None = None) -> None:
+    """Take one step down a loss, with the gradient's norm limited where a limit is given."""
     optimizer.zero_grad()
     loss.backward()
+    if limit is not None:
+        parameters = [x for group in optimizer.param_groups for x in group["params"]]
+        nn.utils.clip_grad_norm_(parameters, limit)
     optimizer.step()
+
+
+def clipped_noise(
+    shape: torch.Size, deviation: float, limit: float, generator: torch.Generator
+) -> Tensor:
+    """Return normal noise, clipped, that smooths the target policy's actions."""
+    return (torch.randn(shape, generator=generator) * deviation).clamp(-limit, limit)
+
+
+def target_of(rewards: Tensor, terminated: Tensor, value: Tensor, gamma: float | Tensor) -> Tensor:
+    """Return what the critics should say (n,), given the value of what follows.
+
+    Only a crash ends the future. A flight cut by the clock would have gone on, so its last state
+    counts like any other.
+    """
+    return rewards + gamma * (1.0 - terminated.float()) * value

@@ -1,0 +1,86 @@
+"""The guide that `--guide` names, trained first where it is to be, and how well it flies."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import astuple
+from pathlib import Path
+
+import numpy as np
+from snn_controller.errors import UserError
+from snn_controller.quadrotor import Quadrotor
+
+from sim.batched import DroneBatch
+from sim.reward import END_COEFFICIENTS
+from sim.rules import EPISODE_STEPS
+from training import td3
+from training.collector import Collector
+from training.guides import ActorGuide, GeometricGuide, Guide, PolicyGuide
+from training.learner_run import load_guide
+from training.network_pilot import VALIDATION_SEED
+from training.runs import CHECKPOINT, LOG
+
+GUIDE_FOLDER = "guide"  # in the run's folder, where the guide is trained
+
+
+def open_guide(choice: str, count: int) -> Guide:
+    """Return a guide for so many drones.
+
+    Args:
+        choice: `geometric`, the folder of a run of training/td3.py, or a policy file.
+        count: Drones that it flies.
+
+    Raises:
+        UserError: There is no such guide, or it is unusable.
+    """
+    path = Path(choice)
+    if choice == "geometric":
+        return GeometricGuide()
+    if path.is_dir():
+        return ActorGuide(load_guide(path))
+    if path.is_file():
+        return PolicyGuide(path, count)
+    raise UserError(
+        f"there is no guide '{choice}'; give geometric, td3, the folder of a run of "
+        "training/td3.py, or a policy.onnx file"
+    )
+
+
+def train_guide(folder: Path, *, intervals: int, seed: int, airframe: str, threads: int) -> str:
+    """Train a guide by TD3 in a run's folder, or go on where it was interrupted.
+
+    Returns:
+        The folder of its run.
+
+    Raises:
+        KeyboardInterrupt: Its training was interrupted, so there is nothing to go on with.
+        UserError: The folder holds a guide that was trained otherwise.
+    """
+    args = td3.Args(
+        name=GUIDE_FOLDER,
+        folder=folder,
+        resume=(folder / GUIDE_FOLDER / CHECKPOINT).exists(),
+        intervals=intervals,
+        seed=seed,
+        airframe=airframe,
+        threads=threads,
+    )
+    td3.main(args)
+    with (folder / GUIDE_FOLDER / LOG).open() as file:
+        if len(list(csv.DictReader(file))) < intervals:
+            raise KeyboardInterrupt
+    return str(folder / GUIDE_FOLDER)
+
+
+def guide_return(choice: str, quadrotor: Quadrotor, *, seed: int, episodes: int) -> float:
+    """Return the mean return (end coefficients) of a guide on a run's validation starts."""
+    drones = DroneBatch(quadrotor, episodes, starts=("standard",), seed=VALIDATION_SEED + seed)
+    collector = Collector(drones, blank_share=1.0, rng=np.random.default_rng(0))
+    guide, total = open_guide(choice, episodes), 0.0
+    flying, weights = np.ones(episodes, np.bool_), np.array(astuple(END_COEFFICIENTS))
+    for _ in range(EPISODE_STEPS):
+        flown = collector.step(guide.act(collector))
+        total += float((flown.reward_parts[flying] @ weights).sum())
+        guide.heed(flown.actions, flown.terminated | flown.truncated)
+        flying &= ~flown.terminated
+    return total / episodes
