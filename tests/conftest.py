@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import numpy as np
@@ -48,3 +50,32 @@ def hovering(position: tuple[float, float, float] = (0.0, 0.0, 1.0)) -> State:
 
 def sample(state: State, stamp: int, frame: str = "odom", child: str = "base_link") -> Odometry:
     return Odometry(stamp, frame, child, state)
+
+
+@pytest.fixture
+def loop(policy: Policy, quadrotor: Quadrotor) -> Callable[..., Any]:
+    """Make closed loops of a flight and a PyBullet drone."""
+    from flight_loop import Loop
+
+    def make(task: str = "hover", duration: float = 5.0, **options: Any) -> Loop:
+        return Loop(policy, quadrotor, task, duration, **options)
+
+    return make
+
+
+@pytest.fixture
+def graph(ros_environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """Make graphs of a controller node and an estimator."""
+    rclpy = pytest.importorskip("rclpy")
+    from node_graph import Graph
+
+    made: list[Graph] = []
+
+    def make(*parameters: str) -> Graph:
+        made.append(Graph(tmp_path / "report", parameters))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+    rclpy.try_shutdown()

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from snn_controller.graph import ARGUMENTS
+from snn_controller.guards.verdicts import reaction_table
 from snn_controller.settings import ControllerSettings, RecorderSettings, SimulatorSettings
+from snn_controller.state_machine import commander_table, state_diagram
 from snn_controller.tasks import TASKS
 
 ROOT = Path(__file__).parents[1]
 INTERFACES = (ROOT / "docs" / "interfaces.md").read_text()
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+SAFETY = (ROOT / "docs" / "safety.md").read_text()
 
 
 def default_of(setting) -> str:
@@ -46,6 +52,11 @@ def test_every_task_is_listed() -> None:
     for task in TASKS.values():
         assert f"`{task.name}`" in INTERFACES
         assert task.description in INTERFACES
+
+
+@pytest.mark.parametrize("make", [state_diagram, commander_table, reaction_table])
+def test_the_safety_page_shows_the_tables_that_fly(make: Callable[[], str]) -> None:
+    assert make() in SAFETY
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -9,6 +9,8 @@ pytest.importorskip("rclpy")
 
 from conftest import sample
 from snn_controller.action import Command, stop_command
+from snn_controller.guards.limits import Limits
+from snn_controller.guards.odometry import check_odometry
 from snn_controller.nodes.messages import (
     membranes_to_message,
     motors_from_message,
@@ -21,7 +23,6 @@ from snn_controller.nodes.messages import (
     thrust_rates_from_message,
     thrust_rates_to_message,
 )
-from snn_controller.safety import Limits, check_odometry
 from snn_controller.state import State
 
 NUMBERS = st.floats(-10.0, 10.0)

@@ -62,7 +62,7 @@ def test_shortest_logs(ticks: int, tmp_path: Path) -> None:
 
 def test_crash_with_all_modes_and_numbers_that_are_none(tmp_path: Path) -> None:
     log = make_flight(seconds=3.0)
-    modes = ("idle", "takeoff", "policy", "fallback", "descent", "stopped")
+    modes = ("checks", "takeoff", "policy", "fallback", "descent", "killed")
     for row in range(len(log.ticks)):
         edit(log, row, mode=modes[row // 51])
     edit(log, 120, position=np.full(3, np.nan), quaternion=np.zeros(4))

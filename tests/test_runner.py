@@ -91,7 +91,7 @@ def test_takeoff_land_in_real_time(snn_fly, tmp_path: Path) -> None:
     )
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     modes = [entry["mode"] for entry in report["modes"]]
-    assert modes == ["takeoff", "policy", "land", "stopped"], done.stdout + done.stderr
+    assert modes == ["checks", "takeoff", "policy", "land", "disarmed"], done.stdout + done.stderr
     assert done.returncode == 0
 
 

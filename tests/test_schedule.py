@@ -35,13 +35,3 @@ def test_every_period_is_either_ticked_or_missed(gaps: list[int]) -> None:
         assert missed == gap - 1
         accounted += missed + 1
     assert accounted == sum(gaps)
-
-
-def test_missed_share_fills_a_window_first() -> None:
-    schedule = TickSchedule(100.0, window=0.2)
-    for number in range(9):
-        schedule.due(number * 20 * MS)
-        assert schedule.missed_share == 0.0 or number >= 9
-    for number in range(9, 40):
-        schedule.due(number * 20 * MS)
-    assert schedule.missed_share == pytest.approx(0.5)

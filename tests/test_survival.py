@@ -58,7 +58,7 @@ def test_tilt_limit(degrees: float, fails: bool) -> None:
     assert (f"tilted by {degrees:.0f} degrees" in str(failure(log))) is fails
 
 
-@pytest.mark.parametrize("mode", ["fallback", "descent", "stopped"])
+@pytest.mark.parametrize("mode", ["fallback", "descent", "killed", "pilot"])
 def test_relief_fails_with_its_verdict_even_if_the_policy_returns(mode: str) -> None:
     log = make_flight()
     for row in range(100, 120):
@@ -80,7 +80,7 @@ def test_the_earliest_breach_is_reported() -> None:
 def test_policy_that_never_flew_is_said_with_the_reason() -> None:
     log = make_flight()
     for row in range(len(log.ticks)):
-        edit(log, row, mode="idle", verdict="wrong frame")
+        edit(log, row, mode="checks", verdict="wrong frame")
     assert failure(log) == "the policy never took control: wrong frame"
 
 
@@ -90,7 +90,7 @@ def test_short_flight_fails_and_start_up_is_forgiven() -> None:
 
 
 def test_landing_task_ends_on_the_ground() -> None:
-    for mode in ("land", "idle", "stopped"):
+    for mode in ("land", "disarmed"):
         log = make_flight()
         end_with(log, "land", height=0.5)
         end_with(log, mode, height=0.01)
@@ -108,14 +108,14 @@ def test_landing_that_nobody_asked_for_fails() -> None:
     log = make_flight()
     end_with(log, "land", height=0.01)
     assert failure(log) == "was not airborne at the end"
-    end_with(log, "stopped", height=0.01)
+    end_with(log, "disarmed", height=0.01)
     assert "relieved" in str(failure(log))
 
 
 def test_rest_on_the_ground_is_judged_by_neither_fence_nor_tilt() -> None:
     log = make_flight()
     end_with(log, "land", height=0.5)
-    end_with(log, "stopped", height=-2.0)
+    end_with(log, "disarmed", height=-2.0)
     edit(log, -1, quaternion=np.array([1.0, 0.0, 0.0, 0.0]))
     assert failure(log, LANDING) is None
 

@@ -18,7 +18,13 @@ for folder in ("launch", "sim"):
 setup(
     name=PACKAGE,
     version="0.1.0",
-    packages=[PACKAGE, f"{PACKAGE}.flight_controllers", f"{PACKAGE}.nodes", "sim"],
+    packages=[
+        PACKAGE,
+        f"{PACKAGE}.flight_controllers",
+        f"{PACKAGE}.guards",
+        f"{PACKAGE}.nodes",
+        "sim",
+    ],
     package_data={PACKAGE: ["*.yaml"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),

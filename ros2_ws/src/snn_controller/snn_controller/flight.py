@@ -1,53 +1,47 @@
 """A flight: odometry in, command out, one tick at a time, without ROS.
 
-The state machine decides who flies. The policy flies while odometry is valid and its actions are
-finite. The guide takes off and lands, and lands at once where the policy cannot go on (`fallback`).
-Without valid odometry the drone sinks level for a stated time (`descent`), then the motors stop.
-
-    idle -> takeoff -> policy -> land -> stopped
-    idle, takeoff, policy -> fallback -> stopped        envelope, rate or policy at fault
-    any in the air        -> descent  -> stopped        no valid odometry
-    descent               -> fallback                   odometry valid again
+The state machine says who flies, the guards say what is wrong, the helm gives the command; this
+module brings them together. The policy flies while all is well, the guide takes off, lands and
+takes over, and without a valid state the drone sinks level for a stated time, then motors stop.
 """
 
 from __future__ import annotations
 
-import math
+from dataclasses import replace
 
 import numpy as np
 
-from snn_controller.action import ActionKind, Command, command_from_action, stop_command
-from snn_controller.flight_log import FlightLog, Tick
-from snn_controller.flight_plan import FlightPlan, Mode
+from snn_controller.action import Command
+from snn_controller.arming import ArmingSequence
+from snn_controller.flight_controllers import LinkStatus
+from snn_controller.flight_log import FlightLog
+from snn_controller.flight_plan import FlightPlan
 from snn_controller.frames import Array
-from snn_controller.observation import observe
-from snn_controller.pilot import (
-    GuidePilot,
-    descent_command,
-    landing_deadline,
-    landing_reference,
-    takeoff_deadline,
-    takeoff_reference,
-)
+from snn_controller.guards.envelope import check_envelope, check_goal, is_overturned
+from snn_controller.guards.estimate import EstimateGuard
+from snn_controller.guards.limits import Limits
+from snn_controller.guards.timing import TimingGuard
+from snn_controller.guards.vehicle import VehicleGuard
+from snn_controller.guards.verdicts import Verdict
+from snn_controller.guided import Step, watch_landing, watch_policy, watch_takeoff
+from snn_controller.helm import Helm
 from snn_controller.policy import Policy
 from snn_controller.quadrotor import Quadrotor
-from snn_controller.safety import (
-    Limits,
-    Verdict,
-    check_envelope,
-    check_goal,
-    check_odometry,
-    silence_verdict,
-)
 from snn_controller.schedule import TickSchedule
-from snn_controller.state import Odometry, Reference, State
+from snn_controller.state import Odometry, State
+from snn_controller.state_machine import (
+    FINAL_MODES,
+    GROUND_MODES,
+    MOTORLESS_MODES,
+    Event,
+    Mode,
+    next_mode,
+    refusal,
+)
 
-ARRIVAL_DISTANCE = 0.1  # m from the hover point at which take-off has ended
-ARRIVAL_SPEED = 0.2  # m/s
 AIRBORNE_HEIGHT = 0.1  # m above the ground
-TOUCHDOWN_HEIGHT = 0.05  # m above the ground, of the centre of mass
-SHOWN_NEURONS = 8  # membranes kept per layer and tick: enough to look at, small enough to keep
-_UNKNOWN = State(np.full(3, np.nan), np.full(4, np.nan), np.full(3, np.nan), np.full(3, np.nan))
+TOLERATED_SAMPLES = 1  # bad odometry in a row that is answered by the command in force
+RECOVERY_TICKS = 3  # valid ones in a row that end a descent
 
 
 class Flight:
@@ -60,29 +54,37 @@ class Flight:
         self.policy = policy
         self.plan = plan
         self.limits = limits
-        self._quadrotor = quadrotor
-        self._kind: ActionKind = policy.metadata.action_kind
         self._rate = policy.metadata.control_rate
-        self._pilot = GuidePilot(quadrotor, self._kind, 1.0 / self._rate)
+        self._helm = Helm(policy, quadrotor, plan, limits)
         self.begin()
 
     def begin(self) -> None:
-        """Start afresh: resting neurons, empty log, motors off until the first valid odometry."""
-        self.mode = Mode.IDLE
+        """Start afresh: disarmed, resting neurons, empty log, nothing known of the drone."""
+        self.mode = Mode.DISARMED
         self.verdict: Verdict | None = None
-        self.command = stop_command(self._kind)
-        self._log = FlightLog()
-        self._unsettled: tuple[Reference, int] | None = None
+        self.status = LinkStatus()  # the link's newest, set by whoever polls it
+        self.landed_on_request = False
         self.time = 0.0  # s since the first tick
         self.state: State | None = None
-        self._schedule = TickSchedule(self._rate, window=self.limits.missed_window)
+        self._log = FlightLog()
+        self._unsettled: int | None = None  # periods missed before a tick that is not logged yet
+        self._started = False
         self._first_stamp: int | None = None
-        self._entered = 0.0  # s, when the mode was entered
-        self._entry_position = self.plan.hover_point
-        self._goal: Array | None = None
         self._airborne = False
+        self._bad_samples = self._good_ticks = 0  # in a row
+        self._upright = 0.0  # s, when the drone was last within its tilt
         self._descent_deadline = 0  # ns
-        self.policy.reset()
+        self._schedule = TickSchedule(self._rate)
+        self._arming = ArmingSequence(self.plan, self.limits)
+        self._estimate_guard = EstimateGuard(self.limits)
+        self._timing_guard = TimingGuard(self.limits, self._rate)
+        self._vehicle_guard = VehicleGuard(self.limits)
+        self._helm.reset()
+
+    @property
+    def command(self) -> Command | None:
+        """The command in force; None where the pilot flies and nothing is to be sent."""
+        return self._helm.command
 
     @property
     def log(self) -> FlightLog:
@@ -92,197 +94,205 @@ class Flight:
 
     @property
     def done(self) -> bool:
-        """Whether the flight has ended: motors stopped, or an airborne task flown to its end."""
-        flown = self._policy_is_through and not self.plan.task.from_ground
-        return self.mode is Mode.STOPPED or flown
+        """Whether the flight has ended: for good, on the ground, or an airborne task's time."""
+        if self.mode in FINAL_MODES:
+            return True
+        if self.mode is Mode.DISARMED:
+            return self._started and self.plan.auto_start
+        through = self.mode is Mode.POLICY and self._seconds >= self.plan.duration
+        return through and not self.plan.lands
 
-    def set_goal(self, position: Array) -> Verdict | None:
+    def set_goal(self, position: Array) -> str | None:
         """Hover at a position (3,) in the world from now on, or say why not."""
         lowest = self.plan.ground_height + AIRBORNE_HEIGHT
-        verdict = check_goal(position, self.limits, lowest=lowest)
-        if verdict is None:
-            self._goal = np.array(position, dtype=np.float64)
-        return verdict
+        reason = check_goal(position, self.limits, lowest=lowest)
+        if reason is None:
+            self._helm.goal = np.array(position, dtype=np.float64)
+        return reason
 
-    def tick(self, odometry: Odometry, now: int) -> Command:
-        """Take one odometry sample and return the command that answers it.
+    def request(self, event: Event, now: int) -> str | None:
+        """Do what an operator asks for, or say in a sentence why not."""
+        if next_mode(self.mode, event) is None:
+            return refusal(self.mode, event)
+        if event is Event.ARM and (obstacle := self._arming.obstacle(now)) is not None:
+            return f"'arm' is refused: {obstacle.reason}"
+        if event is Event.HAND_OVER and not self.plan.has_pilot:
+            return "'hand over' is refused: this link has no pilot; land, or kill the motors"
+        self.settle()
+        self.landed_on_request |= event is Event.LAND
+        killed = Verdict("ended", "the operator killed the motors")
+        self._raise(event, killed if event is Event.KILL else None)
+        self._unsettled = 0
+        return None
+
+    def tick(self, odometry: Odometry, now: int) -> Command | None:
+        """Take one odometry sample and return the command that answers it; None: send nothing.
 
         Samples between two ticks of the policy are answered with the command in force. The tick's
         bookkeeping is left to `settle`, so that the command can go out first.
         """
         self.settle()
-        verdict = check_odometry(odometry, now, self.limits)
-        if verdict is not None:
-            return self._without_state(verdict, now)
-        missed = self._schedule.due(odometry.stamp)
-        if missed is None:
+        if self.mode in FINAL_MODES:
             return self.command
-        if self._first_stamp is None:
-            self._first_stamp = odometry.stamp
-        self.time = (odometry.stamp - self._first_stamp) * 1e-9
-        self.state = odometry.state
-        self._airborne |= self._height(odometry.state) > AIRBORNE_HEIGHT
-        self._decide(odometry.state)
-        return self._act(odometry.state, missed)
+        if self.plan.auto_start and not self._started:
+            self._started = True
+            self._raise(Event.ARM)
+        thrust = None if self.mode in MOTORLESS_MODES else self._helm.thrust
+        verdict = self._estimate_guard.check(odometry, now, thrust=thrust, airborne=self._airborne)
+        if verdict is not None:
+            return self._on_bad_sample(verdict, now)
+        self._bad_samples = 0
+        if self.mode in GROUND_MODES:
+            self._arming.add(odometry)
+        missed = self._schedule.due(odometry.stamp)
+        if missed is not None:
+            self._on_tick(odometry, now, missed)
+        return self.command
+
+    def silence(self, seconds: float, now: int) -> Command | None:
+        """Return the command while no odometry has come for some seconds."""
+        self.settle()
+        reason = "check the simulator, the estimator and the link"
+        verdict = Verdict("silence", f"no odometry for {seconds * 1e3:.0f} ms; {reason}")
+        return self._without_state(verdict, now)
+
+    def stop(self, verdict: Verdict) -> Command | None:
+        """Stop the motors for good; a drone that was left to its pilot stays with him."""
+        self.settle()
+        if self.mode is not Mode.PILOT:
+            self._raise(Event.KILL, verdict)
+            self._unsettled = 0
+        return self.command
 
     def settle(self) -> None:
         """Do the bookkeeping of the last tick; the next tick does it if nobody has."""
-        if self._unsettled is not None:
-            reference, missed = self._unsettled
-            self._unsettled = None
-            self._pilot.follow(self.command)
-            self._record(reference, missed)
-
-    def silence(self, seconds: float, now: int) -> Command:
-        """Return the command while no odometry has come for some seconds."""
-        self.settle()
-        if self.mode is Mode.IDLE:
-            return self.command
-        return self._without_state(silence_verdict(seconds), now)
-
-    def stop(self, verdict: Verdict) -> Command:
-        """Stop the motors for good, whatever the mode."""
-        self.settle()
-        self._enter(Mode.STOPPED, verdict)
-        self.command = stop_command(self._kind)
-        self._unsettled = Reference(self._entry_position), 0
-        return self.command
+        if self._unsettled is None:
+            return
+        missed, self._unsettled = self._unsettled, None
+        self._helm.follow()
+        tick = self._helm.describe(self.mode, self.state, self.time)
+        reason = self.verdict.reason if self.verdict else ""
+        self._log.append(replace(tick, verdict=reason, missed=missed))
 
     @property
-    def _policy_is_through(self) -> bool:
-        return self.mode is Mode.POLICY and self.time - self._entered >= self.plan.duration
+    def _seconds(self) -> float:
+        """Time in the present state."""
+        return self.time - self._helm.since
 
-    def _height(self, state: State) -> float:
-        return float(state.position[2]) - self.plan.ground_height
-
-    def _enter(self, mode: Mode, verdict: Verdict | None = None) -> None:
+    def _raise(self, event: Event, verdict: Verdict | None = None) -> None:
+        """Follow an event to the next state, if the present one takes it."""
+        mode = next_mode(self.mode, event)
+        if mode is None:
+            return
+        fresh = mode is Mode.CHECKS
+        self.verdict = verdict if verdict is not None or fresh else self.verdict
+        position = None if self.state is None else self.state.position
+        self._helm.enter(mode, self.mode, position, self.time)
         self.mode = mode
-        self.verdict = verdict or self.verdict
-        self._entered = self.time
-        if self.state is not None:
-            self._entry_position = self.state.position
+        self._upright = self.time
+        self._good_ticks = 0
+        self._airborne &= mode is not Mode.DISARMED
 
-    def _without_state(self, verdict: Verdict, now: int) -> Command:
+    def _react(self, verdict: Verdict) -> None:
+        """Follow a guard's verdict."""
+        event = verdict.reaction
+        if self.mode in GROUND_MODES:
+            event = Event.DISARM
+        elif event is Event.LOSE_STATE and not self._airborne:
+            event = Event.KILL
+        self._raise(event, verdict)
+
+    def _on_bad_sample(self, verdict: Verdict, now: int) -> Command | None:
+        """Let one bad sample pass in the air; the next one counts."""
+        self._bad_samples += 1
+        self._good_ticks = 0
+        if self.mode in GROUND_MODES:
+            self._arming.add_bad(verdict)
+        elif self._bad_samples <= TOLERATED_SAMPLES and self.mode is not Mode.DESCENT:
+            return self.command
+        return self._without_state(verdict, now)
+
+    def _without_state(self, verdict: Verdict, now: int) -> Command | None:
         """Sink level for the stated time, then stop; on the ground stop at once."""
-        if self.mode is Mode.STOPPED:
+        if self.mode in FINAL_MODES:
             return self.command
         if self._first_stamp is not None:
             self.time = (now - self._first_stamp) * 1e-9
-        if not self._airborne or (self.mode is Mode.DESCENT and now >= self._descent_deadline):
-            return self.stop(verdict)
+        self._judge_vehicle(now)
         if self.mode is not Mode.DESCENT:
-            self._enter(Mode.DESCENT, verdict)
+            self._react(verdict)
             self._descent_deadline = now + round(self.plan.descent_time * 1e9)
-            self.command = descent_command(self._quadrotor, self._kind)
-        self._unsettled = Reference(self._entry_position), 0
+        elif now >= self._descent_deadline:
+            why = f"no valid odometry for {self.plan.descent_time:g} s: {verdict.reason}"
+            self._raise(Event.KILL, Verdict("descent", why))
+        self._unsettled = 0
         return self.command
 
-    def _decide(self, state: State) -> None:
-        """Move the state machine on a valid state."""
-        on_ground = self._height(state) < TOUCHDOWN_HEIGHT
-        if self.mode is Mode.IDLE:
-            self._start(state)
-        elif self.mode is Mode.TAKEOFF:
-            self._watch_takeoff(state)
-        elif self.mode is Mode.POLICY:
-            if on_ground:
-                self._enter(Mode.STOPPED, Verdict("ground", "touched the ground"))
-            elif self._policy_is_through and self.plan.task.from_ground:
-                self._enter(Mode.LAND)
-        elif self.mode is Mode.DESCENT:
-            self._enter(Mode.FALLBACK)
-        if self.mode in (Mode.LAND, Mode.FALLBACK):
-            self._watch_landing(on_ground)
+    def _on_tick(self, odometry: Odometry, now: int, missed: int) -> None:
+        """Fly one control period on a valid state."""
+        if self._first_stamp is None:
+            self._first_stamp = odometry.stamp
+        self.time = (odometry.stamp - self._first_stamp) * 1e-9
+        state = self.state = odometry.state
+        self._airborne |= self._height > AIRBORNE_HEIGHT
+        self._timing_guard.add(missed, (now - odometry.stamp) * 1e-9)
+        self._judge_vehicle(now)
+        self._prepare(odometry)
         self._check_limits(state)
+        self._watch(state)
+        verdict = self._helm.steer(self.mode, state, self.time)
+        if verdict is not None:
+            self._react(verdict)
+            self._helm.steer(self.mode, state, self.time)
+        self._unsettled = missed
 
-    def _start(self, state: State) -> None:
-        if self.plan.task.from_ground and not self._airborne:
-            self._pilot.reset(rotors_turning=False)
-            self._enter(Mode.TAKEOFF)
-        elif self._airborne:
-            self._pilot.reset(rotors_turning=True)
-            self._enter(Mode.POLICY)
-        else:
-            task = self.plan.task.name
-            self._enter(
-                Mode.STOPPED,
-                Verdict(
-                    "ground", f"task '{task}' starts in the air but the drone is on the ground"
-                ),
+    @property
+    def _height(self) -> float:
+        assert self.state is not None
+        return float(self.state.position[2]) - self.plan.ground_height
+
+    def _judge_vehicle(self, now: int) -> None:
+        if self.mode in FINAL_MODES or self.mode is Mode.DISARMED:
+            return
+        asked = self.mode in (Mode.CHECKS, Mode.ARMING)
+        check = self._vehicle_guard.check_arming if asked else self._vehicle_guard.check
+        verdict = check(self.status, now)
+        if verdict is not None:
+            self._react(verdict)
+
+    def _prepare(self, odometry: Odometry) -> None:
+        """Go on from one state on the ground to the next, as far as nothing is in the way."""
+        step = Event.PASS, None
+        while self.mode in GROUND_MODES and step is not None:
+            step = self._arming.step(
+                self.mode, odometry, self.status, seconds=self._seconds, airborne=self._airborne
             )
-
-    def _watch_takeoff(self, state: State) -> None:
-        distance = float(np.linalg.norm(state.position - self.plan.hover_point))
-        speed = float(np.linalg.norm(state.velocity))
-        if distance < ARRIVAL_DISTANCE and speed < ARRIVAL_SPEED:
-            self.policy.reset()
-            self._enter(Mode.POLICY)
-        elif self.time - self._entered > takeoff_deadline(
-            self._entry_position, self.plan.hover_point
-        ):
-            self._enter(Mode.FALLBACK, Verdict("takeoff", "take-off did not reach the hover point"))
-
-    def _watch_landing(self, on_ground: bool) -> None:
-        deadline = landing_deadline(self._entry_position, self.plan.ground_height)
-        if on_ground:
-            self._enter(Mode.STOPPED)
-        elif self.time - self._entered > deadline:  # it lies on something, or its height is wrong
-            self._enter(Mode.STOPPED, Verdict("landing", "the landing did not reach the ground"))
+            if step is not None:
+                self._raise(*step)
 
     def _check_limits(self, state: State) -> None:
         if self.mode not in (Mode.TAKEOFF, Mode.POLICY):
             return
-        verdict = check_envelope(state, self.limits)
-        share = self._schedule.missed_share
-        if verdict is None and share > self.limits.missed_share:
-            verdict = Verdict(
-                "rate",
-                f"{share:.0%} of the ticks were missed: odometry comes slower than the policy's"
-                f" {self._rate:g} Hz",
-            )
+        verdict = check_envelope(state, self.limits) or self._timing_guard.check()
         if verdict is not None:
-            self._enter(Mode.FALLBACK, verdict)
+            self._react(verdict)
 
-    def _act(self, state: State, missed: int) -> Command:
-        reference = self._reference()
-        if self.mode is Mode.POLICY:
-            action = self.policy.step(observe(state, reference))
-            if math.isfinite(action.sum()) and self.policy.state_is_finite():
-                self.command = command_from_action(action, self._kind)
-            else:
-                self._enter(Mode.FALLBACK, Verdict("policy", "the policy's output is not finite"))
-                reference = self._reference()
-        if self.mode is Mode.STOPPED:
-            self.command = stop_command(self._kind)
-        elif self.mode is not Mode.POLICY:
-            self.command = self._pilot.fly(state, reference)
-        self._unsettled = reference, missed
-        return self.command
-
-    def _reference(self) -> Reference:
-        since = self.time - self._entered
-        if self.mode is Mode.POLICY:
-            if self._goal is not None:
-                return Reference(self._goal)
-            return self.plan.task.reference(since, self.plan.hover_point)
-        if self.mode is Mode.TAKEOFF:
-            return takeoff_reference(self._entry_position, self.plan.hover_point, since)
-        return landing_reference(self._entry_position, self.plan.ground_height, since)
-
-    def _record(self, reference: Reference, missed: int) -> None:
-        flown = self.mode is Mode.POLICY
-        membranes = self.policy.membranes if flown else {}
-        self._log.append(
-            Tick(
-                time=self.time,
-                mode=self.mode.value,
-                verdict=self.verdict.reason if self.verdict else "",
-                state=self.state or _UNKNOWN,
-                reference=reference,
-                command=self.command.values,
-                spikes=self.policy.spikes if flown else {},
-                membranes={name: u[:SHOWN_NEURONS] for name, u in membranes.items()},
-                synaptic_ops=self.policy.synaptic_ops if flown else 0,
-                missed=missed,
+    def _watch(self, state: State) -> None:
+        """Go on from a state in the air when it has come to its end."""
+        self._good_ticks += 1
+        step: Step | None = None
+        if self.mode is Mode.DESCENT and self._good_ticks >= RECOVERY_TICKS:
+            step = Event.RECOVER, None
+        elif self.mode is Mode.TAKEOFF:
+            step = watch_takeoff(state, self.plan, self._helm.start, self._seconds)
+        elif self.mode is Mode.POLICY:
+            step = watch_policy(self._height, self.plan, self._seconds)
+        elif self.mode in (Mode.LAND, Mode.FALLBACK):
+            if not is_overturned(state, self.limits):
+                self._upright = self.time
+            overturned = self.time - self._upright > self.limits.overturned_time
+            step = watch_landing(
+                self._height, self.plan, self._helm.start, self._seconds, overturned=overturned
             )
-        )
+        if step is not None:
+            self._raise(*step)

@@ -1,26 +1,13 @@
-"""What a flight is asked to do, and the modes it goes through."""
+"""What a flight is asked to do."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
 
 import numpy as np
 
 from snn_controller.frames import Array
 from snn_controller.tasks import Task
-
-
-class Mode(str, Enum):
-    """Who flies."""
-
-    IDLE = "idle"
-    TAKEOFF = "takeoff"
-    POLICY = "policy"
-    FALLBACK = "fallback"
-    DESCENT = "descent"
-    LAND = "land"
-    STOPPED = "stopped"
 
 
 @dataclass(frozen=True)
@@ -32,3 +19,10 @@ class FlightPlan:
     hover_point: Array = field(default_factory=lambda: np.array([0.0, 0.0, 1.0]))  # m
     ground_height: float = 0.0  # m
     descent_time: float = 2.0  # s of level descent without odometry before the motors stop
+    auto_start: bool = True  # arm and fly on the first odometry, in the air too
+    has_pilot: bool = False  # somebody is there to whom the drone can be left
+
+    @property
+    def lands(self) -> bool:
+        """Whether the flight begins and ends on the ground."""
+        return self.task.from_ground or not self.auto_start

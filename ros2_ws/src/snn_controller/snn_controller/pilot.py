@@ -34,6 +34,7 @@ class GuidePilot:
         self._kind: ActionKind = kind
         self._period = period
         self._rotors = np.full(4, quadrotor.hover_throttle)
+        self._commanded = 0.0  # m/s^2
 
     def reset(self, *, rotors_turning: bool) -> None:
         """Begin a flight with rotors at hover throttle or at rest."""
@@ -50,10 +51,19 @@ class GuidePilot:
         )
         return Command(self._kind, throttle_from_action(action))
 
+    def thrust(self) -> float:
+        """Return what the rotors give now, in m/s^2 per mass, by the model and the last command."""
+        if self._kind == "thrust_rates":
+            return self._commanded
+        quadrotor = self._quadrotor
+        return float(quadrotor.thrust(self._rotors).sum()) / quadrotor.mass
+
     def follow(self, command: Command) -> None:
-        """Advance the rotor model over one period of a motor command, whoever gave it."""
+        """Advance the rotor model over one period of a command, whoever gave it."""
         if command.kind == "motors":
             self._rotors = self._quadrotor.step_rotors(self._rotors, command.values, self._period)
+        else:
+            self._commanded = float(command.values[0])
 
 
 def takeoff_reference(start: Array, hover_point: Array, time: float) -> Reference:

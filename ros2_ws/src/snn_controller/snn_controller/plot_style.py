@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from snn_controller.flight import Mode
 from snn_controller.frames import Array
+from snn_controller.state_machine import Mode
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,12 +30,16 @@ AXES = {"x": BLUE, "y": ORANGE, "z": GREEN}
 MOTORS = (BLUE, ORANGE, GREEN, PURPLE)
 LAYERS = ("#1b3a5c", "#00795c", "#7a4b00", "#6b3a5b")  # dark, so that single spikes show
 MODE_SHADES = {
-    Mode.IDLE.value: "#e4e7eb",
+    Mode.DISARMED.value: "#e4e7eb",
+    Mode.CHECKS.value: "#e4e7eb",
+    Mode.ARMING.value: "#e4e7eb",
+    Mode.ARMED.value: "#e4e7eb",
     Mode.TAKEOFF.value: "#e3eef6",
     Mode.LAND.value: "#e3eef6",
     Mode.FALLBACK.value: "#fdebc8",
     Mode.DESCENT.value: "#f9dccf",
-    Mode.STOPPED.value: "#e4e7eb",
+    Mode.KILLED.value: "#e4e7eb",
+    Mode.PILOT.value: "#e6e1ef",
 }
 STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",

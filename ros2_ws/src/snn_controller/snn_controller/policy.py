@@ -133,6 +133,13 @@ class Policy:
         """Spikes of the last tick, layer -> (neurons,)."""
         return {x.name: self._outputs[f"spikes_{x.name}"][0] != 0 for x in self.metadata.layers}
 
+    def spike_shares(self) -> dict[str, float]:
+        """Share of each layer's neurons that fired in the last tick."""
+        return {
+            x.name: np.count_nonzero(self._outputs[f"spikes_{x.name}"]) / x.neurons
+            for x in self.metadata.layers
+        }
+
     @property
     def membranes(self) -> dict[str, NDArray[np.float32]]:
         """Membrane potentials after the last tick, layer -> (neurons,)."""

@@ -8,23 +8,26 @@ import numpy as np
 
 from snn_controller.action import ActionKind
 from snn_controller.errors import UserError
-from snn_controller.flight import Flight, FlightPlan
+from snn_controller.flight import Flight
+from snn_controller.flight_plan import FlightPlan
 from snn_controller.policy import Policy
 from snn_controller.quadrotor import load_quadrotor
 from snn_controller.report import FlightFacts, summarise
-from snn_controller.safety import Limits
 from snn_controller.settings import ControllerSettings
 from snn_controller.share import policy_path
 from snn_controller.survival import FlightBounds
 from snn_controller.tasks import find_task
 
 
-def prepare_flight(settings: ControllerSettings, link_kinds: frozenset[ActionKind]) -> Flight:
+def prepare_flight(
+    settings: ControllerSettings, link_kinds: frozenset[ActionKind], *, has_pilot: bool
+) -> Flight:
     """Load and check all that a flight needs.
 
     Args:
         settings: The controller's parameters.
         link_kinds: Kinds of command that the link accepts.
+        has_pilot: Whether the link has a pilot to whom the drone can be left.
 
     Raises:
         UserError: The policy, the airframe, the task or a limit is not fit to fly.
@@ -32,13 +35,16 @@ def prepare_flight(settings: ControllerSettings, link_kinds: frozenset[ActionKin
     quadrotor = load_quadrotor(settings.airframe)
     policy = Policy.load(policy_path(settings.policy), airframe=settings.airframe)
     _check_policy(policy, settings, link_kinds)
+    _check_limits(settings)
     plan = FlightPlan(
         task=find_task(settings.task),
         duration=settings.duration,
         hover_point=np.array([0.0, 0.0, settings.hover_height]),
         descent_time=settings.descent_time,
+        auto_start=settings.auto_start,
+        has_pilot=has_pilot,
     )
-    return Flight(policy, quadrotor, plan, _limits(settings))
+    return Flight(policy, quadrotor, plan, settings)
 
 
 def _check_policy(
@@ -66,27 +72,24 @@ def _check_policy(
         )
 
 
-def _limits(settings: ControllerSettings) -> Limits:
+def _check_limits(settings: ControllerSettings) -> None:
     fence = np.array(settings.geofence, dtype=np.float64)
     if fence.shape != (6,) or not (fence[::2] < fence[1::2]).all():
         raise UserError(
             "parameter 'geofence' must be six numbers, low and high of x, y and z in m;"
             f" got {settings.geofence}"
         )
-    lower, upper = fence[::2], fence[1::2]
-    if not lower[2] < settings.hover_height < upper[2]:
+    lower, upper = fence[4:]
+    if not lower < settings.hover_height < upper:
         raise UserError(
             f"hover_height {settings.hover_height:g} m is outside the geofence's"
-            f" {lower[2]:g} to {upper[2]:g} m; lower it or widen the parameter geofence"
+            f" {lower:g} to {upper:g} m; lower it or widen the parameter geofence"
         )
-    return Limits(
-        geofence_lower=lower,
-        geofence_upper=upper,
-        odometry_age=settings.odometry_timeout,
-        tilt=float(np.deg2rad(settings.max_tilt_deg)),
-        world_frame=settings.world_frame,
-        body_frame=settings.body_frame,
-    )
+    if settings.auto_start and settings.link != "sim":
+        raise UserError(
+            f"auto_start would arm a vehicle behind link '{settings.link}' with nobody asking; set"
+            " the parameter auto_start to false and call the services ~/arm and ~/takeoff"
+        )
 
 
 def report_flight(flight: Flight, settings: ControllerSettings) -> dict[str, Any]:
@@ -94,8 +97,8 @@ def report_flight(flight: Flight, settings: ControllerSettings) -> dict[str, Any
     facts = FlightFacts(
         task=settings.task,
         bounds=FlightBounds(
-            duration=settings.duration,
-            lands=flight.plan.task.from_ground,
+            duration=0.0 if flight.landed_on_request else settings.duration,
+            lands=flight.plan.lands,
             limits=flight.limits,
         ),
         seed=settings.seed,

@@ -5,71 +5,49 @@ The nodes declare them to ROS, the graph sets them, the docs list them. ROS-free
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
+from snn_controller.declaration import setting
+from snn_controller.guards.limits import FrameNames, Limits
 from snn_controller.tasks import TASKS
 
 LINKS = ("sim",)
 WORLDS = ("pybullet", "gym_pybullet_drones")
 
 
-def _setting(
-    default: Any,
-    description: str,
-    *,
-    low: float | None = None,
-    high: float | None = None,
-    choices: tuple[str, ...] = (),
-) -> Any:
-    """Return a dataclass field that carries its description and its bounds."""
-    metadata = {"description": description, "low": low, "high": high, "choices": choices}
-    if isinstance(default, list):
-        return field(default_factory=lambda: list(default), metadata=metadata)
-    return field(default=default, metadata=metadata)
-
-
 @dataclass(frozen=True)
-class GraphSettings:
+class GraphSettings(FrameNames):
     """What the controller and the simulator must agree on."""
 
-    airframe: str = _setting("crazyflie21", "airframe in quadrotors.yaml")
-    odometry_rate: float = _setting(100.0, "rate of the odometry in Hz", low=10.0, high=2000.0)
-    hover_height: float = _setting(1.0, "height of the hover point in m", low=0.3, high=50.0)
-    lockstep: bool = _setting(True, "time advances one step per command instead of by the clock")
-    world_frame: str = _setting("odom", "frame of the odometry's pose (ENU)")
-    body_frame: str = _setting("base_link", "frame of the odometry's twist (FLU)")
-    launcher_pid: int = _setting(0, "end when this parent process is gone; 0 to live alone", low=0)
+    airframe: str = setting("crazyflie21", "airframe in quadrotors.yaml")
+    odometry_rate: float = setting(100.0, "rate of the odometry in Hz", low=10.0, high=2000.0)
+    hover_height: float = setting(1.0, "height of the hover point in m", low=0.3, high=50.0)
+    lockstep: bool = setting(True, "time advances one step per command instead of by the clock")
+    launcher_pid: int = setting(0, "end when this parent process is gone; 0 to live alone", low=0)
 
 
 @dataclass(frozen=True)
-class ControllerSettings(GraphSettings):
+class ControllerSettings(GraphSettings, Limits):
     """Parameters of the controller node."""
 
-    policy: str = _setting("", "policy file; empty for the shipped hover policy")
-    policy_sha256: str = _setting("", "refuse any policy file but the one with this hash, if set")
-    link: str = _setting("sim", "flight controller to command", choices=LINKS)
-    task: str = _setting("hover", "what to fly", choices=tuple(TASKS))
-    duration: float = _setting(20.0, "flight time in s", low=0.1, high=1e6)
-    seed: int = _setting(1, "seed of the flight, for the report", low=0, high=2**31)
-    report: str = _setting("", "folder of the flight report; empty for flights/<time>-<task>")
-    plot: bool = _setting(True, "draw flight.png beside report.json")
-    await_node: str = _setting("", "do not configure before this node is up; empty for none")
-    exit_when_done: bool = _setting(False, "end the process with the flight")
-    geofence: list[float] = _setting(
-        [-3.0, 3.0, -3.0, 3.0, -0.5, 3.0], "x, y, z bounds in m: low, high, low, high, low, high"
-    )
-    max_tilt_deg: float = _setting(120.0, "tilt at which the guide takes over", low=1.0, high=180.0)
-    odometry_timeout: float = _setting(
-        0.1, "age or silence of the odometry in s that counts as lost", low=0.01, high=10.0
-    )
-    startup_timeout: float = _setting(
-        15.0, "wait for the first odometry in s", low=0.1, high=3600.0
-    )
-    descent_time: float = _setting(
+    policy: str = setting("", "policy file; empty for the shipped hover policy")
+    policy_sha256: str = setting("", "refuse any policy file but the one with this hash, if set")
+    link: str = setting("sim", "flight controller to command", choices=LINKS)
+    task: str = setting("hover", "what to fly", choices=tuple(TASKS))
+    duration: float = setting(20.0, "flight time in s", low=0.1, high=1e6)
+    seed: int = setting(1, "seed of the flight, for the report", low=0, high=2**31)
+    report: str = setting("", "folder of the flight report; empty for flights/<time>-<task>")
+    plot: bool = setting(True, "draw flight.png beside report.json")
+    await_node: str = setting("", "do not configure before this node is up; empty for none")
+    exit_when_done: bool = setting(False, "end the process with the flight")
+    startup_timeout: float = setting(15.0, "wait for the first odometry in s", low=0.1, high=3600.0)
+    descent_time: float = setting(
         2.0, "level descent in s without odometry before the motors stop", low=0.0, high=60.0
     )
-    neuron_rate: float = _setting(
+    auto_start: bool = setting(
+        True, "arm and fly on the first odometry, in the air too; false: wait for the operator"
+    )
+    neuron_rate: float = setting(
         10.0, "rate of the spike and membrane topics in Hz; 0 for none", low=0.0, high=1000.0
     )
 
@@ -78,16 +56,16 @@ class ControllerSettings(GraphSettings):
 class SimulatorSettings(GraphSettings):
     """Parameters of the simulator node."""
 
-    seed: int = _setting(1, "seed of the start", low=0, high=2**31)
-    start: str = _setting(
+    seed: int = setting(1, "seed of the start", low=0, high=2**31)
+    start: str = setting(
         "hover",
         "distribution of the start around the hover point",
         choices=("hover", "easy", "standard", "hard", "ground"),
     )
-    world: str = _setting("pybullet", "simulated world", choices=WORLDS)
-    gui: bool = _setting(False, "show PyBullet's window")
-    physics_rate: float = _setting(500.0, "rate of the physics in Hz", low=50.0, high=20000.0)
-    command_timeout: float = _setting(
+    world: str = setting("pybullet", "simulated world", choices=WORLDS)
+    gui: bool = setting(False, "show PyBullet's window")
+    physics_rate: float = setting(500.0, "rate of the physics in Hz", low=50.0, high=20000.0)
+    command_timeout: float = setting(
         0.2,
         "silence of the commands in s of simulated time that stops the motors",
         low=0.01,
@@ -99,8 +77,8 @@ class SimulatorSettings(GraphSettings):
 class RecorderSettings:
     """Parameters of the recorder node."""
 
-    folder: str = _setting("", "folder of the bag, which must not exist yet")
-    topics: list[str] = _setting(
+    folder: str = setting("", "folder of the bag, which must not exist yet")
+    topics: list[str] = setting(
         [
             "odom",
             "goal",
@@ -114,8 +92,8 @@ class RecorderSettings:
         ],
         "topics to record, those of unknown type once somebody publishes them",
     )
-    reliable: bool = _setting(False, "ask reliable publishers to send lost messages again")
-    reserve_mib: float = _setting(
+    reliable: bool = setting(False, "ask reliable publishers to send lost messages again")
+    reserve_mib: float = setting(
         32.0, "free space in MiB at which recording stops", low=1.0, high=1e6
     )
-    launcher_pid: int = _setting(0, "end when this parent process is gone; 0 to live alone", low=0)
+    launcher_pid: int = setting(0, "end when this parent process is gone; 0 to live alone", low=0)

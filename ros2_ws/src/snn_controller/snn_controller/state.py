@@ -64,3 +64,4 @@ class Odometry:
     position_deviation: float = 0.0  # m, largest standard deviation that is stated; 0 for none
     attitude_deviation: float = 0.0  # rad
     velocity_deviation: float = 0.0  # m/s
+    specific_force: Array | None = None  # (3,) m/s^2, body, of an accelerometer where there is one

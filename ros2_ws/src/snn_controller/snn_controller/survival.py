@@ -8,14 +8,16 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from snn_controller.flight import TOUCHDOWN_HEIGHT, Mode
 from snn_controller.flight_log import FlightColumns
 from snn_controller.frames import Array, quaternion_to_matrix, tilt_angle
-from snn_controller.safety import Limits
+from snn_controller.guards.limits import Limits
+from snn_controller.guided import TOUCHDOWN_HEIGHT
+from snn_controller.state_machine import MOTORLESS_MODES, Mode
 
 POLICY_MODE = Mode.POLICY.value
-RESTING_MODES = (Mode.IDLE.value, Mode.STOPPED.value)  # motors off: fence and tilt are not judged
-RELIEF_MODES = (Mode.FALLBACK.value, Mode.DESCENT.value, Mode.STOPPED.value)
+# motors off: fence and tilt are not judged
+RESTING_MODES = tuple(mode.value for mode in Mode if mode in MOTORLESS_MODES)
+RELIEF_MODES = (*RESTING_MODES, Mode.FALLBACK.value, Mode.DESCENT.value, Mode.PILOT.value)
 DURATION_SLACK = 0.02  # share of the asked duration that start-up and the last tick may cost
 DURATION_GRACE = 0.1  # s on top of it
 
@@ -50,7 +52,7 @@ def _breaches(flight: FlightColumns, bounds: FlightBounds) -> Iterator[tuple[int
     outside, axis = _outside_fence(flight, bounds.limits)
     low = flight.position[:, 2] < bounds.contact_height
     tilt = _tilt(flight)
-    overturned = _flying(flight) & (tilt > bounds.limits.tilt)
+    overturned = _flying(flight) & (tilt > np.deg2rad(bounds.limits.max_tilt_deg))
     if (row := _first(outside)) is not None:
         where = f"{'xyz'[axis[row]]} = {flight.position[row, axis[row]]:.2f} m"
         yield row, f"left the geofence at {flight.time[row]:.2f} s ({where})"
@@ -89,9 +91,10 @@ def _tilt(flight: FlightColumns) -> Array:
 def _relieved(flight: FlightColumns, *, lands: bool) -> NDArray[np.bool_]:
     """Return per tick whether another than the policy intervened after it had been in control."""
     had_control = np.maximum.accumulate(flight.mode == POLICY_MODE)
-    landed = np.maximum.accumulate(flight.mode == Mode.LAND.value)
-    asked = landed & (flight.mode == Mode.STOPPED.value) & lands
-    return had_control & np.isin(flight.mode, RELIEF_MODES) & ~asked
+    landing = flight.mode == Mode.LAND.value
+    asked = np.maximum.accumulate(landing) & (flight.mode == Mode.DISARMED.value) & lands
+    forced = landing & (flight.verdict != "")
+    return had_control & (np.isin(flight.mode, RELIEF_MODES) & ~asked | forced)
 
 
 def _wrong_end(flight: FlightColumns, bounds: FlightBounds) -> str | None:

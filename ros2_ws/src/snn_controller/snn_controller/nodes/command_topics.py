@@ -37,7 +37,6 @@ class CommandTopics:
         self._kind: ActionKind = kind
         self._frame = str(node.get_parameter("body_frame").value)
         self._stamp = 0
-        self._armed = False
         self._heard: int | None = None  # ns, when somebody last listened
         topic = MOTORS_TOPIC if kind == "motors" else THRUST_RATES_TOPIC
         self._claim = TopicClaim(node, topic, "commands")
@@ -48,24 +47,19 @@ class CommandTopics:
         """Tell for how long nobody has listened to the commands."""
         if self._heard is None or self._publisher.get_subscription_count() > 0:
             self._heard = now
-        return LinkStatus(age=(now - self._heard) * 1e-9, armed=self._armed)
+        return LinkStatus(age=(now - self._heard) * 1e-9)
 
     def arm(self) -> None:
-        """Let commands through; a simulated vehicle has no objections."""
-        self._armed = True
+        """Do nothing: a simulated vehicle is always armed."""
 
     def disarm(self) -> None:
-        """Stop the motors."""
-        self._armed = False
-        self.send(stop_command(self._kind), self._stamp)
+        """Do nothing: the stop command that follows says it."""
 
     def kill(self) -> None:
-        """Stop the motors."""
-        self.disarm()
+        """Do nothing: the stop command that follows says it."""
 
     def hand_back(self) -> None:
-        """Stop the motors: a simulation has no pilot."""
-        self.disarm()
+        """Do nothing: a simulation has no pilot."""
 
     def send(self, command: Command, stamp: int) -> None:
         """Publish a command that answers the odometry stamped `stamp` (ns)."""

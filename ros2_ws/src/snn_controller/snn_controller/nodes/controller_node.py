@@ -1,7 +1,7 @@
 """The controller: a managed node that answers odometry with motor commands.
 
-Odometry triggers every tick; a wall timer only notices silence. The neuron state lives in the
-policy across ticks and is reset on activation.
+Odometry triggers every tick; a wall timer polls the link and notices silence. The neuron state
+lives in the policy across ticks and is reset when the policy takes over.
 """
 
 from __future__ import annotations
@@ -10,40 +10,40 @@ import gc
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter, time_ns
 
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Odometry as OdometryMessage
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
-from std_msgs.msg import Float32MultiArray, UInt8MultiArray
+from sensor_msgs.msg import Imu
 
 from snn_controller.errors import UserError
 from snn_controller.flight import Flight
 from snn_controller.flight_controllers import FlightController
+from snn_controller.frames import Array
+from snn_controller.guards.verdicts import Verdict
 from snn_controller.nodes.command_topics import COMMAND_KINDS, CommandTopics
-from snn_controller.nodes.diagnostics import diagnose
+from snn_controller.nodes.link_driver import LinkDriver
 from snn_controller.nodes.managed_node import ManagedNode, explained
-from snn_controller.nodes.messages import (
-    membranes_to_message,
-    odometry_from_message,
-    spikes_to_message,
-)
+from snn_controller.nodes.messages import odometry_from_message
 from snn_controller.nodes.node_main import EXIT_USER_ERROR, run_node, steady_clock
+from snn_controller.nodes.operator_services import OperatorServices
 from snn_controller.nodes.parameters import declare_settings
+from snn_controller.nodes.telemetry import Telemetry
 from snn_controller.plot import draw_flight
 from snn_controller.preparation import prepare_flight, report_flight
 from snn_controller.report import REPORT_FILE, format_summary, write_report
-from snn_controller.safety import Verdict
 from snn_controller.settings import ControllerSettings
 from snn_controller.share import check_writable, report_folder
+from snn_controller.state import Odometry
+from snn_controller.state_machine import GROUND_MODES, Event
 
 SIMULATOR_PATIENCE = 10.0  # s of wall time without odometry before a simulator is given up
 WATCHDOG_PERIOD = 0.02  # s
-STATUS_PERIOD = 1.0  # s of flight between diagnostics and progress lines
 
 
 class ControllerNode(ManagedNode):
@@ -65,13 +65,13 @@ class ControllerNode(ManagedNode):
         """Load and check the policy and everything else that flying needs."""
         settings = self.settings
         self.await_node(settings.await_node)
-        self._flight = prepare_flight(settings, COMMAND_KINDS)
+        self._flight = prepare_flight(settings, COMMAND_KINDS, has_pilot=CommandTopics.has_pilot)
         self._folder = self._new_folder()
         check_writable(self._folder)
         self._link = CommandTopics(self, self._flight.policy.metadata.action_kind)
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self._spikes = self.create_publisher(UInt8MultiArray, "~/spikes", 1)
-        self._membranes = self.create_publisher(Float32MultiArray, "~/membranes", 1)
+        self._driver = LinkDriver(self._link)
+        self._telemetry = Telemetry(self, settings.neuron_rate)
+        self._operator = OperatorServices(self, self._ask)
         metadata = self._flight.policy.metadata
         self.get_logger().info(
             f"policy {self._flight.policy.path.name} {self._flight.policy.sha256[:12]}:"
@@ -93,8 +93,8 @@ class ControllerNode(ManagedNode):
         self._simulated = bool(self.get_parameter("use_sim_time").value)
         self._now = self._clock_reader()
         self._timeout = round(self.settings.odometry_timeout * 1e9)  # ns
-        self._status_time = self._neuron_time = 0.0
-        self._announced = self._flight.mode
+        self._specific_force: Array | None = None
+        self._telemetry.begin(self._flight)
         self._active = True
         # A flight makes no cycles, only a growing log that the collector would walk again and
         # again: pauses of 0.3 s after ten minutes. Counting references is enough meanwhile.
@@ -104,6 +104,7 @@ class ControllerNode(ManagedNode):
         self._subscriptions_in_flight = [
             self.create_subscription(OdometryMessage, "odom", self._on_odometry, reliable),
             self.create_subscription(PoseStamped, "goal", self._on_goal, 1),
+            self.create_subscription(Imu, "imu", self._on_imu, qos_profile_sensor_data),
         ]
         self._watchdog = self.create_timer(WATCHDOG_PERIOD, self._watch, clock=steady_clock())
         return super().on_activate(state)
@@ -119,8 +120,8 @@ class ControllerNode(ManagedNode):
         if self._link is not None:
             self._link.release()
         self._flight = self._link = None
-        for publisher in (self._diagnostics, self._spikes, self._membranes):
-            self.destroy_publisher(publisher)
+        self._telemetry.release()
+        self._operator.release()
         return super().on_cleanup(state)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -131,7 +132,9 @@ class ControllerNode(ManagedNode):
     def close(self, reason: str) -> None:
         """End the flight from outside: motors stopped, report written."""
         if self._active and self._flight is not None:
-            self._flight.stop(Verdict("ended", reason))
+            self._driver.answer(
+                self._flight, self._flight.stop(Verdict("ended", reason)), max(self._answered, 0)
+            )
             self._end_flight()
         if self._link is not None:
             self._link.release()
@@ -154,19 +157,24 @@ class ControllerNode(ManagedNode):
 
     def _on_odometry(self, message: OdometryMessage) -> None:
         arrival = perf_counter()
-        odometry = odometry_from_message(message)
+        self._answer(odometry_from_message(message), arrival)
+
+    def _answer(self, odometry: Odometry, arrival: float) -> None:
+        """Answer one odometry sample that came at a time of `perf_counter`."""
         if not self._active or odometry.stamp < self._answered:
             return  # late or out of order: a newer sample has been answered
-        assert self._flight is not None and self._link is not None
-        flight = self._flight
+        assert self._flight is not None
+        flight, driver = self._flight, self._driver
         if odometry.stamp == self._answered:  # sent again because our answer was lost
-            self._link.send(flight.command, odometry.stamp)
+            driver.answer(flight, flight.command, odometry.stamp)
             return
+        if flight.mode in GROUND_MODES and self._specific_force is not None:
+            odometry = replace(odometry, specific_force=self._specific_force)
         self._arrival = arrival
         now = self._time_at(odometry.stamp)
         if odometry.stamp <= now + self._timeout:  # a stamp far ahead must not outdate what follows
             self._answered = odometry.stamp
-        self._link.send(flight.tick(odometry, now), odometry.stamp)
+        driver.answer(flight, flight.tick(odometry, now), odometry.stamp)
         latency = perf_counter() - arrival
         if flight.log.count > self._ticks:  # not for samples between two ticks
             self._ticks = flight.log.count
@@ -174,44 +182,30 @@ class ControllerNode(ManagedNode):
 
     def _after_tick(self, flight: Flight, arrival: float, latency: float) -> None:
         """Do what may take time: the command is out."""
+        self._driver.poll(flight, self._now())
         period = None if self._last_tick is None else arrival - self._last_tick
         flight.log.append_timing(period=period, latency=latency)
         self._last_tick = arrival
-        rate = self.settings.neuron_rate
-        if rate > 0.0 and flight.time - self._neuron_time >= 1.0 / rate - 1e-6:
-            self._neuron_time = flight.time
-            self._spikes.publish(spikes_to_message(flight.policy.spikes))
-            self._membranes.publish(membranes_to_message(flight.policy.membranes))
-        if flight.time - self._status_time >= STATUS_PERIOD - 1e-6:
-            self._status_time = flight.time
-            self._publish_status(flight)
-        self._announce(flight)
+        self._telemetry.tell(flight)
         if flight.done:
             self._finish()
 
-    def _announce(self, flight: Flight) -> None:
-        """Say at once, and not only with the next status, that the policy is not in control."""
-        if flight.mode is self._announced:
-            return
-        self._announced = flight.mode
-        if flight.verdict is not None:
-            self.get_logger().warning(f"{flight.mode.value}: {flight.verdict.reason}")
-            self._diagnose(flight)
+    def _ask(self, event: Event) -> str | None:
+        """Do what the operator asks for, or return the sentence that refuses it."""
+        if not self._active or self._flight is None:
+            return f"'{event.value}' is refused: activate the controller first"
+        flight, stamp = self._flight, max(self._answered, 0)
+        reason = flight.request(event, self._time_at(stamp))
+        self._driver.answer(flight, flight.command, stamp)
+        self._telemetry.announce(flight)
+        if flight.done:
+            self._finish()
+        return reason
 
-    def _diagnose(self, flight: Flight) -> None:
-        now = self.get_clock().now().nanoseconds
-        self._diagnostics.publish(diagnose(flight, self.get_name(), now))
-
-    def _publish_status(self, flight: Flight) -> None:
-        self._diagnose(flight)
-        tick = flight.log.ticks[-1]
-        error = float(np.linalg.norm(tick.state.position - tick.reference.position))
-        latency = flight.log.latencies[-1] * 1e3
-        self.get_logger().info(
-            f"progress: {flight.time:5.1f}/{flight.plan.duration:g} s  {tick.mode:8s}"
-            f"  error {error:.3f} m  {tick.synaptic_ops} synaptic operations"
-            f"  latency {latency:.2f} ms"
-        )
+    def _on_imu(self, message: Imu) -> None:
+        """Keep what an accelerometer says, which is held against gravity before arming."""
+        force = message.linear_acceleration
+        self._specific_force = np.array([force.x, force.y, force.z])
 
     def _on_goal(self, message: PoseStamped) -> None:
         assert self._flight is not None
@@ -222,37 +216,46 @@ class ControllerNode(ManagedNode):
             )
             return
         position = message.pose.position
-        verdict = self._flight.set_goal(np.array([position.x, position.y, position.z]))
-        if verdict is not None:
-            self.get_logger().warning(verdict.reason)
+        reason = self._flight.set_goal(np.array([position.x, position.y, position.z]))
+        if reason is not None:
+            self.get_logger().warning(reason)
 
     def _watch(self) -> None:
-        """Notice that odometry never came, or stopped coming."""
+        """Poll the link; notice that odometry never came, or stopped coming."""
         if not self._active:
             return
-        assert self._flight is not None and self._link is not None
-        flight, settings = self._flight, self.settings
+        assert self._flight is not None
+        status = self._driver.poll(self._flight, self._now())
+        if status.odometry is not None:
+            self._answer(status.odometry, perf_counter())
         seconds = perf_counter() - self._arrival
         if self._answered < 0:
-            if seconds > settings.startup_timeout:
-                topic = self.resolve_topic_name("odom")
-                reason = (
-                    f"no odometry on {topic} for {seconds:.0f} s; is the simulator or the"
-                    " estimator running, and is its topic remapped to this one?"
-                )
-                flight.stop(Verdict("silence", reason))
-                self._finish()
+            self._await_odometry(seconds)
             return
         if self._simulated and seconds < SIMULATOR_PATIENCE:
             # A simulator may stall, and its time with it: only its own clock can say that odometry
             # is missing. A clock that stands still for long is a simulator that is gone.
             seconds = (self._now() - self._answered) * 1e-9
-        if seconds > settings.odometry_timeout:
-            now = max(self._now(), self._answered + round(seconds * 1e9))
-            self._link.send(flight.silence(seconds, now), now)
-            self._announce(flight)
-            if flight.done:
-                self._finish()
+        if seconds > self.settings.odometry_timeout:
+            self._on_silence(self._flight, seconds)
+
+    def _await_odometry(self, seconds: float) -> None:
+        assert self._flight is not None
+        if seconds > self.settings.startup_timeout and self.settings.auto_start:
+            topic = self.resolve_topic_name("odom")
+            reason = (
+                f"no odometry on {topic} for {seconds:.0f} s; is the simulator or the"
+                " estimator running, and is its topic remapped to this one?"
+            )
+            self._flight.stop(Verdict("silence", reason))
+            self._finish()
+
+    def _on_silence(self, flight: Flight, seconds: float) -> None:
+        now = max(self._now(), self._answered + round(seconds * 1e9))
+        self._driver.answer(flight, flight.silence(seconds, now), now)
+        self._telemetry.announce(flight)
+        if flight.done:
+            self._finish()
 
     def _finish(self) -> None:
         """End a flight that is over; under a launcher the process ends with it."""
@@ -260,11 +263,11 @@ class ControllerNode(ManagedNode):
 
     def _end_flight(self) -> None:
         """Stop the motors first, then report. Safe to call twice."""
-        if not self._active or self._flight is None or self._link is None:
+        if not self._active or self._flight is None:
             return
         self._active = False
         gc.enable()
-        self._link.close()
+        self._driver.close()
         self.destroy_timer(self._watchdog)
         for subscription in self._subscriptions_in_flight:
             self.destroy_subscription(subscription)

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
-from snn_controller.flight import Flight, Mode
+from snn_controller.flight import Flight
 from snn_controller.flight_log import FlightLog, Tick
 from snn_controller.nodes.messages import ns_to_stamp
 
 WINDOW = 100  # ticks that percentiles and rates look back on
-_BAD_MODES = (Mode.FALLBACK, Mode.DESCENT)
 
 
 def diagnose(flight: Flight, name: str, now: int) -> DiagnosticArray:
@@ -27,7 +26,7 @@ def diagnose(flight: Flight, name: str, now: int) -> DiagnosticArray:
 
 
 def _mode(flight: Flight, name: str) -> DiagnosticStatus:
-    bad = flight.mode in _BAD_MODES or (flight.mode is Mode.STOPPED and flight.verdict is not None)
+    bad = flight.verdict is not None
     reason = flight.verdict.reason if flight.verdict else "ok"
     tick = flight.log.ticks[-1] if flight.log.ticks else None
     error = math.nan

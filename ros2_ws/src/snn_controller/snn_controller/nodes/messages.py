@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -33,7 +34,8 @@ def ns_to_stamp(nanoseconds: int) -> Time:
 def odometry_from_message(message: OdometryMessage) -> Odometry:
     """Read odometry; the twist, given in the child frame (REP-105), is turned into the world.
 
-    Numbers that are not finite pass through: the guards judge them.
+    Numbers that are not finite pass through: the guards judge them. A covariance of all zeros
+    states nothing; one below zero says that there is no estimate.
     """
     pose, twist = message.pose.pose, message.twist.twist
     position, orientation = pose.position, pose.orientation
@@ -52,7 +54,18 @@ def odometry_from_message(message: OdometryMessage) -> Odometry:
             velocity,
             np.array([angular.x, angular.y, angular.z]),
         ),
+        position_deviation=_deviation(message.pose.covariance[0:15:7]),
+        attitude_deviation=_deviation(message.pose.covariance[21:36:7]),
+        velocity_deviation=_deviation(message.twist.covariance[0:15:7]),
     )
+
+
+def _deviation(variances: NDArray[np.float64]) -> float:
+    """Return the largest standard deviation of variances (3,), infinity for impossible ones."""
+    x, y, z = variances.tolist()
+    if x == y == z == 0.0:
+        return 0.0
+    return math.sqrt(max(x, y, z)) if min(x, y, z) >= 0.0 else math.inf
 
 
 def odometry_to_message(odometry: Odometry) -> OdometryMessage:

@@ -1,0 +1,61 @@
+"""The guard of the state estimate: each sample by itself, against the one before, over time."""
+
+from __future__ import annotations
+
+from snn_controller.frames import GRAVITY
+from snn_controller.guards.limits import Limits
+from snn_controller.guards.motion import MotionGuard
+from snn_controller.guards.odometry import check_jump, check_odometry
+from snn_controller.guards.verdicts import Verdict
+from snn_controller.state import Odometry
+
+
+class EstimateGuard:
+    """Remembers the newest sample that could be trusted."""
+
+    def __init__(self, limits: Limits) -> None:
+        """Begin without samples."""
+        self._limits = limits
+        self._motion = MotionGuard()
+        self._before: Odometry | None = None
+        self._jumped = False
+
+    def check(
+        self, sample: Odometry, now: int, *, thrust: float | None, airborne: bool
+    ) -> Verdict | None:
+        """Take in a sample and say why it cannot be flown on, or None.
+
+        Args:
+            sample: The odometry.
+            now: Present time in ns on the clock that stamped it.
+            thrust: What the rotors give in m/s^2 per mass, None while they do not turn.
+            airborne: Whether nothing but the rotors holds the drone.
+        """
+        verdict = check_odometry(sample, now, self._limits)
+        if verdict is not None:
+            return verdict
+        if self._before is not None:
+            verdict = self._compare(self._before, sample, thrust, airborne)
+        if verdict is None:
+            self._before = sample
+        return verdict
+
+    def _compare(
+        self, before: Odometry, sample: Odometry, thrust: float | None, airborne: bool
+    ) -> Verdict | None:
+        verdict = check_jump(before, sample, self._limits)
+        if verdict is not None:
+            if self._jumped:  # it stays away: from now on the new place is the one to compare with
+                self._before = sample
+            self._jumped = not self._jumped
+            return verdict
+        self._jumped = False
+        lift = None
+        if thrust is not None:
+            lift = sample.state.rotation[2, 2].item() * thrust - GRAVITY
+            lift = lift if airborne or lift > 0.0 else None  # the ground pushes back
+        self._motion.compare(before, sample, lift)
+        verdict = self._motion.check()
+        if verdict is not None:
+            self._before = sample
+        return verdict

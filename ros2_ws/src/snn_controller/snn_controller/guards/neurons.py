@@ -1,0 +1,38 @@
+"""A spiking policy's own signs of failure: layers that have fallen silent, or fire as one."""
+
+from __future__ import annotations
+
+from snn_controller.guards.limits import Limits
+from snn_controller.guards.verdicts import Verdict
+from snn_controller.policy import Policy
+
+
+class NeuronGuard:
+    """Judges neuron states and spikes after each tick of the policy."""
+
+    def __init__(self, limits: Limits, rate: float) -> None:
+        """Judge a policy that ticks at `rate` Hz."""
+        self._window = limits.layer_window
+        self._ticks = max(1, round(limits.layer_window * rate))
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the past."""
+        self._silent: dict[str, int] = {}  # ticks in a row, by layer
+        self._firing: dict[str, int] = {}
+
+    def check(self, policy: Policy) -> Verdict | None:
+        """Say what is wrong with the network that has just ticked, or None."""
+        if not policy.state_is_finite():
+            return Verdict("neurons", "a neuron state of the policy is not finite")
+        for layer, share in policy.spike_shares().items():
+            self._silent[layer] = self._silent.get(layer, 0) + 1 if share == 0.0 else 0
+            self._firing[layer] = self._firing.get(layer, 0) + 1 if share == 1.0 else 0
+            if self._silent[layer] >= self._ticks:
+                return Verdict("silent", self._reason("no neuron", layer))
+            if self._firing[layer] >= self._ticks:
+                return Verdict("firing", self._reason("every neuron", layer))
+        return None
+
+    def _reason(self, who: str, layer: str) -> str:
+        return f"{who} of layer '{layer}' has fired in each tick of {self._window:g} s"

@@ -1,0 +1,116 @@
+"""Who steers in each state: the policy, the guide, level rotors, or nobody."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from snn_controller.action import ActionKind, Command, command_from_action, stop_command
+from snn_controller.flight_log import Tick
+from snn_controller.flight_plan import FlightPlan
+from snn_controller.frames import Array
+from snn_controller.guards.limits import Limits
+from snn_controller.guards.policy import PolicyGuard
+from snn_controller.guards.verdicts import Verdict
+from snn_controller.guided import guided_reference
+from snn_controller.observation import observe
+from snn_controller.pilot import GuidePilot, descent_command
+from snn_controller.policy import Policy
+from snn_controller.quadrotor import Quadrotor
+from snn_controller.state import Reference, State
+from snn_controller.state_machine import GUIDED_MODES, MOTORLESS_MODES, Mode
+
+SHOWN_NEURONS = 8  # membranes kept per layer and tick: enough to look at, small enough to keep
+_UNKNOWN = State(np.full(3, np.nan), np.full(4, np.nan), np.full(3, np.nan), np.full(3, np.nan))
+
+
+class Helm:
+    """Gives the command of one state; the states themselves are the flight's business."""
+
+    def __init__(
+        self, policy: Policy, quadrotor: Quadrotor, plan: FlightPlan, limits: Limits
+    ) -> None:
+        """Prepare for a flight."""
+        rate = policy.metadata.control_rate
+        self._policy = policy
+        self._quadrotor = quadrotor
+        self._plan = plan
+        self._kind: ActionKind = policy.metadata.action_kind
+        self._pilot = GuidePilot(quadrotor, self._kind, 1.0 / rate)
+        self._guard = PolicyGuard(limits, rate)
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin with resting neurons and motors off."""
+        self.command: Command | None = stop_command(self._kind)  # None: the pilot commands
+        self.goal: Array | None = None  # (3,) m, world
+        self.since = 0.0  # s, when the present state was entered
+        self.start = self._plan.hover_point  # (3,) m, where
+        self._policy.reset()
+
+    @property
+    def thrust(self) -> float:
+        """What the rotors give now, in m/s^2 per mass."""
+        return self._pilot.thrust()
+
+    def enter(self, mode: Mode, before: Mode, position: Array | None, time: float) -> None:
+        """Prepare for a state at a position (3,) and a time in s."""
+        self.since = time
+        self.start = self.start if position is None else position
+        if mode is Mode.TAKEOFF:
+            self._pilot.reset(rotors_turning=False)
+        elif mode is Mode.POLICY:
+            if before is Mode.ARMED:  # in the air already
+                self._pilot.reset(rotors_turning=True)
+            self._policy.reset()
+            self._guard.reset()
+        elif mode is Mode.DESCENT:
+            self.command = descent_command(self._quadrotor, self._kind)
+        elif mode is Mode.PILOT:
+            self.command = None
+        elif mode in MOTORLESS_MODES:
+            self.command = stop_command(self._kind)
+
+    def steer(self, mode: Mode, state: State, time: float) -> Verdict | None:
+        """Set the command that answers a state, or say why the policy cannot give it."""
+        reference = self.reference(mode, time)
+        if mode is Mode.POLICY:
+            action = self._policy.step(observe(state, reference))
+            verdict = self._guard.check(self._policy, action)
+            if verdict is not None:
+                return verdict
+            self.command = command_from_action(action, self._kind)
+        elif mode in GUIDED_MODES:
+            self.command = self._pilot.fly(state, reference)
+        return None
+
+    def follow(self) -> None:
+        """Advance the model of the rotors by one period of the command."""
+        if self.command is not None:
+            self._pilot.follow(self.command)
+
+    def reference(self, mode: Mode, time: float) -> Reference:
+        """Return where the drone should be in a state at a time in s."""
+        since = time - self.since
+        if mode is Mode.POLICY:
+            if self.goal is not None:
+                return Reference(self.goal)
+            return self._plan.task.reference(since, self._plan.hover_point)
+        if mode in GUIDED_MODES:
+            return guided_reference(mode, self._plan, self.start, since)
+        return Reference(self.start)
+
+    def describe(self, mode: Mode, state: State | None, time: float) -> Tick:
+        """Return the tick that has just been steered, for the log."""
+        flown, policy = mode is Mode.POLICY, self._policy
+        membranes = policy.membranes if flown else {}
+        return Tick(
+            time=time,
+            mode=mode.value,
+            verdict="",
+            state=state or _UNKNOWN,
+            reference=self.reference(mode, time),
+            command=np.zeros(4) if self.command is None else self.command.values,
+            spikes=policy.spikes if flown else {},
+            membranes={name: u[:SHOWN_NEURONS] for name, u in membranes.items()},
+            synaptic_ops=policy.synaptic_ops if flown else 0,
+        )

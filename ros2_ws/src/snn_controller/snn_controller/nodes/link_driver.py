@@ -1,0 +1,52 @@
+"""Carries out on a link what the state machine has decided."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from snn_controller.action import Command
+from snn_controller.flight import Flight
+from snn_controller.flight_controllers import FlightController, LinkStatus
+from snn_controller.state_machine import Mode
+
+
+class LinkDriver:
+    """Calls a link once for each state that asks something of the vehicle."""
+
+    def __init__(self, link: FlightController) -> None:
+        """Drive a link that nobody has armed."""
+        self._link = link
+        self._mode = Mode.DISARMED
+        self._calls: dict[Mode, Callable[[], None]] = {
+            Mode.ARMING: link.arm,
+            Mode.DISARMED: link.disarm,
+            Mode.KILLED: link.kill,
+            Mode.PILOT: link.hand_back,
+        }
+
+    def poll(self, flight: Flight, now: int) -> LinkStatus:
+        """Let the flight know what the vehicle says at a time in ns."""
+        flight.status = self._link.poll(now)
+        return flight.status
+
+    def answer(self, flight: Flight, command: Command | None, stamp: int) -> None:
+        """Follow the state of a flight and send its command, if it has one."""
+        self.follow(flight.mode)
+        if command is not None:
+            self._link.send(command, stamp)
+
+    def follow(self, mode: Mode) -> None:
+        """Ask of the vehicle what a new state needs."""
+        if mode is not self._mode:
+            self._mode = mode
+            self._calls.get(mode, _do_nothing)()
+
+    def close(self) -> None:
+        """Stop the motors at the end of a flight, unless a pilot flies."""
+        if self._mode is not Mode.PILOT:
+            self._link.close()
+        self._mode = Mode.DISARMED
+
+
+def _do_nothing() -> None:
+    pass

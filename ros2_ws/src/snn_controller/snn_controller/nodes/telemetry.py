@@ -1,0 +1,72 @@
+"""What the controller tells about a flight: diagnostics, progress lines, spikes, membranes."""
+
+from __future__ import annotations
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.node import Node
+from std_msgs.msg import Float32MultiArray, UInt8MultiArray
+
+from snn_controller.flight import Flight
+from snn_controller.nodes.diagnostics import diagnose
+from snn_controller.nodes.messages import membranes_to_message, spikes_to_message
+
+STATUS_PERIOD = 1.0  # s of flight between diagnostics and progress lines
+
+
+class Telemetry:
+    """Publishers and their pace; everything is sent after the command of its tick."""
+
+    def __init__(self, node: Node, neuron_rate: float) -> None:
+        """Create the publishers; neurons are told of at `neuron_rate` Hz, 0 for never."""
+        self._node = node
+        self._neuron_rate = neuron_rate
+        self._diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._spikes = node.create_publisher(UInt8MultiArray, "~/spikes", 1)
+        self._membranes = node.create_publisher(Float32MultiArray, "~/membranes", 1)
+
+    def begin(self, flight: Flight) -> None:
+        """Start the pace of a flight."""
+        self._status_time = self._neuron_time = 0.0
+        self._announced = flight.mode
+
+    def release(self) -> None:
+        """Destroy the publishers."""
+        for publisher in (self._diagnostics, self._spikes, self._membranes):
+            self._node.destroy_publisher(publisher)
+
+    def tell(self, flight: Flight) -> None:
+        """Tell what is due after a tick."""
+        rate = self._neuron_rate
+        if rate > 0.0 and flight.time - self._neuron_time >= 1.0 / rate - 1e-6:
+            self._neuron_time = flight.time
+            self._spikes.publish(spikes_to_message(flight.policy.spikes))
+            self._membranes.publish(membranes_to_message(flight.policy.membranes))
+        if flight.time - self._status_time >= STATUS_PERIOD - 1e-6:
+            self._status_time = flight.time
+            self._publish_status(flight)
+        self.announce(flight)
+
+    def announce(self, flight: Flight) -> None:
+        """Say at once, and not only with the next status, that the policy is not in control."""
+        if flight.mode is self._announced:
+            return
+        self._announced = flight.mode
+        if flight.verdict is not None:
+            self._node.get_logger().warning(f"{flight.mode.value}: {flight.verdict.reason}")
+            self._diagnose(flight)
+
+    def _diagnose(self, flight: Flight) -> None:
+        now = self._node.get_clock().now().nanoseconds
+        self._diagnostics.publish(diagnose(flight, self._node.get_name(), now))
+
+    def _publish_status(self, flight: Flight) -> None:
+        self._diagnose(flight)
+        tick = flight.log.ticks[-1]
+        error = float(np.linalg.norm(tick.state.position - tick.reference.position))
+        latency = flight.log.latencies[-1] * 1e3
+        self._node.get_logger().info(
+            f"progress: {flight.time:5.1f}/{flight.plan.duration:g} s  {tick.mode:8s}"
+            f"  error {error:.3f} m  {tick.synaptic_ops} synaptic operations"
+            f"  latency {latency:.2f} ms"
+        )
