@@ -11,8 +11,9 @@ from snn_controller.state import Reference, State
 from sim.drone import Drone
 
 BODY_RATE = 500.0  # Hz, of physics and rate loop
-_RATE_GAIN = np.array([100.0, 100.0, 30.0])  # 1/s
-_DAMPING = np.array([3.0, 3.0, 1.0])  # of the angular acceleration, which the motors' lag needs
+_BANDWIDTH = np.array([25.0, 25.0, 8.0])  # 1/s
+# Damping of the angular acceleration makes the motors' lag as short as this, in s.
+_SHORT_LAG = 0.018
 _INTEGRAL = np.array([20.0, 20.0, 5.0])  # 1/s^2
 _INTEGRAL_LIMIT = 20.0  # rad/s^2
 _LANDED_SPEED = 0.1  # m/s
@@ -31,6 +32,8 @@ class Px4Body:
         self._drone = Drone(quadrotor, control_rate=BODY_RATE, physics_rate=BODY_RATE)
         self._half_height = quadrotor.collision_height / 2.0
         self._drone.reset(State.at_rest(np.array([0.0, 0.0, self._half_height])), np.zeros(4))
+        self._damping = max(quadrotor.motor_time_constant_up / _SHORT_LAG - 1.0, 0.0)
+        self._gain = _BANDWIDTH * (1.0 + self._damping)
         self._integral = np.zeros(3)
         self._rates = np.zeros(3)
 
@@ -79,7 +82,7 @@ class Px4Body:
         else:
             wound = self._integral + _INTEGRAL * error * self.period
             self._integral = np.clip(wound, -_INTEGRAL_LIMIT, _INTEGRAL_LIMIT)
-        acceleration = _RATE_GAIN * error - _DAMPING * turning + self._integral
+        acceleration = self._gain * error - self._damping * turning + self._integral
         self._drone.step(self._mix(throttle, acceleration), torque=push)
 
     def hold(self, target: Array, velocity: Array) -> None:
