@@ -8,6 +8,7 @@ Then fly it with endpoint udp://127.0.0.1:19850.
 from __future__ import annotations
 
 import argparse
+import random
 import select
 import socket
 import sys
@@ -40,7 +41,9 @@ class CrazyflieDouble:
         """
         self.firmware = firmware
         self.cut = False  # nothing gets through in either direction, as with a broken radio link
+        self.loss = 0.0  # share of frames lost in either direction
         self.received = 0  # frames
+        self._chance = random.Random(1)
         self._client: tuple[str, int] | None = None
         self._running = True
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -82,20 +85,23 @@ class CrazyflieDouble:
             data, client = self._socket.recvfrom(1024)
         except OSError:  # an earlier answer could not be delivered
             return
-        if self.cut:
+        if self._lost():
             return
         self._client = client
         self.received += 1
         self._send(self.firmware.receive(data))
 
     def _send(self, frames: list[bytes]) -> None:
-        if self.cut or self._client is None:
-            return
         for data in frames:
+            if self._client is None or self._lost():
+                continue
             try:
                 self._socket.sendto(data, self._client)
             except OSError:
                 return
+
+    def _lost(self) -> bool:
+        return self.cut or (self.loss > 0.0 and self._chance.random() < self.loss)
 
 
 def ground_firmware(airframe: str = "crazyflie21", **options: object) -> CrazyflieFirmware:

@@ -39,6 +39,7 @@ _PARAMETERS = {
     "flightmode.stabModeYaw": ("B", 0),
     "stabilizer.estimator": ("B", 2),
     "stabilizer.stop": ("B", 0),
+    "kalman.resetEstimation": ("B", 0),
     "supervisor.landedTimeout": ("H", 3000),
     "pm.lowVoltage": ("f", 3.2),
 }
@@ -76,6 +77,7 @@ class CrazyflieFirmware:
         self.battery = 3.9  # V
         self.supervisor = Supervisor(auto_arming=auto_arming)
         self.external_pose: tuple[float, ...] | None = None  # last one received
+        self.force = np.zeros(3)  # N, of the world on the drone
         self.parameters = crtp.Parameters(_PARAMETERS)
         variables = {k: v for k, v in _LOG_VARIABLES.items() if k not in set(without)}
         self._logs = crtp.LogBlocks(variables, self._read)
@@ -125,7 +127,8 @@ class CrazyflieFirmware:
         if not self.supervisor.may_fly:
             self._thrust = 0
         self._velocity = state.velocity
-        self.drone.step(self._throttle(state) if self.motors_turn else None)
+        throttle = self._throttle(state) if self.motors_turn else None
+        self.drone.step(throttle, force=self.force)
         return self._logs.due(self.time)
 
     def _upward(self, state: State) -> float:

@@ -33,6 +33,9 @@ DEFAULT_ENDPOINT = "radio://0/80/2M/E7E7E7E7E7"
 LINK_RATE = 100.0  # Hz, of setpoints and of the state's log block
 UNLOCKING_SETPOINTS = 5  # stop setpoints before thrust: the firmware wants one, and one may be lost
 ASKING_PERIOD = 0.5  # s between two requests for modes or for arming
+ESTIMATOR, KALMAN = "stabilizer.estimator", "2"  # the only one that takes poses
+KALMAN_RESET = "kalman.resetEstimation"
+SILENCE_TIME = 1.0  # s without a packet after which nothing is known of the vehicle
 CLOSING_TIME = 0.15  # s for the vehicle to acknowledge the last setpoint
 
 
@@ -43,12 +46,8 @@ class CrazyflieLink:
     action_kinds: frozenset[ActionKind] = frozenset({"thrust_rates"})
     has_pilot = False
 
-    def __init__(self, options: LinkOptions, *, external_pose: bool = False) -> None:
+    def __init__(self, options: LinkOptions) -> None:
         """Connect to the vehicle; blocks for some seconds.
-
-        Args:
-            options: Endpoint, thrust mapping, names of the frames.
-            external_pose: The vehicle shall fly on poses from `send_pose` (motion capture).
 
         Raises:
             UserError: The rate, the endpoint, the radio, the vehicle or its firmware is not fit.
@@ -59,11 +58,13 @@ class CrazyflieLink:
                 " set the parameter odometry_rate to 100"
             )
         self._options = options
-        self._radio = CrazyflieRadio(options.endpoint or DEFAULT_ENDPOINT)
         self._wanted = {name: "0" for name in RATE_MODES}
-        self._before = {name: self._radio.parameter(name) or "0" for name in RATE_MODES}
-        if external_pose:
-            self._use_external_pose()
+        if options.external_pose:
+            self._wanted[ESTIMATOR] = KALMAN
+        needed = [*self._wanted, KALMAN_RESET] if options.external_pose else self._wanted
+        self._radio = CrazyflieRadio(options.endpoint or DEFAULT_ENDPOINT, needed)
+        self._before = {name: self._radio.parameter(name) or "0" for name in self._wanted}
+        self._poses = 0
         self._clock = VehicleClock()
         self._taken: int | None = None  # vehicle's time of the state last told
         self._asked = 0.0  # s, when modes and arming were last asked for
@@ -128,7 +129,13 @@ class CrazyflieLink:
         self.disarm()
 
     def send_pose(self, state: State) -> None:
-        """Give the vehicle's estimator a measured position and attitude (ENU, FLU)."""
+        """Give the vehicle's estimator a measured position and attitude (ENU, FLU).
+
+        The first one makes it forget where it has thought to be.
+        """
+        if self._poses == 0:
+            self._radio.set_parameters({KALMAN_RESET: "1"})
+        self._poses += 1
         self._radio.send_pose(state.position, state.quaternion)
 
     def close(self) -> None:
@@ -152,6 +159,11 @@ class CrazyflieLink:
     def _refusal(self, info: int | None, modes_set: bool) -> str:
         if self._radio.lost:
             return f"the link is lost: {self._radio.lost}"
+        silence = perf_counter() - self._radio.heard
+        if silence > SILENCE_TIME:
+            return (
+                f"nothing has been heard of it for {silence:.0f} s: bring it nearer or restart it"
+            )
         obstacle = arming_obstacle(info)
         if obstacle or not self._active:
             return obstacle
@@ -169,13 +181,7 @@ class CrazyflieLink:
         options = self._options
         return odometry_from_log(sample.values, now - age, options.world_frame, options.body_frame)
 
-    def _use_external_pose(self) -> None:
-        """Choose the Kalman estimator, the only one that takes poses, for as long as we fly."""
-        estimator = "stabilizer.estimator"
-        self._before[estimator] = self._radio.parameter(estimator) or "0"
-        self._wanted[estimator] = "2"
-
 
 def open_crazyflie(options: LinkOptions) -> CrazyflieLink:
-    """Open the link whose vehicle flies on its own estimate."""
+    """Open the link and wait until the vehicle has answered."""
     return CrazyflieLink(options)

@@ -56,12 +56,7 @@ class ResendingUdpDriver(UdpDriver):
 
 
 def connect(
-    endpoint: str,
-    needed_logs: Iterable[str],
-    needed_parameters: Iterable[str],
-    *,
-    answer_time: float = ANSWER_TIME,
-    connection_time: float = CONNECTION_TIME,
+    endpoint: str, needed_logs: Iterable[str], needed_parameters: Iterable[str]
 ) -> Crazyflie:
     """Return the connected Crazyflie at an endpoint, with tables and parameters loaded. Blocks.
 
@@ -80,8 +75,8 @@ def connect(
     cf.connected.add_callback(lambda uri: cf.link_statistics.stop())
     try:
         cf.open_link(endpoint)
-        _wait_for("answered", news, endpoint, answer_time)
-        _wait_for("ready", news, endpoint, connection_time)
+        _wait_for("answered", news, endpoint, ANSWER_TIME)
+        _wait_for("ready", news, endpoint, CONNECTION_TIME)
         _check_firmware(cf, endpoint, needed_logs, needed_parameters)
     except UserError:
         close(cf)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import atexit
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from time import perf_counter, perf_counter_ns, sleep
 from typing import Any, NamedTuple
 
@@ -18,7 +18,6 @@ from cflib.crazyflie.log import LogConfig
 
 from snn_controller.flight_controllers.crazyflie_connection import close, connect
 from snn_controller.flight_controllers.crazyflie_messages import (
-    RATE_MODES,
     STATE_VARIABLES,
     STATUS_VARIABLES,
     STOP,
@@ -47,8 +46,12 @@ class Sample(NamedTuple):
 class CrazyflieRadio:
     """What is sent to one Crazyflie, and what was heard of it."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, parameters: Iterable[str]) -> None:
         """Connect and start the log blocks; blocks until connected.
+
+        Args:
+            endpoint: Address of the vehicle, as cflib has it.
+            parameters: Names of those that will be needed.
 
         Raises:
             UserError: The endpoint, the radio, the vehicle or its firmware is not fit.
@@ -65,7 +68,7 @@ class CrazyflieRadio:
         self._rest_until = 0.0  # s; stop setpoints go on until then, for as long as it flies
         self._open = True
         self._farewell: dict[str, str] = {}
-        self._cf = connect(endpoint, (*STATE_VARIABLES, *STATUS_VARIABLES), RATE_MODES)
+        self._cf = connect(endpoint, (*STATE_VARIABLES, *STATUS_VARIABLES), parameters)
         self._listen()
         self._worker = threading.Thread(target=self._work, name="crazyflie", daemon=True)
         self._worker.start()
@@ -215,7 +218,8 @@ class CrazyflieRadio:
     def _say_goodbye(self) -> None:
         if not self.lost:
             for name, value in self._farewell.items():
-                self._cf.param.set_value(name, value)
+                if self.parameter(name) != value:
+                    self._cf.param.set_value(name, value)
             deadline = perf_counter() + FAREWELL_TIME
             while perf_counter() < deadline and not self._taken(self._farewell):
                 sleep(0.01)

@@ -24,6 +24,7 @@ class LinkOptions:
     odometry_rate: float = 100.0  # Hz
     world_frame: str = "odom"
     body_frame: str = "base_link"
+    external_pose: bool = False  # poses from outside go to the vehicle's estimator
     signing_key: str = ""  # file of the key that signs MAVLink 2 messages; empty for none
 
 
