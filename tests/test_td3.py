@@ -117,6 +117,21 @@ def test_a_killed_run_resumes_as_if_unbroken(
     assert same(tmp_path / "killed", runs / "one")
 
 
+def test_a_killed_run_in_pybullet_resumes_as_if_unbroken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"sim": "pybullet", "drones": 3, "replay": 300, "intervals": 2, "starts": ("hard",)}
+    td3.main(make_args(tmp_path, "unbroken", **options))
+    with monkeypatch.context() as patch:
+        stop_at(patch, 27, Killed())
+        with pytest.raises(Killed):
+            td3.main(make_args(tmp_path, "killed", **options))
+    td3.main(make_args(tmp_path, "killed", resume=True, **options))
+    assert same(tmp_path / "killed", tmp_path / "unbroken")
+    with pytest.raises(UserError, match="another --sim"):
+        td3.main(make_args(tmp_path, "killed", resume=True, **{**options, "sim": "batched"}))
+
+
 def test_killed_between_log_and_checkpoint_repeats_no_row(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -207,6 +222,7 @@ def test_a_damaged_or_foreign_checkpoint_is_one_sentence(tmp_path: Path) -> None
     ("options", "word"),
     [
         ({"drones": 0}, "--drones"),
+        ({"drones": 65, "sim": "pybullet"}, "--drones .* 1 to 64 with --sim pybullet"),
         ({"updates": 0}, "--updates"),
         ({"replay": 200}, "--replay"),
         ({"starts": ()}, "--starts"),
