@@ -36,9 +36,9 @@ from snn_controller.flight_controllers.mavlink_requests import (
     next_request,
     refusal,
 )
-from snn_controller.flight_controllers.mavlink_state import FrameNames
 from snn_controller.flight_controllers.mavlink_streams import INTERVAL_COMMAND, Streams
 from snn_controller.flight_controllers.mavlink_vehicle import Vehicle
+from snn_controller.guards.limits import FrameNames
 from snn_controller.state import Odometry
 
 DEFAULT_ENDPOINT = "udpin:127.0.0.1:14540"

@@ -7,7 +7,7 @@ name: the guards judge them, with a sentence.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from snn_controller.frames import (
     swap_flu_frd,
     swap_quaternion_convention,
 )
+from snn_controller.guards.limits import FrameNames
 from snn_controller.state import Odometry, State
 
 # LOCAL_FRD is NED turned by an unknown heading, as visual odometry has it.
@@ -28,14 +29,6 @@ _BODY_FRAMES = (common.MAV_FRAME_BODY_FRD, common.MAV_FRAME_BODY_NED)
 _POSITION_VARIANCES = (0, 6, 11)  # diagonal of the upper triangle, row by row
 _ATTITUDE_VARIANCES = (15, 18, 20)
 MAX_PAIR_GAP = 0.1  # s between position and attitude that still make one state
-
-
-@dataclass(frozen=True)
-class FrameNames:
-    """What the node calls the frames of odometry."""
-
-    world: str
-    body: str
 
 
 def from_odometry(message: Any, stamp: int, names: FrameNames) -> Odometry:
@@ -53,8 +46,8 @@ def from_odometry(message: Any, stamp: int, names: FrameNames) -> Odometry:
     twist_frames = _BODY_FRAMES + _WORLD_FRAMES
     return Odometry(
         stamp=stamp,
-        frame=_name(message.frame_id, _WORLD_FRAMES, names.world),
-        child_frame=_name(message.child_frame_id, twist_frames, names.body),
+        frame=_name(message.frame_id, _WORLD_FRAMES, names.world_frame),
+        child_frame=_name(message.child_frame_id, twist_frames, names.body_frame),
         state=State(position, quaternion, velocity, rates),
         position_deviation=_deviation(message.pose_covariance, _POSITION_VARIANCES),
         attitude_deviation=_deviation(message.pose_covariance, _ATTITUDE_VARIANCES),
@@ -100,7 +93,9 @@ class Pair:
             swap_enu_ned(velocity),
             swap_flu_frd(rates),
         )
-        return Odometry(stamp, names.world, names.body, state, position_deviation=self._deviation)
+        return Odometry(
+            stamp, names.world_frame, names.body_frame, state, position_deviation=self._deviation
+        )
 
 
 def with_specific_force(odometry: Odometry, message: Any) -> Odometry:
