@@ -11,7 +11,7 @@ for name in ("folder", "name", "budget", "fail", "sleep"):
     parser.add_argument(f"--{name}")
 parser.add_argument("--seed", type=int)
 parser.add_argument("--resume", action="store_true")
-args = parser.parse_args()
+args, _ = parser.parse_known_args()
 place = pathlib.Path(args.folder) / args.name
 if args.fail:
     sys.exit(f"error: {place} {args.fail}")

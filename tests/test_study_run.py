@@ -82,11 +82,19 @@ def test_progress_bars_are_no_last_words(tmp_path: Path) -> None:
 
 
 def test_cost_is_that_of_this_process_alone(tmp_path: Path) -> None:
-    big = [sys.executable, "-c", "x = bytearray(400_000_000)"]
-    small = [sys.executable, "-c", "import time; time.sleep(0.3)"]
-    first, second = (run_process(x, tmp_path / "output.txt") for x in (big, small))
-    assert first.peak_memory_mb > 350.0 > second.peak_memory_mb
-    assert second.seconds > 0.3 > second.processor_seconds
+    code = """
+import sys
+from pathlib import Path
+from training.study_run import run_process
+for text in ("x = bytearray(400_000_000)", "import time; time.sleep(0.3)"):
+    cost = run_process([sys.executable, "-c", text], Path(sys.argv[1]))
+    print(cost.peak_memory_mb, cost.seconds, cost.processor_seconds)
+"""
+    command = [sys.executable, "-c", code, str(tmp_path / "output.txt")]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    big, small = ([float(x) for x in line.split()] for line in output.splitlines())
+    assert big[0] > 350.0 > small[0]
+    assert small[1] > 0.3 > small[2]
 
 
 def test_who_stops_waiting_stops_the_process(tmp_path: Path) -> None:

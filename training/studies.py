@@ -11,6 +11,7 @@ from typing import Literal
 
 from snn_controller.errors import UserError
 
+FAST = ("--network.kernel", "auto")  # jsrl.py and td3bc.py choose so by themselves
 Axis = Literal["transitions", "updates"]
 
 
@@ -32,32 +33,58 @@ class Study:
     axis: Axis = "transitions"  # what learning is measured against
 
 
-def _slopes(script: str) -> tuple[Setting, ...]:
+def _slopes(script: str, *options: str) -> tuple[Setting, ...]:
     """Return the schedules of the paper's figure for a script."""
-    fixed = tuple(
-        Setting(f"fixed-{k}", script, ("--slope.schedule", "fixed", "--slope.start", str(k)))
-        for k in (2, 50, 100)
-    )
-    interval = ("--slope.schedule", "interval", "--slope.start", "1", "--slope.end", "100")
-    adaptive = ("--slope.schedule", "adaptive", "--slope.start", "2")
-    return (
-        *fixed,
-        Setting("interval", script, interval),
-        Setting("adaptive", script, adaptive),
+    schedules = {
+        "fixed-2": ("fixed", "--slope.start", "2"),
+        "fixed-50": ("fixed", "--slope.start", "50"),
+        "fixed-100": ("fixed", "--slope.start", "100"),
+        "interval": ("interval", "--slope.start", "1", "--slope.end", "100"),
+        "adaptive": ("adaptive", "--slope.start", "2"),
+    }
+    return tuple(
+        Setting(label, script, (*options, "--slope.schedule", *schedule))
+        for label, schedule in schedules.items()
     )
 
 
+NO_CLONING = ("--learner.bc-weight", "0")
+NO_JUMP_START = ("--jump-start.schedule", "none")
 STUDIES: dict[str, Study] = {
     "learners": Study(
         "Which learner gets furthest on the same budget?",
         (
-            Setting("BC", "bc", ("--rounds", "1", "--updates", "1500")),
-            Setting("DAgger", "bc"),
+            Setting("BC", "bc", (*FAST, "--rounds", "1", "--updates", "1500")),
+            Setting("DAgger", "bc", FAST),
             Setting("TD3", "td3"),
+            Setting("TD3BC+JSRL", "jsrl"),
         ),
     ),
+    "jump_start": Study(
+        "What do cloning and the jump start bring?",
+        (
+            Setting("both", "jsrl"),
+            Setting("jump-start-only", "jsrl", NO_CLONING),
+            Setting("cloning-only", "jsrl", NO_JUMP_START),
+            Setting("neither", "jsrl", (*NO_CLONING, *NO_JUMP_START)),
+        ),
+    ),
+    "slopes": Study("Which surrogate slope learns fastest in flight?", _slopes("jsrl")),
     "slopes_bc": Study(
-        "Which surrogate slope learns fastest from a teacher?", _slopes("bc"), axis="updates"
+        "Which surrogate slope learns fastest from a teacher?", _slopes("bc", *FAST), axis="updates"
+    ),
+    "memory": Study(
+        "What is the network's memory worth, and in what form?",
+        (
+            Setting("LIF", "jsrl"),
+            Setting("LIF-without-memory", "jsrl", ("--network.no-memory",)),
+            Setting("LIF-leaky-readout", "jsrl", ("--network.readout", "leaky")),
+            Setting("LIF-recurrent", "jsrl", ("--network.recurrent",)),
+            Setting("CuBa-LIF", "jsrl", ("--network.synapse", "current")),
+            Setting("GRU", "jsrl", ("--network.kind", "gru")),
+            Setting("MLP", "jsrl", ("--network.kind", "mlp")),
+            Setting("MLP-history", "jsrl", ("--network.kind", "mlp_history")),
+        ),
     ),
 }
 

@@ -24,6 +24,10 @@ from training.results import FORMAT, Result, read_curve, read_result, rounded, w
 from training.studies import Setting
 
 RESUMABLE = ("td3", "td3bc", "jsrl")  # scripts with --resume
+QUIET = (  # no logs, pictures and scores that a study does not need
+    *("--reporting.no-tensorboard", "--reporting.no-pictures"),
+    *("--reporting.batched", "0", "--reporting.pybullet", "0"),
+)
 CHECKPOINT, CONFIG, LOG, POLICY = "checkpoint.pt", "config.json", "progress.csv", "policy.onnx"
 OUTPUT, EVALUATION, RESULT = "output.txt", "test.json", "result.json"
 CELLS = ("standard", "hard", "robust")
@@ -68,7 +72,7 @@ class Cost:
     exit_code: int
     seconds: float  # by the clock on the wall
     processor_seconds: float
-    peak_memory_mb: float
+    peak_memory_mb: float  # or what we ourselves use, if that is more: so the kernel counts
 
 
 def describe(job: Job) -> Result:
@@ -92,6 +96,7 @@ def training_command(job: Job, *, resume: bool = False) -> list[str]:
         job.script(job.setting.script),
         *("--folder", str(job.folder), "--name", job.name),
         *("--seed", str(job.seed), "--budget", job.budget),
+        *QUIET,
         *(("--resume",) if resume else ()),
         *job.setting.options,
     ]
