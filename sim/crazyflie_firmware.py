@@ -46,7 +46,7 @@ _PARAMETERS = {
 _LOG_VARIABLES = {
     **{f"stateEstimate.{name}": 7 for name in ("x", "y", "z", "vx", "vy", "vz")},
     **{f"stateEstimate.{name}": 7 for name in ("roll", "pitch", "yaw", "qx", "qy", "qz", "qw")},
-    **{f"gyro.{name}": 7 for name in ("x", "y", "z")},
+    **{f"{group}.{name}": 7 for group in ("gyro", "acc") for name in ("x", "y", "z")},
     "pm.vbat": 7,
     "supervisor.info": 2,
     "stabilizer.thrust": 7,
@@ -87,7 +87,8 @@ class CrazyflieFirmware:
         self._setpoint_time: int | None = None  # ms; None while the planner's null setpoint rules
         self._unlocked = False
         self._heading = 0.0  # rad, to hold
-        self._velocity = np.zeros(3)
+        self._velocity = np.zeros(3)  # m/s, one step ago
+        self._force = np.zeros(3)  # what the accelerometer has in g, body
 
     @property
     def motors_turn(self) -> bool:
@@ -119,9 +120,9 @@ class CrazyflieFirmware:
         self.time += STEP
         state = self.drone.state
         age = 0 if self._setpoint_time is None else self.time - self._setpoint_time
-        self.supervisor.update(
-            self.time, age=age, thrust=self.motors_turn, upward=self._upward(state)
-        )
+        self._force = self._specific_force(state)
+        upward = float(self._force[2])
+        self.supervisor.update(self.time, age=age, thrust=self.motors_turn, upward=upward)
         if self.parameters.values["stabilizer.stop"]:
             self.supervisor.stop()
         if not self.supervisor.may_fly:
@@ -131,11 +132,11 @@ class CrazyflieFirmware:
         self.drone.step(throttle, force=self.force)
         return self._logs.due(self.time)
 
-    def _upward(self, state: State) -> float:
-        """Return what the accelerometer has along body z, in g."""
+    def _specific_force(self, state: State) -> Array:
+        """Return what the accelerometer has (3,) in g, in the body."""
         specific = (state.velocity - self._velocity) / (STEP * 1e-3)
         specific = specific + np.array([0.0, 0.0, GRAVITY])
-        return float(specific @ state.rotation[:, 2]) / GRAVITY
+        return specific @ state.rotation / GRAVITY
 
     def _throttle(self, state: State) -> Array:
         roll, pitch, yaw = roll_pitch_yaw(state.rotation).tolist()
@@ -224,6 +225,8 @@ class CrazyflieFirmware:
         state = self.drone.state
         if group == "gyro":
             return math.degrees(state.body_rates["xyz".index(variable)])
+        if group == "acc":
+            return float(self._force["xyz".index(variable)])
         if group == "supervisor":
             return self.supervisor.info()
         if group == "pm":

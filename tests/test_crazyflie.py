@@ -180,6 +180,15 @@ def test_kill_stops_in_the_air_and_for_good(double: CrazyflieDouble, link: Crazy
     assert not double.firmware.motors_turn
 
 
+def test_a_kill_at_rest_does_not_lock(double: CrazyflieDouble, link: CrazyflieLink) -> None:
+    link.arm()
+    assert armed(serve(link, stop, 3.0, armed))
+    link.kill()
+    assert not serve(link, hover, 0.3).armed
+    assert double.firmware.supervisor.phase is Phase.READY
+    assert not double.firmware.motors_turn
+
+
 def test_nothing_moves_before_arming_and_after_disarming(
     double: CrazyflieDouble, link: CrazyflieLink
 ) -> None:
@@ -238,6 +247,9 @@ def test_stamps_are_on_the_callers_clock(link: CrazyflieLink) -> None:
     def note(status: LinkStatus) -> bool:
         if status.odometry is not None:
             assert 0 <= time.time_ns() - status.odometry.stamp < 100_000_000
+            if status.odometry.specific_force is not None:  # it comes with the first status
+                force = status.odometry.specific_force
+                assert force == pytest.approx([0.0, 0.0, 9.81], abs=0.3)
             stamps.append(status.odometry.stamp)
         return False
 

@@ -14,14 +14,16 @@ from snn_controller.flight_controllers.crazyflie_messages import (
     HIGHEST_THRUST,
     LOWEST_THRUST,
     STATE_VARIABLES,
+    STATUS_TYPES,
+    STATUS_VARIABLES,
     STOP,
     Supervisor,
     VehicleClock,
     arming_obstacle,
     check_endpoint,
     mode_in_words,
-    odometry_from_log,
     setpoint_from_command,
+    specific_force_from_log,
     state_from_log,
 )
 from snn_controller.frames import GRAVITY
@@ -75,12 +77,12 @@ def test_the_log_becomes_si_units() -> None:
     assert state.velocity.tolist() == [0.0, 0.0, -2.0]
     assert state.quaternion.tolist() == [0.0, 0.0, 0.0, 1.0]
     assert state.body_rates == pytest.approx([math.pi, -math.pi / 2.0, 0.0])
-    odometry = odometry_from_log(tuple(values.values()), 7, "odom", "base_link")
-    assert (odometry.stamp, odometry.frame, odometry.child_frame) == (7, "odom", "base_link")
+    assert specific_force_from_log((14, 3.9, 0.0, 0.0, 1.0)).tolist() == [0.0, 0.0, GRAVITY]
 
 
 def test_the_state_fits_one_block() -> None:
-    assert 2 * len(STATE_VARIABLES) == 26
+    assert 2 * len(STATE_VARIABLES) <= 26
+    assert len(STATUS_VARIABLES) == len(STATUS_TYPES)
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,9 @@ from snn_controller.flight_controllers.crazyflie_messages import (
     VehicleClock,
     arming_obstacle,
     mode_in_words,
-    odometry_from_log,
     setpoint_from_command,
+    specific_force_from_log,
+    state_from_log,
 )
 from snn_controller.flight_controllers.crazyflie_radio import CrazyflieRadio
 from snn_controller.flight_controllers.links import LinkOptions
@@ -72,6 +73,7 @@ class CrazyflieLink:
         self._stops = 0  # stop setpoints since it can fly
         self._active = False  # asked to be armed
         self._killed = False
+        self._resting = True  # nothing but stop setpoints has been sent last
 
     def poll(self, now: int) -> LinkStatus:
         """Ask again for what the vehicle has not done yet, and tell what it says."""
@@ -108,6 +110,7 @@ class CrazyflieLink:
             if mapped is None:
                 return  # not finite: the firmware's watchdog is the better answer
             setpoint = mapped
+        self._resting = setpoint is STOP
         self._stops += setpoint is STOP and self._can_fly  # firmware that cannot fly is deaf
         self._radio.send(setpoint)
 
@@ -118,10 +121,15 @@ class CrazyflieLink:
         self._radio.do(lambda cf: cf.supervisor.send_arming_request(False))
 
     def kill(self) -> None:
-        """Stop the motors by setpoint and by the emergency stop, which locks the vehicle."""
+        """Stop the motors by setpoint and by the emergency stop, which locks the vehicle.
+
+        One that has stood with its motors off for 2 s needs no more than its stop setpoints, and
+        would only have to be restarted.
+        """
+        resting = self._resting and not self._radio.flying
         self._killed = True
         self._radio.send(STOP)
-        for _ in range(3):  # there is no answer to tell a lost packet by
+        for _ in range(0 if resting else 3):  # there is no answer to tell a lost packet by
             self._radio.do(lambda cf: cf.supervisor.send_emergency_stop())
 
     def hand_back(self) -> None:
@@ -177,9 +185,14 @@ class CrazyflieLink:
         stamp = self._clock.stamp(sample.time, sample.arrival)
         if stamp is None:
             return None
-        age = perf_counter_ns() - stamp
-        options = self._options
-        return odometry_from_log(sample.values, now - age, options.world_frame, options.body_frame)
+        status = self._radio.status
+        return Odometry(
+            now - (perf_counter_ns() - stamp),
+            self._options.world_frame,
+            self._options.body_frame,
+            state_from_log(sample.values),
+            specific_force=None if status is None else specific_force_from_log(status.values),
+        )
 
 
 def open_crazyflie(options: LinkOptions) -> CrazyflieLink:

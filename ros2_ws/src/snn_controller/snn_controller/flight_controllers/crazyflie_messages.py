@@ -16,7 +16,8 @@ import numpy as np
 from snn_controller.action import Command
 from snn_controller.errors import UserError
 from snn_controller.flight_controllers.throttle import throttle_from_thrust
-from snn_controller.state import Odometry, State
+from snn_controller.frames import GRAVITY, Array
+from snn_controller.state import State
 
 FULL_THRUST = 65535  # of a setpoint, unsigned 16 bit
 LOWEST_THRUST = 10001  # below, the motors hardly turn; below 1000 the firmware stops them
@@ -28,7 +29,8 @@ STATE_VARIABLES = (
     *(f"stateEstimate.{name}" for name in ("qx", "qy", "qz", "qw")),
     *(f"gyro.{name}" for name in ("x", "y", "z")),
 )
-STATUS_VARIABLES = ("supervisor.info", "pm.vbat")
+STATUS_VARIABLES = ("supervisor.info", "pm.vbat", "acc.x", "acc.y", "acc.z")
+STATUS_TYPES = ("uint16_t", "float", "FP16", "FP16", "FP16")
 RATE_MODES = ("flightmode.stabModeRoll", "flightmode.stabModePitch", "flightmode.stabModeYaw")
 _RADIO = re.compile(r"radio://[0-9A-Fa-f]+/(\d{1,3})/(250K|1M|2M)(/[0-9A-Fa-f]{1,10})?")
 _USB = re.compile(r"usb://\d+")
@@ -120,11 +122,9 @@ def state_from_log(values: tuple[float, ...]) -> State:
     return State(numbers[0:3], numbers[6:10], numbers[3:6], np.deg2rad(numbers[10:13]))
 
 
-def odometry_from_log(
-    values: tuple[float, ...], stamp: int, world_frame: str, body_frame: str
-) -> Odometry:
-    """Return the odometry of the values of `STATE_VARIABLES` at a stamp in ns."""
-    return Odometry(stamp, world_frame, body_frame, state_from_log(values))
+def specific_force_from_log(values: tuple[float, ...]) -> Array:
+    """Return what the accelerometer says (3,) in m/s^2 FLU, from values of `STATUS_VARIABLES`."""
+    return GRAVITY * np.array(values[2:5], dtype=np.float64)
 
 
 def arming_obstacle(info: int | None) -> str:

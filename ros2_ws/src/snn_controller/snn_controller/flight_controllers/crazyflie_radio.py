@@ -19,6 +19,7 @@ from cflib.crazyflie.log import LogConfig
 from snn_controller.flight_controllers.crazyflie_connection import close, connect
 from snn_controller.flight_controllers.crazyflie_messages import (
     STATE_VARIABLES,
+    STATUS_TYPES,
     STATUS_VARIABLES,
     STOP,
     Setpoint,
@@ -28,6 +29,7 @@ from snn_controller.frames import Array
 
 STATE_PERIOD = 10  # ms
 STATUS_PERIOD = 20  # ms
+STALE = 200_000_000  # ns after which a status is not believed
 SLACK = 0.05  # s after which an idle worker looks around; also the period of stop setpoints at rest
 REST_TIME = 3.0  # s; firmware counts as flying until 2 s after the last thrust
 FAREWELL_TIME = 1.0  # s for the parameters to be given back
@@ -101,6 +103,13 @@ class CrazyflieRadio:
             self._setpoint, self._rest_until = STOP, perf_counter() + REST_TIME
             self._wake.notify()
 
+    @property
+    def flying(self) -> bool:
+        """Whether the firmware says that it flies, or has not been heard for a while."""
+        if self.status is None or perf_counter_ns() - self.status.arrival > STALE:
+            return True
+        return bool(int(self.status.values[0]) & Supervisor.FLYING)
+
     def parameter(self, name: str) -> str | None:
         """Return the value of a parameter as last heard."""
         group, _, variable = name.partition(".")
@@ -149,8 +158,8 @@ class CrazyflieRadio:
             state.add_variable(name, "FP16")
         state.data_received_cb.add_callback(self._on_state)
         status = LogConfig("status", STATUS_PERIOD)
-        status.add_variable("supervisor.info", "uint16_t")
-        status.add_variable("pm.vbat", "float")
+        for name, kind in zip(STATUS_VARIABLES, STATUS_TYPES, strict=True):
+            status.add_variable(name, kind)
         status.data_received_cb.add_callback(self._on_status)
         for block in (state, status):
             cf.log.add_config(block)
@@ -199,7 +208,7 @@ class CrazyflieRadio:
     ) -> None:
         cf = self._cf
         if setpoint is None and self._rest_until > 0.0:
-            if self._flying and perf_counter() < self._rest_until:
+            if self.flying and perf_counter() < self._rest_until:
                 setpoint = STOP
             else:
                 self._rest_until = 0.0
@@ -210,10 +219,6 @@ class CrazyflieRadio:
             cf.loc.send_extpose(pose[0].tolist(), pose[1].tolist())
         if job is not None:
             job(cf)
-
-    @property
-    def _flying(self) -> bool:
-        return self.status is not None and bool(int(self.status.values[0]) & Supervisor.FLYING)
 
     def _say_goodbye(self) -> None:
         if not self.lost:
