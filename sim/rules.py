@@ -8,7 +8,7 @@ CRASH_DISTANCE = 0.6  # m from the reference on any axis
 EPISODE_STEPS = 500
 
 
-def has_crashed(state: State, reference: Reference) -> bool:
+def has_crashed(state: State, reference: Reference, *, distance: float = CRASH_DISTANCE) -> bool:
     """Whether one drone is outside the box around the reference, or not finite."""
-    inside = all(abs(x) <= CRASH_DISTANCE for x in (state.position - reference.position).tolist())
+    inside = all(abs(x) <= distance for x in (state.position - reference.position).tolist())
     return not (inside and state.is_finite())

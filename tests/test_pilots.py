@@ -23,7 +23,8 @@ HOVER = np.full(4, QUADROTOR.hover_throttle)
 def pilot_of(kind: str, action: Array) -> PolicyPilot:
     """Return a pilot of a policy that answers every observation with one action."""
     policy = SimpleNamespace(
-        metadata=SimpleNamespace(action_kind=kind), step=lambda observation: action
+        metadata=SimpleNamespace(action_kind=kind, layers=(), input_macs=0),
+        step=lambda observation: action,
     )
     return PolicyPilot(policy, QUADROTOR)  # type: ignore[arg-type]
 

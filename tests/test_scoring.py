@@ -10,8 +10,9 @@ import pytest
 from snn_controller.state import Reference, State
 
 from sim.rules import EPISODE_STEPS
+from training.energy import NetworkSize
 from training.episode import Episode
-from training.scoring import NORMAL_95, STEADY_STEPS, score_episode, summarise
+from training.scoring import NORMAL_95, STEADY_STEPS, score_episode, score_network, summarise
 
 HOVER = 0.66
 REFERENCE = Reference(np.array([1.0, 2.0, 3.0]))
@@ -44,8 +45,6 @@ def test_perfect_hover_scores_500_with_either_coefficients() -> None:
     assert scores["return_start"] == scores["return_end"] == 500.0
     assert scores["survival"] == 1.0
     assert scores["length"] == 500.0
-    assert scores["spike_rate.hidden"] == 0.25
-    assert scores["synaptic_ops"] == 100.0
     errors = ("rms_xy_m", "rms_z_m", "steady_xy_m", "steady_z_m", "action_step")
     assert [scores[name] for name in errors] == [0.0] * len(errors)
 
@@ -90,7 +89,18 @@ def test_summary_has_mean_and_interval_without_what_is_undefined() -> None:
     half = NORMAL_95 * np.std([500, 500, 500, 40], ddof=1) / 2
     assert summary["return_start"]["mean"] == pytest.approx(385.0)
     assert summary["return_start"]["high"] == pytest.approx(385.0 + half)
-    assert summary["spike_rate"]["hidden"]["mean"] == 0.25
+
+
+def test_network_scores_have_energies_where_its_size_is_known() -> None:
+    scores = score_network(episode(), NetworkSize(neurons=10, macs=1000))
+    assert scores["spike_rate.hidden"] == 0.25
+    assert scores["synaptic_ops"] == 100.0
+    assert scores["energy_nj"] == pytest.approx(0.1 * 23.6 + 0.01 * 81.0 + 4.6)
+    assert scores["energy_45nm_nj"] == pytest.approx(0.1 * 0.9 + 4.6)
+    assert np.isnan(score_network(episode(), None)["energy_nj"])
+    summary = summarise([scores, scores])
+    assert summary["spike_rate"]["hidden"] == {"mean": 0.25, "low": 0.25, "high": 0.25}
+    assert summary["energy_nj"]["mean"] == scores["energy_nj"]
 
 
 def test_survival_interval_stays_inside_zero_and_one() -> None:

@@ -2,93 +2,90 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import numpy as np
 from numpy.typing import NDArray
 from snn_controller.frames import Array
 from snn_controller.quadrotor import Quadrotor
-from snn_controller.state import Reference, State
+from snn_controller.state import State
 
 from sim.batched import DroneBatch
 from sim.sensors import measure
+from training.batched_policy import spike_counts
 from training.cells import Draw
 from training.episode import Episode
 from training.pilots import Pilot
 
-ORIGIN = Reference(np.zeros(3))
+COLUMNS = np.cumsum([3, 4, 3, 3, 4, 4])  # ends of position to throttle in a record's rows
 
 
-@dataclass
 class _Record:
     """What is kept of each step of all drones; a drone counts until its episode ends."""
 
-    flying: NDArray[np.bool_]  # (count,)
-    lengths: NDArray[np.int64]  # (count,)
-    operations: Array  # (count,)
-    rows: list[tuple[Array, ...]] = field(default_factory=list)  # per step, each (count, n)
-    spikes: dict[str, Array] = field(default_factory=dict)  # layer -> (count,) sums of shares
+    def __init__(self, count: int, steps: int) -> None:
+        self.flying = np.ones(count, np.bool_)
+        self._lengths = np.zeros(count, np.int64)
+        self._operations = np.zeros(count)
+        self._spikes: dict[str, Array] = {}  # layer -> (count,) sums of shares
+        self._rows = np.empty((count, steps, COLUMNS[-1]))  # drone by drone, as they are scored
 
-    def add(self, drones: DroneBatch, pilot: Pilot, action: Array, throttle: Array) -> None:
-        """Write down a step."""
-        state = drones.state
+    def add(self, step: int, state: State, pilot: Pilot, action: Array, throttle: Array) -> None:
+        """Write down a step of the drones that still fly."""
         parts = (state.position, state.quaternion, state.velocity, state.body_rates)
-        self.rows.append((*parts, action, throttle))
+        np.concatenate([*parts, action, throttle], axis=1, out=self._rows[:, step])
         for layer, fired in pilot.spikes.items():
-            total = self.spikes.setdefault(layer, np.zeros(len(self.flying)))
-            total += self.flying * np.mean(fired, axis=1)
-        self.operations += self.flying * pilot.synaptic_ops
-        self.lengths += self.flying
-        self.flying &= ~drones.terminated
+            total = self._spikes.setdefault(layer, np.zeros(len(self.flying)))
+            total += self.flying * spike_counts(fired) / fired.shape[1]
+        self._operations += self.flying * pilot.synaptic_ops
+        self._lengths += self.flying
 
     def episodes(self) -> list[Episode]:
         """Return the episodes of the drones in order."""
-        columns = [np.stack(column) for column in zip(*self.rows, strict=True)]
-        return [self._episode(columns, number) for number in range(len(self.flying))]
+        return [self._episode(number) for number in range(len(self.flying))]
 
-    def _episode(self, columns: list[Array], number: int) -> Episode:
-        length = int(self.lengths[number])
-        *parts, actions, throttles = (column[:length, number] for column in columns)
+    def _episode(self, number: int) -> Episode:
+        length = int(self._lengths[number])
+        rows = self._rows[number, :length]
+        *parts, actions, throttles, _ = np.split(rows, COLUMNS, axis=1)
         return Episode(
             states=State(*parts),
             actions=actions,
             throttles=throttles,
             crashed=not self.flying[number],
-            spike_rates={layer: float(x[number]) / length for layer, x in self.spikes.items()},
-            synaptic_ops=float(self.operations[number]) / length,
+            spike_rates={layer: float(x[number]) / length for layer, x in self._spikes.items()},
+            synaptic_ops=float(self._operations[number]) / length,
         )
 
 
 def fly_batch(
-    quadrotor: Quadrotor,
-    pilot: Pilot,
-    draws: list[Draw],
-    *,
-    guide: Pilot | None = None,
+    quadrotor: Quadrotor, pilot: Pilot, draws: list[Draw], *, guide: Pilot | None = None
 ) -> list[Episode]:
-    """Fly episodes of one cell from start to cap or crash, as `fly_episode` flies one."""
+    """Fly episodes of one cell or track to their caps or crashes, as `fly_episode` flies one."""
     conditions = draws[0].conditions
     drones, noise = _prepare(quadrotor, draws), _stack_noise(draws)
-    count = len(draws)
-    record = _Record(
-        np.ones(count, np.bool_), np.zeros(count, np.int64), operations=np.zeros(count)
-    )
+    record = _Record(len(draws), conditions.steps)
     pilot.reset()
+    state, reference = drones.state, conditions.course(0)
     for step in range(conditions.steps):
-        state, rotors = drones.state, drones.rotors
-        seen = state if noise is None else measure(state, noise[step])
-        action, throttle = pilot.step(seen, ORIGIN, rotors)
+        seen, rotors = state if noise is None else measure(state, noise[step]), drones.rotors
+        action, throttle = pilot.step(seen, reference, rotors)
         if guide is not None and step < conditions.guided_steps:
-            action, throttle = guide.step(seen, ORIGIN, rotors)
+            action, throttle = guide.step(seen, reference, rotors)
+        following = conditions.course(step + 1)
+        if following is not reference:
+            drones.set_references(following, observe=False)
+            reference = following
         drones.step(2.0 * throttle - 1.0, auto_reset=False)
-        record.add(drones, pilot, action, throttle)
+        state = drones.state
+        record.add(step, state, pilot, action, throttle)
+        record.flying &= ~drones.terminated
         if not record.flying.any():
             break
     return record.episodes()
 
 
 def _prepare(quadrotor: Quadrotor, draws: list[Draw]) -> DroneBatch:
-    drones = DroneBatch(quadrotor, len(draws), starts=("easy",))
+    distance = draws[0].conditions.crash_distance
+    drones = DroneBatch(quadrotor, len(draws), starts=("easy",), crash_distance=distance)
     states = [draw.state for draw in draws]
     batch = State(
         position=np.stack([state.position for state in states]),
@@ -104,7 +101,7 @@ def _prepare(quadrotor: Quadrotor, draws: list[Draw]) -> DroneBatch:
     return drones
 
 
-def _stack_noise(draws: list[Draw]) -> Array | None:
+def _stack_noise(draws: list[Draw]) -> NDArray[np.float64] | None:
     """Return the noise (steps, count, 18) of all episodes."""
     noise = [draw.conditions.noise for draw in draws]
     present = [x for x in noise if x is not None]

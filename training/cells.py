@@ -6,13 +6,14 @@ both simulators, and whatever flies before or beside it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from snn_controller.frames import Array
 from snn_controller.quadrotor import Quadrotor
-from snn_controller.state import State
+from snn_controller.state import Reference, State
 
 from sim.disturbances import (
     NOISY,
@@ -23,13 +24,14 @@ from sim.disturbances import (
     draw_disturbance,
 )
 from sim.drone import CONTROL_RATE
-from sim.rules import EPISODE_STEPS
+from sim.rules import CRASH_DISTANCE, EPISODE_STEPS
 from sim.starts import sample_start
 
 # Streams of random numbers that no training draws from. Policies are chosen by the validation's
 # episodes and reported by the test's.
 STREAMS = {"test": 0x7E57, "validation": 0x7A11}
 Split = Literal["test", "validation"]
+ORIGIN = Reference(np.zeros(3))  # where the cells hover
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,10 @@ CELLS: dict[str, Cell] = {
 }
 
 
+def _stay(step: int) -> Reference:
+    return ORIGIN
+
+
 @dataclass(frozen=True)
 class Conditions:
     """What an episode is flown under."""
@@ -62,6 +68,8 @@ class Conditions:
     guided_steps: int = 0
     disturbance: Disturbance | None = None  # None flies the nominal drone
     noise: Array | None = None  # (steps, 18) on what is measured in each step
+    course: Callable[[int], Reference] = _stay  # step -> what to fly
+    crash_distance: float = CRASH_DISTANCE  # m from the reference on an axis
 
     def noise_at(self, step: int) -> Array | None:
         """Return the noise (18,) of a step, None without any."""

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from snn_controller.frames import Array
-from snn_controller.state import Reference, State
+from snn_controller.state import State
 
 from sim.disturbed import DisturbedDrone
 from sim.drone import Drone
 from sim.rules import has_crashed
 from sim.sensors import measure
-from training.cells import Conditions
+from training.cells import Draw
 from training.pilots import Pilot
 
 
@@ -31,26 +31,24 @@ class Episode:
 def fly_episode(
     world: Drone,
     pilot: Pilot,
-    state: State,
-    rotors: Array,
-    reference: Reference,
+    draw: Draw,
     *,
-    conditions: Conditions | None = None,
     guide: Pilot | None = None,
 ) -> Episode:
-    """Fly from a start until the cap or the crash and return what happened.
+    """Fly an episode until its cap or the crash and return what happened.
 
     The step that crashes counts: its state and command are part of the episode. A command that
     is not finite is a crash too. The guide flies the guided steps, while the pilot looks on.
     """
-    conditions = conditions or Conditions()
+    conditions = draw.conditions
     pilot.reset()
     drone = DisturbedDrone(world)
     drone.disturb(conditions.disturbance)
-    state = drone.reset(state, rotors)
+    state = drone.reset(draw.state, draw.rotors)
     states, actions, throttles = [], [], []
     spikes: dict[str, float] = {}
     operations, crashed = 0, False
+    reference = conditions.course(0)
     while len(states) < conditions.steps and not crashed:
         noise = conditions.noise_at(len(states))
         seen = state if noise is None else measure(state, noise)
@@ -62,8 +60,9 @@ def fly_episode(
         operations += pilot.synaptic_ops
         usable = bool(np.isfinite(throttle).all())
         state = drone.step(throttle if usable else None)
-        crashed = not usable or has_crashed(state, reference)
         states.append(state)
+        reference = conditions.course(len(states))
+        crashed = not usable or has_crashed(state, reference, distance=conditions.crash_distance)
         actions.append(action)
         throttles.append(throttle)
     return Episode(

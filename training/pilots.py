@@ -11,9 +11,18 @@ from snn_controller.artifact import PolicyMetadata
 from snn_controller.frames import Array
 from snn_controller.guide import GuideGains, geometric_control
 from snn_controller.observation import observe
-from snn_controller.quadrotor import Quadrotor
+from snn_controller.policy import Policy
+from snn_controller.quadrotor import Quadrotor, load_quadrotor
 from snn_controller.rate_control import RateGains, control_rates
 from snn_controller.state import Reference, State
+
+from sim.drone import CONTROL_RATE
+from training.batched_policy import BatchedPolicy
+from training.energy import network_size
+
+GEOMETRIC = "geometric"
+GEOMETRIC_AIRFRAME = "crazyflie21"
+EASY_LEAD = 2.0  # motor-lag lead of the calibration controller where it starts at the target
 
 
 class Pilot(Protocol):
@@ -89,6 +98,7 @@ class PolicyPilot:
         self, policy: Ticking, quadrotor: Quadrotor, *, reset_every_tick: bool = False
     ) -> None:
         """Wrap a policy; `reset_every_tick` takes its memory away, to see what it is worth."""
+        self.size = network_size(policy.metadata)
         self._policy = policy
         self._quadrotor = quadrotor
         self._kind: ActionKind = policy.metadata.action_kind
@@ -121,3 +131,27 @@ class PolicyPilot:
                 values, state.body_rates, rotors, quadrotor=quadrotor, gains=gains
             )
         return action, values
+
+
+def load_pilot(
+    policy: str, cell: str, *, batch: int | None = None, forget: bool = False
+) -> tuple[Pilot, Quadrotor]:
+    """Return what flies a cell or track, and the airframe it flies.
+
+    Args:
+        policy: A file, or `geometric`.
+        cell: Cell or track of the fixed test.
+        batch: Number of drones to fly at once; None flies one at a time.
+        forget: Reset the policy every tick.
+
+    Raises:
+        UserError: The policy file is unusable or of another control rate than the test's.
+    """
+    if policy == GEOMETRIC:
+        quadrotor = load_quadrotor(GEOMETRIC_AIRFRAME)
+        rate = RateGains(lead=EASY_LEAD) if cell == "easy" else RateGains()
+        return GeometricPilot(quadrotor, GuideGains(rate=rate)), quadrotor
+    loaded = Policy.load(policy, control_rate=CONTROL_RATE)
+    quadrotor = load_quadrotor(loaded.metadata.airframe)
+    ticking = loaded if batch is None else BatchedPolicy(loaded, batch)
+    return PolicyPilot(ticking, quadrotor, reset_every_tick=forget), quadrotor

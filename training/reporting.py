@@ -20,10 +20,10 @@ from snn_controller.policy import Policy
 from tqdm import tqdm
 
 from sim.drone import CONTROL_RATE
-from training.evaluate import format_table
 from training.final_scores import score_policy
 from training.rollout_picture import draw_rollout
 from training.rules import Rules
+from training.score_table import format_report
 from training.tensorboard_log import TensorBoardLog, numbers
 
 POLICY, ROLLOUT = "policy.onnx", "rollout.png"
@@ -76,7 +76,7 @@ class Reporter:
         reports = score_policy(policy, batched=config.batched, pybullet=config.pybullet)
         for sim, report in reports.items():
             tqdm.write(f"{policy} on the validation's episodes, {sim}:")
-            tqdm.write(format_table(report), file=sys.stdout, end="")
+            tqdm.write(format_report(report), file=sys.stdout, end="")
         return reports
 
     def close(self) -> None:

@@ -14,15 +14,14 @@ from snn_controller.frames import Array, tilt_angle
 from snn_controller.plot_spikes import draw_raster
 from snn_controller.plot_style import GREY, INK, MOTORS, STYLE, head, name_lines, note
 from snn_controller.state import Reference, State
-from snn_controller.survival import POLICY_MODE
 
 from sim.drone import CONTROL_RATE
 from training.batched_episodes import fly_batch
-from training.cells import draw_episode
+from training.cells import ORIGIN, draw_episode
 from training.episode import Episode
-from training.evaluate import load_pilot
 from training.files import write_atomically
-from training.pilots import Pilot
+from training.flight_columns import episode_columns, step_times
+from training.pilots import Pilot, load_pilot
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,7 +74,9 @@ def draw_rollout(policy: Path, picture: Path, *, title: str = "") -> None:
     watch = _Watch(pilot)
     draws = [draw_episode(CELL, 0, i, quadrotor, split="validation") for i in range(FLIGHTS)]
     episodes = fly_batch(quadrotor, watch, draws)
-    flight = _columns(episodes[0], watch.ticks)
+    ticks = watch.ticks[: len(episodes[0].actions)]
+    spikes = {layer: np.stack([tick[layer] for tick in ticks]) for layer in ticks[0]}
+    flight = episode_columns(episodes[0], ORIGIN, period=1.0 / CONTROL_RATE, spikes=spikes)
     file = io.BytesIO()
     with rc_context(cast(Any, STYLE)):
         figure = Figure(figsize=SIZE, dpi=RESOLUTION)
@@ -115,7 +116,7 @@ def position_error(episode: Episode) -> Array:
 
 def _draw_flights(axes: Axes, episodes: list[Episode], values: list[Array]) -> None:
     for episode, line, colour in zip(episodes, values, MOTORS, strict=True):
-        time = _time(len(line))
+        time = step_times(len(line), 1.0 / CONTROL_RATE)
         axes.plot(time, line, color=colour)
         if episode.crashed:
             axes.plot(time[-1:], line[-1:], color=INK, marker="x", markersize=5)
@@ -130,30 +131,3 @@ def _draw_throttle(axes: Axes, flight: FlightColumns, hover: float) -> None:
     axes.set_ylim(-0.02, 1.02)
     head(axes, "Throttle of the first flight")
     name_lines(axes, len(MOTORS))
-
-
-def _time(steps: int) -> Array:
-    return np.arange(1, steps + 1) / CONTROL_RATE
-
-
-def _columns(episode: Episode, ticks: list[dict[str, NDArray[np.bool_]]]) -> FlightColumns:
-    """Return an episode in the form that the flight picture's panels draw."""
-    steps, states = len(episode.actions), episode.states
-    spikes = {layer: np.stack([x[layer] for x in ticks[:steps]]) for layer in ticks[0]}
-    return FlightColumns(
-        time=_time(steps),
-        mode=np.full(steps, POLICY_MODE),
-        verdict=np.full(steps, ""),
-        position=states.position,
-        quaternion=states.quaternion,
-        velocity=states.velocity,
-        body_rates=states.body_rates,
-        reference_position=np.zeros((steps, 3)),
-        reference_velocity=np.zeros((steps, 3)),
-        command=episode.throttles,
-        synaptic_ops=np.zeros(steps, np.int64),
-        missed=np.zeros(steps, np.int64),
-        network_ran=np.full(steps, bool(spikes)),
-        spikes=spikes,
-        membranes={},
-    )

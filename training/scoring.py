@@ -8,7 +8,8 @@ import numpy as np
 from snn_controller.frames import Array
 from snn_controller.state import Reference
 
-from sim.reward import END_COEFFICIENTS, START_COEFFICIENTS, RewardCoefficients, hover_reward
+from sim.reward import END_COEFFICIENTS, START_COEFFICIENTS, reward_parts
+from training.energy import NetworkSize, cmos_energy, neuromorphic_energy
 from training.episode import Episode
 
 STEADY_STEPS = 100  # the last second of a full episode counts as steady
@@ -25,20 +26,35 @@ def score_episode(episode: Episode, reference: Reference, *, hover_throttle: flo
     episode; steady errors over its last second, of survivors only.
     """
     error = episode.states.position - reference.position
+    start, end = _returns(episode, reference, hover_throttle)
     horizontal, vertical = np.hypot(error[:, 0], error[:, 1]), np.abs(error[:, 2])
-    scores = {
-        "return_start": _total_reward(episode, reference, hover_throttle, START_COEFFICIENTS),
-        "return_end": _total_reward(episode, reference, hover_throttle, END_COEFFICIENTS),
+    return {
+        "return_start": start,
+        "return_end": end,
         "survival": 0.0 if episode.crashed else 1.0,
         "length": float(len(error)),
         "rms_xy_m": _root_mean_square(horizontal),
         "rms_z_m": _root_mean_square(vertical),
         "steady_xy_m": _steady(horizontal, episode),
         "steady_z_m": _steady(vertical, episode),
-        "action_step": _mean_step(episode.actions),
-        "synaptic_ops": episode.synaptic_ops,
+        "action_step": mean_step(episode.actions),
     }
-    return scores | {f"{SPIKE_RATE}{layer}": x for layer, x in episode.spike_rates.items()}
+
+
+def score_network(episode: Episode, size: NetworkSize | None) -> Scores:
+    """Return what the network did in a mean tick; energies are NaN where no size is known."""
+    operations, nothing = episode.synaptic_ops, float("nan")
+    return {
+        "synaptic_ops": operations,
+        "energy_nj": nothing if size is None else neuromorphic_energy(operations, size),
+        "energy_45nm_nj": nothing if size is None else cmos_energy(operations, size),
+        **{f"{SPIKE_RATE}{layer}": x for layer, x in episode.spike_rates.items()},
+    }
+
+
+def mean_step(actions: Array) -> float:
+    """Return the mean |a_t - a_(t-1)| of actions (steps, 4), NaN for a single one."""
+    return float(np.abs(np.diff(actions, axis=0)).mean()) if len(actions) > 1 else float("nan")
 
 
 def summarise(rows: list[Scores]) -> dict[str, Any]:
@@ -60,20 +76,16 @@ def summarise(rows: list[Scores]) -> dict[str, Any]:
     return summary
 
 
-def _total_reward(
-    episode: Episode,
-    reference: Reference,
-    hover_throttle: float,
-    coefficients: RewardCoefficients,
-) -> float:
-    rewards = hover_reward(
-        episode.states,
-        reference,
-        episode.throttles,
-        hover_throttle=hover_throttle,
-        coefficients=coefficients,
+def _returns(episode: Episode, reference: Reference, hover_throttle: float) -> tuple[float, float]:
+    """Return the returns with the coefficients of the curriculum's start and end."""
+    parts = reward_parts(
+        episode.states, reference, episode.throttles, hover_throttle=hover_throttle
     )
-    return float(np.sum(rewards[np.isfinite(rewards)]))
+    total = parts[np.isfinite(parts).all(axis=1)].sum(axis=0)
+    return (
+        float(total @ START_COEFFICIENTS.as_array()),
+        float(total @ END_COEFFICIENTS.as_array()),
+    )
 
 
 def _root_mean_square(values: Array) -> float:
@@ -82,10 +94,6 @@ def _root_mean_square(values: Array) -> float:
 
 def _steady(values: Array, episode: Episode) -> float:
     return float("nan") if episode.crashed else float(np.mean(values[-STEADY_STEPS:]))
-
-
-def _mean_step(actions: Array) -> float:
-    return float(np.abs(np.diff(actions, axis=0)).mean()) if len(actions) > 1 else float("nan")
 
 
 def _normal(values: Array) -> dict[str, float | None]:
