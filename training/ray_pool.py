@@ -108,8 +108,8 @@ def _connect(ray: Any, workers: int | None, address: str | None) -> None:
     except (OSError, RuntimeError, ValueError) as error:
         reason = (str(error).splitlines() or ["no reason given"])[0]
         raise UserError(
-            f"the Ray cluster at {address} cannot be joined ({reason}); start it with: "
-            "ray start --head"
+            f"the Ray cluster at {address} cannot be joined ({reason}); start it with "
+            "`ray start --head`, and set RAY_AUTH_MODE=token here if it wants a token"
         ) from error
 
 
