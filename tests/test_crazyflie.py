@@ -40,7 +40,7 @@ def link(double: CrazyflieDouble) -> Iterator[CrazyflieLink]:
     connected = connect(double)
     yield connected
     connected.release()
-    assert connected._radio.join()
+    assert connected.wait_released()
 
 
 def connect(double: CrazyflieDouble, **options: object) -> CrazyflieLink:
@@ -120,7 +120,7 @@ def test_it_arms_hovers_survives_a_push_lands_and_gives_the_modes_back(
     assert time.perf_counter() - begun < 0.2
     assert not firmware.motors_turn
     link.release()
-    assert link._radio.join()
+    assert link.wait_released()
     assert [firmware.parameters.values[name] for name in RATE_MODES] == [1, 1, 0]
     assert firmware.supervisor.phase is not Phase.LOCKED
 
@@ -164,7 +164,7 @@ def test_a_far_end_that_is_gone_is_told_and_nothing_hangs(double: CrazyflieDoubl
     link.close()
     link.release()
     assert time.perf_counter() - begun < 0.25
-    assert link._radio.join()
+    assert link.wait_released()
 
 
 def test_kill_stops_in_the_air_and_for_good(double: CrazyflieDouble, link: CrazyflieLink) -> None:
@@ -216,7 +216,7 @@ def test_builds_that_want_arming_are_asked(protocol: int) -> None:
     link.disarm()
     wait_for(lambda: not double.firmware.supervisor.armed, 0.3)
     link.release()
-    assert link._radio.join()
+    assert link.wait_released()
     double.stop()
 
 
@@ -226,7 +226,7 @@ def test_lost_packets_cost_time_only(double: CrazyflieDouble) -> None:
     fly(link, 3.0)
     assert np.linalg.norm(double.firmware.drone.state.position - HOVER_POINT) < 0.05
     link.release()
-    assert link._radio.join()
+    assert link.wait_released()
 
 
 def test_poses_reach_the_estimator(double: CrazyflieDouble) -> None:
@@ -238,7 +238,7 @@ def test_poses_reach_the_estimator(double: CrazyflieDouble) -> None:
     assert double.firmware.external_pose == (1.0, 2.0, 3.0, 0.0, 0.0, 0.0, 1.0)
     wait_for(lambda: double.firmware.parameters.values["kalman.resetEstimation"] == 1, 0.5)
     link.release()
-    assert link._radio.join()
+    assert link.wait_released()
 
 
 def test_stamps_are_on_the_callers_clock(link: CrazyflieLink) -> None:
@@ -263,7 +263,7 @@ def test_damaged_frames_from_the_vehicle_command_nothing(
 ) -> None:
     """Damaged copies of every frame a vehicle sends, through cflib's own receiving side."""
     serve(link, stop, 0.3)
-    cf = link._radio._cf
+    cf = link.client
     from cflib.crtp.crtpstack import CRTPPacket
 
     rng = np.random.default_rng(7)

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from time import perf_counter, perf_counter_ns
 
+from cflib.crazyflie import Crazyflie
+
 from snn_controller.action import ActionKind, Command
 from snn_controller.errors import UserError
 from snn_controller.flight_controllers import LinkStatus
@@ -156,6 +158,15 @@ class CrazyflieLink:
         """Begin to give the stabilisation modes back and to close the link."""
         self._active = False
         self._radio.release(self._before)
+
+    def wait_released(self) -> bool:
+        """After `release`: wait until the link is closed, and say whether it is. Blocks."""
+        return self._radio.join()
+
+    @property
+    def client(self) -> Crazyflie:
+        """The object of cflib, for tests and tools; the link itself uses its own thread."""
+        return self._radio.client
 
     def _ask(self, info: int, modes_set: bool) -> None:
         self._asked = perf_counter()

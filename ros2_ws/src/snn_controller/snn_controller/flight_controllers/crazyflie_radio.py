@@ -70,7 +70,7 @@ class CrazyflieRadio:
         self._rest_until = 0.0  # s; stop setpoints go on until then, for as long as it flies
         self._open = True
         self._farewell: dict[str, str] = {}
-        self._cf = connect(endpoint, (*STATE_VARIABLES, *STATUS_VARIABLES), parameters)
+        self.client = connect(endpoint, (*STATE_VARIABLES, *STATUS_VARIABLES), parameters)
         self._listen()
         self._worker = threading.Thread(target=self._work, name="crazyflie", daemon=True)
         self._worker.start()
@@ -113,7 +113,7 @@ class CrazyflieRadio:
     def parameter(self, name: str) -> str | None:
         """Return the value of a parameter as last heard."""
         group, _, variable = name.partition(".")
-        return self._cf.param.values.get(group, {}).get(variable)
+        return self.client.param.values.get(group, {}).get(variable)
 
     def set_parameters(self, values: dict[str, str]) -> None:
         """Begin to set parameters; `parameter` tells when the vehicle has taken them."""
@@ -149,7 +149,7 @@ class CrazyflieRadio:
         self.join()
 
     def _listen(self) -> None:
-        cf = self._cf
+        cf = self.client
         cf.packet_received.add_callback(self._on_packet)
         cf.connection_lost.add_callback(self._on_lost)
         cf.link_statistics.latency_updated.add_callback(lambda latency: self._echoed.set())
@@ -206,7 +206,7 @@ class CrazyflieRadio:
     def _send(
         self, setpoint: Setpoint | None, pose: tuple[Array, Array] | None, job: Job | None
     ) -> None:
-        cf = self._cf
+        cf = self.client
         if setpoint is None and self._rest_until > 0.0:
             if self.flying and perf_counter() < self._rest_until:
                 setpoint = STOP
@@ -224,11 +224,11 @@ class CrazyflieRadio:
         if not self.lost:
             for name, value in self._farewell.items():
                 if self.parameter(name) != value:
-                    self._cf.param.set_value(name, value)
+                    self.client.param.set_value(name, value)
             deadline = perf_counter() + FAREWELL_TIME
             while perf_counter() < deadline and not self._taken(self._farewell):
                 sleep(0.01)
-        close(self._cf)
+        close(self.client)
 
     def _taken(self, values: dict[str, str]) -> bool:
         return all(self.parameter(name) == value for name, value in values.items())
