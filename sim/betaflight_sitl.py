@@ -33,7 +33,7 @@ SETTLE_TIME = 2.5  # s after the first state until the control loop must run
 SET_MODE_RANGE, SET_PID = 35, 202
 # P, I, D of roll, pitch, yaw. The defaults are for motors five times as fast as a Crazyflie's and
 # let it oscillate; D here cancels the motors' lag of 72 ms, for a rate loop of about 30 1/s.
-TUNE = bytes([20, 20, 60, 20, 20, 60, 30, 10, 15])
+TUNE = bytes([20, 15, 80, 20, 15, 80, 45, 10, 40])
 ARM_RANGE = bytes([0, 0, 0, (1700 - 900) // 25, (2100 - 900) // 25])  # slot, ARM, AUX1, low, high
 
 

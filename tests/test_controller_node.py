@@ -136,6 +136,7 @@ def test_a_goal_moves_the_reference_and_a_foreign_frame_does_not(graph) -> None:
         ("policy_sha256:=00ff", "00ff"),
         ("geofence:=[1.0, -1.0, -1.0, 1.0, 0.0, 2.0]", "geofence"),
         ("hover_height:=9.0", "geofence"),
+        ("link:=betaflight", "link 'betaflight' takes thrust_rates commands, but policy"),
     ],
 )
 def test_what_is_not_fit_to_fly_fails_configure(graph, capfd, parameter, words) -> None:

@@ -47,11 +47,22 @@ def test_both_ends_agree_on_what_they_share() -> None:
     assert nodes[CONTROLLER].parameters["lockstep"] is False
 
 
+def test_a_flight_controller_needs_no_simulator_and_flies_in_real_time() -> None:
+    nodes = graph(link="betaflight", endpoint="/dev/ttyACM0", auto_start="always")
+    assert set(nodes) == {CONTROLLER}
+    parameters = nodes[CONTROLLER].parameters
+    assert parameters["lockstep"] is False and parameters["use_sim_time"] is False
+    assert parameters["endpoint"] == "/dev/ttyACM0"
+    assert parameters["auto_start"] == "always"
+    assert graph()[CONTROLLER].parameters["auto_start"] == "simulated"
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [
         ({"task": "loop"}, "unknown task 'loop'; choose one of: hover"),
         ({"link": "px5"}, "unknown link 'px5'"),
+        ({"auto_start": "yes"}, "unknown auto_start 'yes'; choose one of: simulated"),
         ({"duration": "long"}, "duration:=long must be a number"),
         ({"duration": "-1"}, "must be 0.1 to"),
         ({"duration": "nan"}, "must be 0.1 to"),

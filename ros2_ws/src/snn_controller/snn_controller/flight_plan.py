@@ -20,9 +20,10 @@ class FlightPlan:
     ground_height: float = 0.0  # m
     descent_time: float = 2.0  # s of level descent without odometry before the motors stop
     auto_start: bool = True  # arm and fly on the first odometry, in the air too
+    from_ground: bool = False  # the drone begins and ends on the ground, whatever the task
     has_pilot: bool = False  # somebody is there to whom the drone can be left
 
     @property
     def lands(self) -> bool:
         """Whether the flight begins and ends on the ground."""
-        return self.task.from_ground or not self.auto_start
+        return self.task.from_ground or self.from_ground or not self.auto_start

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from snn_controller.errors import UserError
-from snn_controller.settings import LINKS
+from snn_controller.settings import AUTO_STARTS, LINKS
 from snn_controller.share import policy_path, report_folder, share_directory
 from snn_controller.tasks import TASKS, find_task
 
@@ -55,13 +55,25 @@ _BOOLEAN = ("true", "false")
 ARGUMENTS = (
     Argument("policy", "", "policy.onnx to fly; empty for the shipped hover policy"),
     Argument("link", "sim", "flight controller to command", LINKS),
+    Argument(
+        "endpoint",
+        "",
+        "where the flight controller is, as tcp:HOST:PORT or /dev/ttyACM0; empty for its default",
+    ),
+    Argument(
+        "auto_start",
+        "simulated",
+        "where to arm and fly at once instead of waiting for the services arm and takeoff",
+        AUTO_STARTS,
+    ),
     Argument("task", "hover", "what to fly", tuple(TASKS)),
     Argument("duration", "20.0", "time in s that the policy flies"),
     Argument("seed", "1", "seed of the simulated start; the same seed flies the same flight"),
     Argument(
         "lockstep",
         "true",
-        "true: time advances one step per command, as fast as it goes; false: real time",
+        "true: time advances one step per command, as fast as it goes; false: real time, as always"
+        " with a flight controller",
         _BOOLEAN,
     ),
     Argument("gui", "false", "show PyBullet's window", _BOOLEAN),
@@ -126,12 +138,20 @@ def fly_graph(given: Mapping[str, str], *, launcher_pid: int) -> tuple[NodeSpec,
     values = {argument.name: argument.default for argument in ARGUMENTS} | dict(given)
     _check_choices(values)
     task = find_task(values["task"])
-    file = _parameter_file(values["params_file"])
-    lockstep, seed = _boolean(values, "lockstep"), _number(values, "seed", int)
-    record = _boolean(values, "record")
-    report = report_folder(values["report"], task.name, seed)
+    simulated, record = values["link"] == LINKS[0], _boolean(values, "record")
+    seed = _number(values, "seed", int)
+    lockstep = simulated and _boolean(values, "lockstep")
     shared = {"launcher_pid": launcher_pid, "lockstep": lockstep, "seed": seed}
-    simulator = NodeSpec(
+    report = report_folder(values["report"], task.name, seed)
+    controller = _controller(values, report, {**shared, "use_sim_time": simulated})
+    extras = [_recorder(report, launcher_pid, simulated, lockstep)] if record else []
+    extras += [_rviz()] if _boolean(values, "rviz") else []
+    return (*([_simulator(values, shared)] if simulated else []), *extras, controller)
+
+
+def _simulator(values: Mapping[str, str], shared: Mapping[str, Any]) -> NodeSpec:
+    from_ground = find_task(values["task"]).from_ground
+    return NodeSpec(
         name="simulator",
         package="snn_controller",
         executable="simulator",
@@ -139,37 +159,38 @@ def fly_graph(given: Mapping[str, str], *, launcher_pid: int) -> tuple[NodeSpec,
         parameters={
             **shared,
             "gui": _boolean(values, "gui"),
-            "start": "ground" if task.from_ground else "hover",
+            "start": "ground" if from_ground else "hover",
         },
-        parameter_file=file,
+        parameter_file=_parameter_file(values["params_file"]),
         required=True,
     )
-    controller = NodeSpec(
+
+
+def _controller(values: Mapping[str, str], report: Path, shared: Mapping[str, Any]) -> NodeSpec:
+    return NodeSpec(
         name=CONTROLLER,
         package="snn_controller",
         executable="controller",
         module="snn_controller.nodes.controller_node",
         parameters={
             **shared,
-            "use_sim_time": True,
             "policy": str(_policy(values["policy"])),
             "link": values["link"],
-            "task": task.name,
+            "endpoint": values["endpoint"],
+            "auto_start": values["auto_start"],
+            "task": values["task"],
             "duration": _duration(values),
             "report": str(report),
-            "await_node": RECORDER if record else "",
+            "await_node": RECORDER if _boolean(values, "record") else "",
             "exit_when_done": True,
         },
-        parameter_file=file,
+        parameter_file=_parameter_file(values["params_file"]),
         managed=True,
         required=True,
     )
-    extras = [_recorder(report, launcher_pid, lockstep)] if record else []
-    extras += [_rviz()] if _boolean(values, "rviz") else []
-    return (simulator, *extras, controller)
 
 
-def _recorder(report: Path, launcher_pid: int, lockstep: bool) -> NodeSpec:
+def _recorder(report: Path, launcher_pid: int, simulated: bool, lockstep: bool) -> NodeSpec:
     bag = report / "bag"
     if bag.exists():
         raise UserError(
@@ -181,7 +202,7 @@ def _recorder(report: Path, launcher_pid: int, lockstep: bool) -> NodeSpec:
         executable="recorder",
         module="snn_controller.nodes.recorder_node",
         parameters={
-            "use_sim_time": True,  # log times are the flight's, also where lockstep runs faster
+            "use_sim_time": simulated,  # log times are the flight's, also in lockstep
             "folder": str(bag),
             "reliable": lockstep,
             "launcher_pid": launcher_pid,

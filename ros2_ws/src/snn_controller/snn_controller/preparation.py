@@ -36,12 +36,14 @@ def prepare_flight(
     policy = Policy.load(policy_path(settings.policy), airframe=settings.airframe)
     _check_policy(policy, settings, link_kinds)
     _check_limits(settings)
+    simulated = settings.link == "sim"
     plan = FlightPlan(
         task=find_task(settings.task),
         duration=settings.duration,
         hover_point=np.array([0.0, 0.0, settings.hover_height]),
         descent_time=settings.descent_time,
-        auto_start=settings.auto_start,
+        auto_start=settings.auto_start in (("simulated", "always") if simulated else ("always",)),
+        from_ground=not simulated,
         has_pilot=has_pilot,
     )
     return Flight(policy, quadrotor, plan, settings)
@@ -84,11 +86,6 @@ def _check_limits(settings: ControllerSettings) -> None:
         raise UserError(
             f"hover_height {settings.hover_height:g} m is outside the geofence's"
             f" {lower:g} to {upper:g} m; lower it or widen the parameter geofence"
-        )
-    if settings.auto_start and settings.link != "sim":
-        raise UserError(
-            f"auto_start would arm a vehicle behind link '{settings.link}' with nobody asking; set"
-            " the parameter auto_start to false and call the services ~/arm and ~/takeoff"
         )
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from snn_controller.declaration import setting
+from snn_controller.flight_controllers.links import LinkOptions, link_names
 from snn_controller.guards.limits import FrameNames, Limits
 from snn_controller.tasks import TASKS
 
-LINKS = ("sim",)
+LINKS = ("sim", *link_names())
+AUTO_STARTS = ("simulated", "always", "never")
 WORLDS = ("pybullet", "gym_pybullet_drones")
 
 
@@ -33,6 +35,28 @@ class ControllerSettings(GraphSettings, Limits):
     policy: str = setting("", "policy file; empty for the shipped hover policy")
     policy_sha256: str = setting("", "refuse any policy file but the one with this hash, if set")
     link: str = setting("sim", "flight controller to command", choices=LINKS)
+    endpoint: str = setting(
+        LinkOptions.endpoint,
+        "where the flight controller is, as tcp:HOST:PORT or /dev/ttyACM0; empty for its default",
+    )
+    hover_thrust: float = setting(
+        LinkOptions.hover_thrust,
+        "throttle of the flight controller that carries the weight",
+        low=0.01,
+        high=1.0,
+    )
+    thrust_curve: float = setting(
+        LinkOptions.thrust_curve,
+        "thrust over throttle at the flight controller: 0 linear, 1 square",
+        low=0.0,
+        high=1.0,
+    )
+    external_pose: bool = setting(
+        LinkOptions.external_pose, "odometry comes by topic and goes to the vehicle's estimator"
+    )
+    signing_key: str = setting(
+        LinkOptions.signing_key, "file of the key that signs MAVLink 2 messages; empty for none"
+    )
     task: str = setting("hover", "what to fly", choices=tuple(TASKS))
     duration: float = setting(20.0, "flight time in s", low=0.1, high=1e6)
     seed: int = setting(1, "seed of the flight, for the report", low=0, high=2**31)
@@ -44,8 +68,10 @@ class ControllerSettings(GraphSettings, Limits):
     descent_time: float = setting(
         2.0, "level descent in s without odometry before the motors stop", low=0.0, high=60.0
     )
-    auto_start: bool = setting(
-        True, "arm and fly on the first odometry, in the air too; false: wait for the operator"
+    auto_start: str = setting(
+        "simulated",
+        "where to arm and fly on the first odometry instead of waiting for the operator",
+        choices=AUTO_STARTS,
     )
     neuron_rate: float = setting(
         10.0, "rate of the spike and membrane topics in Hz; 0 for none", low=0.0, high=1000.0

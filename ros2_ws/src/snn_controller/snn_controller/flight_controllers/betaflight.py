@@ -79,6 +79,11 @@ class Betaflight:
         pump.start()
 
     @property
+    def description(self) -> str:
+        """Firmware and endpoint."""
+        return self.vehicle.description
+
+    @property
     def confirmed(self) -> int:
         """Number of commands that the vehicle has confirmed."""
         return self._pump.heard.answers

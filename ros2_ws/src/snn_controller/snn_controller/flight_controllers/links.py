@@ -33,18 +33,24 @@ class _Entry:
     module: str
     factory: str
     needs: str  # what pip installs when the module's import fails
+    has_pilot: bool = False  # somebody is there to whom the vehicle can be left
 
 
 _LINKS = {
     "crazyflie": _Entry("crazyflie", "open_crazyflie", "cflib"),
     "betaflight": _Entry("betaflight", "open_betaflight", "pyserial"),
-    "mavlink": _Entry("mavlink", "open_mavlink", "pymavlink"),
+    "mavlink": _Entry("mavlink", "open_mavlink", "pymavlink", has_pilot=True),
 }
 
 
 def link_names() -> tuple[str, ...]:
     """Return the names of the links that `open_link` knows."""
     return tuple(_LINKS)
+
+
+def link_has_pilot(name: str) -> bool:
+    """Whether a link has a pilot, as its `FlightController.has_pilot` says."""
+    return _LINKS[name].has_pilot
 
 
 def open_link(name: str, options: LinkOptions) -> FlightController:

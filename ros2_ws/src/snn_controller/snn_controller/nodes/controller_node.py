@@ -26,7 +26,7 @@ from snn_controller.flight import Flight
 from snn_controller.flight_controllers import FlightController
 from snn_controller.frames import Array
 from snn_controller.guards.verdicts import Verdict
-from snn_controller.nodes.command_topics import COMMAND_KINDS, CommandTopics
+from snn_controller.nodes.command_link import describe_link, open_command_link
 from snn_controller.nodes.link_driver import LinkDriver
 from snn_controller.nodes.managed_node import ManagedNode, explained
 from snn_controller.nodes.messages import odometry_from_message
@@ -65,10 +65,11 @@ class ControllerNode(ManagedNode):
         """Load and check the policy and everything else that flying needs."""
         settings = self.settings
         self.await_node(settings.await_node)
-        self._flight = prepare_flight(settings, COMMAND_KINDS, has_pilot=CommandTopics.has_pilot)
+        kinds, has_pilot = describe_link(settings.link)
+        self._flight = prepare_flight(settings, kinds, has_pilot=has_pilot)
         self._folder = self._new_folder()
         check_writable(self._folder)
-        self._link = CommandTopics(self, self._flight.policy.metadata.action_kind)
+        self._link = open_command_link(self, settings, self._flight.policy.metadata.action_kind)
         self._driver = LinkDriver(self._link)
         self._telemetry = Telemetry(self, settings.neuron_rate)
         self._operator = OperatorServices(self, self._ask)
@@ -241,7 +242,7 @@ class ControllerNode(ManagedNode):
 
     def _await_odometry(self, seconds: float) -> None:
         assert self._flight is not None
-        if seconds > self.settings.startup_timeout and self.settings.auto_start:
+        if seconds > self.settings.startup_timeout and self._flight.plan.auto_start:
             topic = self.resolve_topic_name("odom")
             reason = (
                 f"no odometry on {topic} for {seconds:.0f} s; is the simulator or the"

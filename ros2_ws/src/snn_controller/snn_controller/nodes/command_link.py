@@ -1,0 +1,41 @@
+"""The link that a parameter names: topics to a simulator, or a flight controller."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from rclpy.node import Node
+
+from snn_controller.action import ActionKind
+from snn_controller.flight_controllers import FlightController
+from snn_controller.flight_controllers.links import LinkOptions, link_has_pilot, open_link
+from snn_controller.nodes.command_topics import COMMAND_KINDS, CommandTopics
+from snn_controller.settings import ControllerSettings
+
+# What every flight controller takes; motors are commanded in simulation only.
+RATE_KINDS: frozenset[ActionKind] = frozenset({"thrust_rates"})
+
+
+def describe_link(name: str) -> tuple[frozenset[ActionKind], bool]:
+    """Return the kinds of command that a link takes, and whether it has a pilot."""
+    if name == CommandTopics.name:
+        return COMMAND_KINDS, CommandTopics.has_pilot
+    return RATE_KINDS, link_has_pilot(name)
+
+
+def open_command_link(
+    node: Node, settings: ControllerSettings, kind: ActionKind
+) -> FlightController:
+    """Open the link that the settings name, for commands of one kind.
+
+    Raises:
+        UserError: Somebody else commands, nobody answers, or the vehicle is not fit.
+    """
+    if settings.link == CommandTopics.name:
+        return CommandTopics(node, kind)
+    names = (option.name for option in fields(LinkOptions))
+    link = open_link(
+        settings.link, LinkOptions(**{name: getattr(settings, name) for name in names})
+    )
+    node.get_logger().info(f"link {settings.link}: {getattr(link, 'description', 'connected')}")
+    return link
