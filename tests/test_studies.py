@@ -11,7 +11,8 @@ import pytest
 import tyro
 from snn_controller.errors import UserError
 
-from training.budget import with_budget
+from training import bc
+from training.budget import Budget, with_budget
 from training.studies import STUDIES, Setting, all_settings, choose_settings, find_study
 from training.study_run import QUIET, RESUMABLE
 
@@ -21,8 +22,21 @@ SETTINGS = list(all_settings())
 @pytest.mark.parametrize(("study", "setting"), SETTINGS, ids=lambda x: getattr(x, "label", x))
 def test_its_script_takes_it(study: str, setting: Setting) -> None:
     script = importlib.import_module(f"training.{setting.script}")
-    args = tyro.cli(script.Args, args=["--budget", "study", *QUIET, *setting.options])
-    script.check(with_budget(args, script.STUDY))
+    for budget in ("study", "full"):
+        options = setting.options_of(budget)
+        args = tyro.cli(script.Args, args=["--budget", budget, *QUIET, *options])
+        script.check(with_budget(args, script.STUDY))
+
+
+def test_cloning_without_rounds_is_as_long_as_cloning_with_them() -> None:
+    def cost(label: str, budget: Budget) -> tuple[int, int]:
+        (setting,) = choose_settings(find_study("learners"), (label,))
+        args = tyro.cli(bc.Args, args=["--budget", budget, *setting.options_of(budget)])
+        args = with_budget(args, bc.STUDY)
+        return args.rounds * args.flights, args.rounds * args.updates
+
+    for budget in ("study", "full"):
+        assert cost("BC", budget) == cost("DAgger", budget)
 
 
 @pytest.mark.parametrize("name", sorted({setting.script for _, setting in SETTINGS}))

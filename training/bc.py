@@ -45,7 +45,7 @@ from training.slopes import SlopeConfig, SlopeState, record_score, slope_at
 
 PANELS = {"loss": "loss", "steady_error": "position error [m]", "lost": "lost episodes"}
 STEADY_TICKS = 50  # ticks at the end of a roll-out whose position error is reported
-STUDY = {"rounds": 6, "updates": 250}  # what --budget study changes
+STUDY = {"flights": 4, "updates": 125}  # what --budget study changes
 
 
 @dataclass

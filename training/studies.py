@@ -11,6 +11,8 @@ from typing import Literal
 
 from snn_controller.errors import UserError
 
+from training.budget import Budget
+
 FAST = ("--network.kernel", "auto")  # jsrl.py and td3bc.py choose so by themselves
 Axis = Literal["transitions", "updates"]
 
@@ -22,6 +24,11 @@ class Setting:
     label: str  # also in file names
     script: str  # in training/, without .py
     options: tuple[str, ...] = ()
+    full: tuple[str, ...] | None = None  # options with the full budget, where they differ
+
+    def options_of(self, budget: Budget) -> tuple[str, ...]:
+        """Return the options with a budget."""
+        return self.options if budget == "study" or self.full is None else self.full
 
 
 @dataclass(frozen=True)
@@ -48,13 +55,18 @@ def _slopes(script: str, *options: str) -> tuple[Setting, ...]:
     )
 
 
+def _one_round(flights: int, updates: int) -> tuple[str, ...]:
+    """Return options of bc.py for as many flights and updates as it has, all of the guide."""
+    return (*FAST, "--rounds", "1", "--flights", str(flights), "--updates", str(updates))
+
+
 NO_CLONING = ("--learner.bc-weight", "0")
 NO_JUMP_START = ("--jump-start.schedule", "none")
 STUDIES: dict[str, Study] = {
     "learners": Study(
         "Which learner gets furthest on the same budget?",
         (
-            Setting("BC", "bc", (*FAST, "--rounds", "1", "--updates", "1500")),
+            Setting("BC", "bc", _one_round(48, 1500), full=_one_round(96, 6000)),
             Setting("DAgger", "bc", FAST),
             Setting("TD3", "td3"),
             Setting("TD3BC+JSRL", "jsrl"),

@@ -83,7 +83,7 @@ def describe(job: Job) -> Result:
         "setting": job.setting.label,
         "seed": job.seed,
         "script": job.setting.script,
-        "options": list(job.setting.options),
+        "options": list(job.setting.options_of(job.budget)),
         "budget": job.budget,
         "test": {"cells": list(CELLS), "episodes": job.episodes, "seed": TEST_SEED},
     }
@@ -98,7 +98,7 @@ def training_command(job: Job, *, resume: bool = False) -> list[str]:
         *("--seed", str(job.seed), "--budget", job.budget),
         *QUIET,
         *(("--resume",) if resume else ()),
-        *job.setting.options,
+        *job.setting.options_of(job.budget),
     ]
 
 

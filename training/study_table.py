@@ -55,7 +55,8 @@ def load_results(study: Study, folder: Path) -> dict[str, list[Result]]:
         paths = sorted(folder.glob(f"{setting.label}-[0-9]*.json"), key=_seed_of)
         runs = [result for path in paths if (result := read_result(path)) is not None]
         for path, result in zip(paths, runs, strict=True):
-            wanted = {"script": setting.script, "options": list(setting.options)}
+            options = list(setting.options_of(runs[0]["budget"]))
+            wanted = {"script": setting.script, "options": options}
             check_same(path, result, {**runs[0], **wanted})
         found[setting.label] = runs
     everything = [result for runs in found.values() for result in runs]
