@@ -42,8 +42,7 @@ from sim.starts import start_ranges
 class DroneBatch:
     """Many drones side by side, with episodes, rewards and observations.
 
-    Each array that a property returns is the batch's own: it changes with the next step, so copy
-    what is to be kept.
+    Arrays that properties return change with the next step, so copy what is to be kept.
     """
 
     def __init__(
@@ -140,6 +139,11 @@ class DroneBatch:
     def rotors(self) -> Array:
         """Rotor states (count, 4) in [0, 1], a copy."""
         return self._read(layout.ROTORS, layout.ROTORS + 4)
+
+    @property
+    def loads(self) -> Array:
+        """Constant force in N, world, and torque in N m, body (count, 6); no pushes."""
+        return self._read(layout.FORCE, layout.TORQUE + 3)
 
     @property
     def steps(self) -> NDArray[np.int64]:
@@ -269,10 +273,7 @@ class DroneBatch:
             self._observe()
 
     def set_disturbances(self, disturbances: Sequence[Disturbance]) -> None:
-        """Give each drone the disturbance of its present episode; the next one draws its own.
-
-        Biases show from the next observation on.
-        """
+        """Disturb the present episodes; biases show from the next observation on."""
         rows = [disturbance_rows(x, self.quadrotor, self.control_period) for x in disturbances]
         self._write(layout.MASS, np.array(rows))
         if any(x.bias.any() or x.dropout > 0.0 for x in disturbances):

@@ -121,6 +121,11 @@ class BulletBatch:
         return np.array([x.rotors for x in self._drones])
 
     @property
+    def loads(self) -> Array:
+        """Constant force in N, world, and torque in N m, body (count, 6); no pushes."""
+        return np.array([x.loads for x in self._drones])
+
+    @property
     def steps(self) -> NDArray[np.int64]:
         """Steps (count,) flown in the present episodes."""
         return np.array([x.steps for x in self._drones])

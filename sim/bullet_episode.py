@@ -44,6 +44,12 @@ class BulletEpisode:
         return self._world.rotors
 
     @property
+    def loads(self) -> Array:
+        """Constant force and torque (6,) that disturb the episode."""
+        found = self._drone.disturbance
+        return np.zeros(6) if found is None else np.concatenate([found.force, found.torque])
+
+    @property
     def steps(self) -> int:
         """Steps flown in the present episode."""
         return self._drone.steps

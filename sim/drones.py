@@ -60,6 +60,11 @@ class Drones(Protocol):
         ...
 
     @property
+    def loads(self) -> Array:
+        """Force in N, world, and torque in N m, body (count, 6), that disturb the episodes."""
+        ...
+
+    @property
     def steps(self) -> NDArray[Any]:
         """Steps (count,) flown in the present episodes."""
         ...

@@ -77,6 +77,11 @@ class RateControlledDrones:
         return self.drones.rotors
 
     @property
+    def loads(self) -> Array:
+        """Constant force in N, world, and torque in N m, body (count, 6)."""
+        return self.drones.loads
+
+    @property
     def steps(self) -> NDArray[Any]:
         """Steps (count,) flown in the present episodes."""
         return self.drones.steps

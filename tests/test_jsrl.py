@@ -20,11 +20,13 @@ from training import guide_choice, jsrl, learner_run, td3
 from training.guide_choice import guide_return
 from training.jump_start import JumpStart, Schedule
 from training.network_config import NetworkConfig
+from training.reporting import ReportingConfig
 from training.sequence_collector import Exploration
 from training.sequence_learner import Losses, SequenceConfig, SequenceLearner
 from training.slopes import SlopeConfig
 
 INTERVALS = 3
+QUIET = ReportingConfig(tensorboard=False, pictures=False, batched=0, pybullet=0)
 
 
 def make_args(folder: Path, name: str, **options: Any) -> jsrl.Args:
@@ -39,6 +41,7 @@ def make_args(folder: Path, name: str, **options: Any) -> jsrl.Args:
         validation=8,
         network=TINY,
         learner=config(value_from=0.3),
+        reporting=QUIET,
     )
     return replace(args, **options)
 
@@ -197,6 +200,12 @@ def test_a_policy_file_guides(tmp_path: Path) -> None:
 def test_robust_training_on_moving_references(tmp_path: Path) -> None:
     options = {"disturbances": "robust", "moving_share": 0.5, "step_share": 0.2}
     jsrl.main(make_args(tmp_path, "robust", privileged="rotors", intervals=1, **options))
+
+
+def test_the_same_code_trains_in_pybullet(tmp_path: Path) -> None:
+    pytest.importorskip("pybullet")
+    jsrl.main(make_args(tmp_path, "bullet", sim="pybullet", drones=4, intervals=1, updates=2))
+    assert (tmp_path / "bullet" / "policy.onnx").exists()
 
 
 def test_the_guide_scores_as_in_the_fixed_test(quadrotor: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,9 @@ from snn_controller.quadrotor import Quadrotor
 from snn_controller.share import policy_path
 
 from sim.batched import DroneBatch
+from sim.disturbances import ROBUST, draw_disturbance
+from sim.drone_maker import make_drones
+from sim.drones import Simulator
 from training.actor_critic import GuideActor
 from training.collector import Collector
 from training.guides import ActorGuide, GeometricGuide, PolicyGuide
@@ -75,6 +79,8 @@ def test_critics_may_see_the_true_rotors(quadrotor: Quadrotor) -> None:
     np.testing.assert_array_equal(now[1:], after[:-1])
     np.testing.assert_allclose(now[0], replay.take("start_commands", rows, drones)[0], atol=1e-6)
     assert (np.abs(now) <= 1.0).all()
+    everything = flown(quadrotor, policy, 3, count=3, privileged="all")
+    np.testing.assert_array_equal(everything.inputs(rows[:3], drones[:3])[:, 150:], 0.0)
 
 
 @pytest.mark.parametrize("kind", ["geometric", "actor", "policy"])
@@ -148,3 +154,21 @@ def test_references_move_on_continuously_within_an_episode(quadrotor: Quadrotor)
 def test_without_tracks_the_reference_is_the_origin(quadrotor: Quadrotor) -> None:
     collector = fliers(quadrotor, 2, network=TINY).collector
     np.testing.assert_array_equal(collector.reference.position, np.zeros(3))
+
+
+@pytest.mark.parametrize("sim", ["batched", "pybullet"])
+def test_the_loads_of_an_episode_are_those_that_disturb_it(
+    quadrotor: Quadrotor, sim: Simulator
+) -> None:
+    if sim == "pybullet":
+        pytest.importorskip("pybullet")
+    with closing(make_drones(sim, quadrotor, 3, disturbances=ROBUST, seed=1)) as drones:
+        draws = [
+            draw_disturbance(
+                ROBUST, np.random.default_rng(x), quadrotor=quadrotor, period=0.01, steps=500
+            )
+            for x in range(3)
+        ]
+        drones.set_disturbances(draws)
+        expected = [[*x.force, *x.torque] for x in draws]
+        np.testing.assert_allclose(drones.loads, expected)

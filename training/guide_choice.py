@@ -18,6 +18,7 @@ from training.collector import Collector
 from training.guides import ActorGuide, GeometricGuide, Guide, PolicyGuide
 from training.learner_run import load_guide
 from training.network_pilot import VALIDATION_SEED
+from training.reporting import ReportingConfig
 from training.runs import CHECKPOINT, LOG
 
 GUIDE_FOLDER = "guide"  # in the run's folder, where the guide is trained
@@ -56,6 +57,7 @@ def train_guide(folder: Path, *, intervals: int, seed: int, airframe: str, threa
         KeyboardInterrupt: Its training was interrupted, so there is nothing to go on with.
         UserError: The folder holds a guide that was trained otherwise.
     """
+    quiet = ReportingConfig(tensorboard=False, pictures=False, batched=0, pybullet=0)
     args = td3.Args(
         name=GUIDE_FOLDER,
         folder=folder,
@@ -64,6 +66,7 @@ def train_guide(folder: Path, *, intervals: int, seed: int, airframe: str, threa
         seed=seed,
         airframe=airframe,
         threads=threads,
+        reporting=quiet,
     )
     td3.main(args)
     with (folder / GUIDE_FOLDER / LOG).open() as file:

@@ -9,6 +9,7 @@ have done, and what twin critics value. `--resume` goes on with an interrupted r
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
@@ -16,8 +17,9 @@ from numpy.typing import NDArray
 from snn_controller.quadrotor import Quadrotor, load_quadrotor
 from tqdm import tqdm
 
+from sim.drones import Drones
 from sim.rules import EPISODE_STEPS
-from training.budget import with_budget
+from training.budget import with_budget, with_simulator
 from training.collector import Collector
 from training.command import run_command
 from training.guide_choice import guide_return, open_guide
@@ -25,6 +27,7 @@ from training.jump_start import JumpStart, gates_passed, guided_ticks, jump_star
 from training.learner_run import LearnerRun, open_run
 from training.networks import numpy_stepper
 from training.replay import Replay
+from training.reporting import Reporter, ReportingConfig
 from training.rules import require
 from training.runs import POLICY
 from training.sequence_collector import PRIVILEGED_SIZE, SequenceCollector
@@ -34,14 +37,21 @@ from training.sequence_run import (
     SequenceArgs,
     SequenceRun,
     choose_guide,
+    drones_of,
     learn,
-    make_drones,
     say_stopped,
     tracks_of,
     use_device,
 )
 
-STUDY = {"intervals": 10, "updates": 100, "drones": 256, "replay": 300_000}
+STUDY = {
+    "intervals": 6,
+    "updates": 150,
+    "drones": 256,
+    "replay": 300_000,
+    "reporting": ReportingConfig(tensorboard=False, pictures=False, batched=0, pybullet=0),
+}
+PYBULLET = {"drones": 16, "replay": 200_000}
 
 
 @dataclass
@@ -58,22 +68,31 @@ class Args(SequenceArgs):
 
 def main(args: Args) -> None:
     """Train as the arguments say; Ctrl-C keeps the last checkpoint, from which --resume goes on."""
-    args = with_budget(args, STUDY)
+    args = with_simulator(with_budget(args, STUDY), PYBULLET)
     check(args)
     use_device(args)
     quadrotor = load_quadrotor(args.airframe)
     try:
-        choice = choose_guide(args)
-        run = make_run(args, choice, quadrotor)
-        open_run(run, asdict(args), seed=args.seed, resume=args.resume)
-        level = guide_level(args, choice, quadrotor)
-        for _ in range(max(args.first_ticks - run.replay.added, 0)):
-            fly(args, run, 0.0, level)
-        learn(args, run, quadrotor, lambda progress: fly(args, run, progress, level))
+        guide = choose_guide(args)
+        with closing(drones_of(args, quadrotor)) as drones:
+            run = make_run(args, guide, drones)
+            open_run(run, asdict(args), seed=args.seed, resume=args.resume)
+            with Reporter(run.folder, args.reporting, done=len(run.rows)) as reporter:
+                train(args, run, guide, quadrotor, reporter)
+                tqdm.write(f"wrote {run.folder / POLICY}")
+                reporter.finish()
     except KeyboardInterrupt:
         say_stopped(args)
-        return
-    tqdm.write(f"wrote {run.folder / POLICY}")
+
+
+def train(
+    args: Args, run: SequenceRun, guide: str, quadrotor: Quadrotor, reporter: Reporter
+) -> None:
+    """Fly a little, then fly and learn, from where the run stands."""
+    level = guide_level(args, guide, quadrotor)
+    for _ in range(max(args.first_ticks - run.replay.added, 0)):
+        fly(args, run, 0.0, level)
+    learn(args, run, quadrotor, reporter, lambda progress: fly(args, run, progress, level))
 
 
 def check(args: Args) -> None:
@@ -88,14 +107,13 @@ def check(args: Args) -> None:
     require({**sequence_rules(args), **jump, "first-ticks": first})
 
 
-def make_run(args: Args, guide: str, quadrotor: Quadrotor) -> SequenceRun:
+def make_run(args: Args, guide: str, drones: Drones) -> SequenceRun:
     """Return the parts of a run, at its beginning."""
     rng = np.random.default_rng(args.seed)
     privileged = PRIVILEGED_SIZE[args.privileged]
     learner = SequenceLearner(
         args.learner, args.network, privileged=privileged, device=args.device, seed=args.seed
     )
-    drones = make_drones(args, quadrotor)
     collector = SequenceCollector(
         Collector(drones, blank_share=0.0, rng=rng, tracks=tracks_of(args)),
         open_guide(guide, args.drones),

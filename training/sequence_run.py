@@ -15,8 +15,9 @@ from snn_controller.errors import UserError
 from snn_controller.quadrotor import Quadrotor
 from tqdm import tqdm
 
-from sim.batched import DroneBatch
 from sim.disturbances import NOMINAL, ROBUST, Disturbances
+from sim.drone_maker import make_drones
+from sim.drones import Drones, Simulator
 from sim.rules import EPISODE_STEPS
 from training.budget import Budget
 from training.curriculum import Curriculum, coefficients_at
@@ -25,6 +26,7 @@ from training.guide_choice import train_guide
 from training.learner_run import LearnerRun, log_row, save_run
 from training.network_config import NetworkConfig
 from training.network_pilot import validate_network
+from training.reporting import Reporter, ReportingConfig
 from training.rollouts import EpisodeConfig
 from training.runs import CHECKPOINT, POLICY, plot_log
 from training.sequence_collector import Exploration, Privileged, SequenceCollector
@@ -74,6 +76,8 @@ class SequenceArgs:
     """Airframe to fly."""
     budget: Budget = "full"
     """`study` cuts the run to about a minute on one core, where options are defaults."""
+    sim: Simulator = "batched"
+    """Simulator to fly in: the compiled twin, or PyBullet, slower and with fewer drones."""
     guide: str = "geometric"
     """Who guides: `geometric` (the controller on the true state), `td3` (an actor that is trained
     first), a folder of a run of training/td3.py, or a policy.onnx file."""
@@ -116,10 +120,16 @@ class SequenceArgs:
     """How the reward tightens."""
     learner: SequenceConfig = field(default_factory=SequenceConfig)
     """Critics, windows and step sizes."""
+    reporting: ReportingConfig = field(default_factory=ReportingConfig)
+    """Logs, pictures and the scores at the end."""
 
 
 def learn(
-    args: SequenceArgs, run: SequenceRun, quadrotor: Quadrotor, fly: Callable[[float], None]
+    args: SequenceArgs,
+    run: SequenceRun,
+    quadrotor: Quadrotor,
+    reporter: Reporter,
+    fly: Callable[[float], None],
 ) -> None:
     """Fly and learn interval by interval, from where the run stands.
 
@@ -127,6 +137,7 @@ def learn(
         args: Options.
         run: Parts of the run.
         quadrotor: Airframe that validates.
+        reporter: Shows the run.
         fly: Called with the progress in [0, 1] before each gradient step.
 
     Raises:
@@ -148,6 +159,7 @@ def learn(
                 {"return": row["return_end"], "survival": row["survival"], "slope": row["slope"]}
             )
             save_interval(args, run, row)
+            reporter.interval(row, len(run.rows))
 
 
 def step(args: SequenceArgs, run: SequenceRun, progress: float, slope: float) -> Losses:
@@ -244,18 +256,18 @@ def say_stopped(args: SequenceArgs) -> None:
     tqdm.write("go on with the same command and --resume")
 
 
-def make_drones(args: SequenceArgs, quadrotor: Quadrotor) -> DroneBatch:
+def drones_of(args: SequenceArgs, quadrotor: Quadrotor) -> Drones:
     """Return the drones to fly.
 
     Raises:
         UserError: A number is impossible or a start unknown.
     """
-    return DroneBatch(
+    return make_drones(
+        args.sim,
         quadrotor,
         args.drones,
         starts=args.starts,
         disturbances=DISTURBANCES[args.disturbances],
-        episode_steps=EPISODE_STEPS,
         seed=args.seed,
     )
 
