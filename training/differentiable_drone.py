@@ -53,8 +53,13 @@ DroneStep = Callable[[DroneState, DronePhysics, Tensor, Tensor], DroneState]
 def read_states(drones: DroneBatch) -> DroneState:
     """Return the states of the twin's drones, where commands before count as their rotors."""
     state, rotors = drones.state, _tensor(drones.rotors)
-    parts = (state.position, state.quaternion, state.velocity, state.body_rates)
-    return DroneState(*map(_tensor, parts), rotors, rotors, rotors)
+    return DroneState(
+        _tensor(state.position),
+        _tensor(state.quaternion),
+        _tensor(state.velocity),
+        _tensor(state.body_rates),
+        *(rotors, rotors, rotors),
+    )
 
 
 def read_physics(drones: DroneBatch) -> DronePhysics:

@@ -21,7 +21,6 @@ from snn_controller.errors import UserError
 
 from training.actor_critic import GuideActor
 from training.files import write_atomically
-from training.replay import Replay
 from training.runs import CHECKPOINT, CONFIG, LOG, create_run
 
 FORMAT = 2
