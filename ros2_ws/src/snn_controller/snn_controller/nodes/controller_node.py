@@ -27,7 +27,8 @@ from snn_controller.flight_controllers import FlightController
 from snn_controller.frames import Array
 from snn_controller.guards.verdicts import Verdict
 from snn_controller.nodes.command_link import describe_link, open_command_link
-from snn_controller.nodes.link_driver import LinkDriver
+from snn_controller.nodes.command_topics import CommandTopics
+from snn_controller.link_driver import LinkDriver
 from snn_controller.nodes.managed_node import ManagedNode, explained
 from snn_controller.nodes.messages import odometry_from_message
 from snn_controller.nodes.node_main import EXIT_USER_ERROR, run_node, steady_clock
@@ -107,7 +108,11 @@ class ControllerNode(ManagedNode):
             self.create_subscription(PoseStamped, "goal", self._on_goal, 1),
             self.create_subscription(Imu, "imu", self._on_imu, qos_profile_sensor_data),
         ]
-        self._watchdog = self.create_timer(WATCHDOG_PERIOD, self._watch, clock=steady_clock())
+        # A flight controller may tell its odometry by `poll` only: look four times a sample.
+        period = WATCHDOG_PERIOD
+        if self.settings.link != CommandTopics.name:
+            period = min(WATCHDOG_PERIOD, 0.25 / self.settings.odometry_rate)
+        self._watchdog = self.create_timer(period, self._watch, clock=steady_clock())
         return super().on_activate(state)
 
     @explained
@@ -226,9 +231,10 @@ class ControllerNode(ManagedNode):
         if not self._active:
             return
         assert self._flight is not None
-        status = self._driver.poll(self._flight, self._now())
-        if status.odometry is not None:
-            self._answer(status.odometry, perf_counter())
+        self._driver.poll(self._flight, self._now())
+        odometry = self._driver.take_odometry()
+        if odometry is not None:
+            self._answer(odometry, perf_counter())
         seconds = perf_counter() - self._arrival
         if self._answered < 0:
             self._await_odometry(seconds)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from snn_controller.action import Command
 from snn_controller.flight import Flight
 from snn_controller.flight_controllers import FlightController, LinkStatus
+from snn_controller.state import Odometry
 from snn_controller.state_machine import Mode
 
 
@@ -17,6 +18,7 @@ class LinkDriver:
         """Drive a link that nobody has armed."""
         self._link = link
         self._mode = Mode.DISARMED
+        self._odometry: Odometry | None = None
         self._calls: dict[Mode, Callable[[], None]] = {
             Mode.ARMING: link.arm,
             Mode.DISARMED: link.disarm,
@@ -27,7 +29,16 @@ class LinkDriver:
     def poll(self, flight: Flight, now: int) -> LinkStatus:
         """Let the flight know what the vehicle says at a time in ns."""
         flight.status = self._link.poll(now)
+        self._odometry = flight.status.odometry or self._odometry
         return flight.status
+
+    def take_odometry(self) -> Odometry | None:
+        """Return the newest odometry of the vehicle that was not taken yet, whichever poll it was.
+
+        None where odometry comes by topic.
+        """
+        odometry, self._odometry = self._odometry, None
+        return odometry
 
     def answer(self, flight: Flight, command: Command | None, stamp: int) -> None:
         """Follow the state of a flight and send its command, if it has one."""
