@@ -14,6 +14,7 @@ from snn_controller.settings import ControllerSettings
 
 # What every flight controller takes; motors are commanded in simulation only.
 RATE_KINDS: frozenset[ActionKind] = frozenset({"thrust_rates"})
+LONGEST_PERIOD = 0.02  # s between two polls of a link
 
 
 def describe_link(name: str) -> tuple[frozenset[ActionKind], bool]:
@@ -21,6 +22,13 @@ def describe_link(name: str) -> tuple[frozenset[ActionKind], bool]:
     if name == CommandTopics.name:
         return COMMAND_KINDS, CommandTopics.has_pilot
     return RATE_KINDS, link_has_pilot(name)
+
+
+def poll_period(settings: ControllerSettings) -> float:
+    """Return the s between two polls: a flight controller tells its odometry by them only."""
+    if settings.link == CommandTopics.name:
+        return LONGEST_PERIOD
+    return min(LONGEST_PERIOD, 0.25 / settings.odometry_rate)
 
 
 def open_command_link(

@@ -26,9 +26,8 @@ from snn_controller.flight import Flight
 from snn_controller.flight_controllers import FlightController
 from snn_controller.frames import Array
 from snn_controller.guards.verdicts import Verdict
-from snn_controller.nodes.command_link import describe_link, open_command_link
-from snn_controller.nodes.command_topics import CommandTopics
 from snn_controller.link_driver import LinkDriver
+from snn_controller.nodes.command_link import describe_link, open_command_link, poll_period
 from snn_controller.nodes.managed_node import ManagedNode, explained
 from snn_controller.nodes.messages import odometry_from_message
 from snn_controller.nodes.node_main import EXIT_USER_ERROR, run_node, steady_clock
@@ -44,7 +43,6 @@ from snn_controller.state import Odometry
 from snn_controller.state_machine import GROUND_MODES, Event
 
 SIMULATOR_PATIENCE = 10.0  # s of wall time without odometry before a simulator is given up
-WATCHDOG_PERIOD = 0.02  # s
 
 
 class ControllerNode(ManagedNode):
@@ -108,10 +106,7 @@ class ControllerNode(ManagedNode):
             self.create_subscription(PoseStamped, "goal", self._on_goal, 1),
             self.create_subscription(Imu, "imu", self._on_imu, qos_profile_sensor_data),
         ]
-        # A flight controller may tell its odometry by `poll` only: look four times a sample.
-        period = WATCHDOG_PERIOD
-        if self.settings.link != CommandTopics.name:
-            period = min(WATCHDOG_PERIOD, 0.25 / self.settings.odometry_rate)
+        period = poll_period(self.settings)
         self._watchdog = self.create_timer(period, self._watch, clock=steady_clock())
         return super().on_activate(state)
 
