@@ -1,200 +1,204 @@
-"""One flight with the real Betaflight firmware: arm, climb, hover, kick, recover, lose the link."""
+"""One flight of a policy with the real Betaflight firmware: arm, hover, kick, lose the link.
+
+The whole stack but ROS flies: state machine, guards, policy, link, firmware, drone, by the clock.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from time import monotonic, sleep
-from typing import Protocol
+from time import monotonic, sleep, time_ns
 
 import numpy as np
-from snn_controller.action import Command, stop_command
+from snn_controller.flight import Flight
 from snn_controller.flight_controllers.betaflight import Betaflight, open_betaflight
 from snn_controller.flight_controllers.links import LinkOptions
+from snn_controller.flight_plan import FlightPlan
 from snn_controller.frames import Array, tilt_angle
-from snn_controller.pilot import CLIMB_SPEED, takeoff_reference
-from snn_controller.state import Reference, State
+from snn_controller.guards.limits import Limits
+from snn_controller.link_driver import LinkDriver
+from snn_controller.policy import Policy
+from snn_controller.quadrotor import load_quadrotor
+from snn_controller.state import Odometry
+from snn_controller.state_machine import Mode
+from snn_controller.tasks import find_task
 
 from sim.betaflight_plant import Plant, Snapshot
 from sim.betaflight_sitl import ENDPOINT, BetaflightSitl
 
 TICK = 0.01  # s
-HEIGHT = 1.0  # m
-ARM_TIME = 20.0  # s until it must be armed
-SETTLING = 2.0  # s after the climb before hovering counts
-RECOVERY_TIME = 4.0  # s that recovering from the kick may take
+START_TIME = 30.0  # s until the policy must be in control
+SETTLING = 2.0  # s of the policy before hovering counts
+RECOVERY_TIME = 5.0  # s that recovering from the kick may take
 RECOVERED = 0.1  # m and rad within which the kick is over
+HOVER_LIMIT = 0.2  # m
 LOSS_TIME = 4.0  # s to watch the failsafe
 IDLE_THROTTLE = 0.15  # below which the motors count as dropped
 KICK = np.array([6.0, -5.0, 1.0])  # rad/s
+FAILSAFE_STAGES = ("signal lost", "throttle dropped", "disarmed")
+LIMITS = Limits()
 
 
-class Flier(Protocol):
-    """What gives the commands of a flight."""
+@dataclass(frozen=True)
+class Trial:
+    """What flies, and how long it hovers. The throttle is that of the airframe past idle."""
 
-    def fly(self, state: State, reference: Reference) -> Command:
-        """Return the command towards a reference."""
-        ...
+    policy: Path
+    airframe: str = "crazyflie21"
+    hover_time: float = 20.0  # s
+    hover_thrust: float = 0.64
+    thrust_curve: float = 0.55
 
 
 @dataclass
 class FlightResult:
-    """What was measured; times in s, distances in m, angles in rad."""
+    """What was measured; times in s, distances in m, angles in rad. None: it never came."""
 
-    armed_after: float | None = None
-    hover_error: float = float("inf")  # root mean square
-    hover_height_error: float = float("inf")  # mean, signed
-    hover_tilt: float = float("inf")  # largest
-    kick_error: float = float("inf")  # largest
+    starts: int = 1  # of the firmware until its control loop ran
+    armed_after: float | None = None  # since it was asked
+    in_control_after: float | None = None  # of the policy, after take-off by the guide
+    hover_error: float | None = None  # root mean square
+    hover_height_error: float | None = None  # mean, signed
+    hover_tilt: float | None = None  # largest
+    kick_error: float | None = None  # largest
     recovered_after: float | None = None
-    final_error: float = float("inf")
-    command_rate: float = 0.0  # Hz of commands that the firmware confirmed
-    motor_rate: float = 0.0  # Hz of packets from the firmware
-    failsafe: dict[str, float] = field(default_factory=dict)  # s after the last command
-    lost_time: float = 0.0  # s by which the physics fell behind
-    starts: int = 1
+    final_error: float | None = None
+    command_rate: float | None = None  # Hz of commands that the firmware confirmed
+    motor_rate: float | None = None  # Hz of packets from the firmware
+    failsafe: dict[str, float] = field(default_factory=dict)  # after the last command
     trouble: str = ""
 
     @property
     def passed(self) -> bool:
         """Whether it armed, hovered, recovered and was disarmed by the firmware."""
-        stages = {"signal lost", "throttle dropped", "disarmed"}
         return (
             not self.trouble
-            and self.armed_after is not None
-            and self.hover_error < 0.2
+            and self.hover_error is not None
+            and self.hover_error < HOVER_LIMIT
             and self.recovered_after is not None
-            and self.final_error < 0.2
-            and stages <= self.failsafe.keys()
+            and all(stage in self.failsafe for stage in FAILSAFE_STAGES)
         )
 
 
-@dataclass(frozen=True)
-class FlightPlan:
-    """How one flight goes."""
-
-    hover_time: float = 20.0  # s
-    hover_thrust: float = 0.64  # the airframe's, past the firmware's idle
-    thrust_curve: float = 0.55
-    airframe: str = "crazyflie21"
-
-
-def fly_betaflight(binary: Path, flier: Flier, plan: FlightPlan) -> FlightResult:
+def fly_betaflight(binary: Path, trial: Trial) -> FlightResult:
     """Start the firmware, fly once and return what was measured.
 
     Raises:
-        UserError: The firmware does not come up or the link refuses it.
+        UserError: The firmware does not come up, or the policy or the link is refused.
     """
+    policy = Policy.load(trial.policy, airframe=trial.airframe, control_rate=1.0 / TICK)
     options = LinkOptions(
-        endpoint=ENDPOINT, hover_thrust=plan.hover_thrust, thrust_curve=plan.thrust_curve
+        endpoint=ENDPOINT, hover_thrust=trial.hover_thrust, thrust_curve=trial.thrust_curve
     )
-    with BetaflightSitl(binary, plan.airframe) as sitl:
+    with BetaflightSitl(binary, trial.airframe) as sitl:
         link = open_betaflight(options)
         try:
-            result = _Flight(link, sitl.plant, flier, plan).run()
+            flight = _TrialFlight(link, sitl.plant, policy, trial)
+            flight.run()
         finally:
             link.close()
             link.release()
-        result.starts = sitl.starts
-        result.lost_time = sitl.plant.snapshot().lost
-    return result
+    flight.result.starts = sitl.starts
+    return flight.result
 
 
-class _Flight:
+class _TrialFlight:
     """The stages of one flight, on the wall clock."""
 
-    def __init__(self, link: Betaflight, plant: Plant, flier: Flier, plan: FlightPlan) -> None:
+    def __init__(self, link: Betaflight, plant: Plant, policy: Policy, trial: Trial) -> None:
+        plan = FlightPlan(task=find_task("hover"), duration=1e6, from_ground=True)
+        self._flight = Flight(policy, load_quadrotor(trial.airframe), plan, LIMITS)
+        self._driver = LinkDriver(link)
         self._link = link
         self._plant = plant
-        self._flier = flier
-        self._plan = plan
-        self._result = FlightResult()
+        self._trial = trial
+        self._target = plan.hover_point
         self._next = monotonic()
+        self.result = FlightResult()
 
-    def run(self) -> FlightResult:
-        result = self._result
-        self._link.arm()
-        result.armed_after = self._arm()
-        if result.armed_after is None:
-            result.trouble = self._link.poll(0).refusal or "not armed in time"
-            return result
+    def run(self) -> None:
+        """Fly until the link is lost, or until something goes wrong."""
+        begin = monotonic()
+        self._fly(START_TIME, self._starting(begin))
+        if self._flight.mode is not Mode.POLICY:
+            self._give_up("the policy did not get control")
+            return
+        self.result.in_control_after = monotonic() - begin
         begin, answers = monotonic(), self._link.confirmed
         packets = self._plant.snapshot().packets
-        self._climb()
-        self._measure_hover(self._stay(self._plan.hover_time, self._hover_point))
+        self._fly(SETTLING)
+        self._measure_hover(self._fly(self._trial.hover_time))
         self._plant.kick(KICK)
-        self._measure_kick(self._stay(RECOVERY_TIME, self._hover_point))
+        self._measure_kick(self._fly(RECOVERY_TIME))
         seconds = monotonic() - begin
-        result.command_rate = (self._link.confirmed - answers) / seconds
-        result.motor_rate = (self._plant.snapshot().packets - packets) / seconds
-        self._lose_link()
-        return result
+        self.result.command_rate = (self._link.confirmed - answers) / seconds
+        self.result.motor_rate = (self._plant.snapshot().packets - packets) / seconds
+        if self._flight.mode is Mode.POLICY:
+            self._lose_link()
+        else:
+            self._give_up("the policy lost control")
 
-    @property
-    def _hover_point(self) -> Reference:
-        return Reference(np.array([0.0, 0.0, HEIGHT]))
+    def _starting(self, begin: float) -> Callable[[], bool]:
+        """Return what says whether the flight is still on its way to the policy."""
 
-    def _arm(self) -> float | None:
-        """Send stop commands until the vehicle is armed; return how long that took."""
-        begin = monotonic()
-        while (now := monotonic()) - begin < ARM_TIME:
-            if self._link.poll(0).armed:
-                return now - begin
-            self._link.send(stop_command("thrust_rates"), 0)
-            self._wait()
-        return None
+        def starting() -> bool:
+            if self._flight.status.armed and self.result.armed_after is None:
+                self.result.armed_after = monotonic() - begin
+            return self._flight.mode is not Mode.POLICY and not self._flight.done
 
-    def _climb(self) -> None:
-        begin, start = monotonic(), self._plant.snapshot().state.position
-        while (time := monotonic() - begin) < HEIGHT / CLIMB_SPEED + SETTLING:
-            self._tick(takeoff_reference(start, self._hover_point.position, time))
+        return starting
 
-    def _stay(self, seconds: float, reference: Reference) -> list[Snapshot]:
+    def _fly(self, seconds: float, while_: Callable[[], bool] = lambda: True) -> list[Snapshot]:
         begin, seen = monotonic(), []
-        while monotonic() - begin < seconds:
-            seen.append(self._tick(reference))
+        while monotonic() - begin < seconds and while_():
+            seen.append(self._tick())
         return seen
 
-    def _tick(self, reference: Reference) -> Snapshot:
-        snapshot = self._plant.snapshot()
-        self._link.send(self._flier.fly(snapshot.state, reference), 0)
-        status = self._link.poll(0)
-        if not (status.armed and status.in_control) and not self._result.trouble:
-            self._result.trouble = f"lost control in mode {status.mode}: {status.refusal}"
-        self._wait()
-        return snapshot
-
-    def _wait(self) -> None:
+    def _tick(self) -> Snapshot:
+        """Do what the controller node does for one sample of odometry."""
+        snapshot, now = self._plant.snapshot(), time_ns()
+        odometry = Odometry(now, LIMITS.world_frame, LIMITS.body_frame, snapshot.state)
+        self._driver.poll(self._flight, now)
+        self._driver.answer(self._flight, self._flight.tick(odometry, now), now)
         self._next = max(self._next + TICK, monotonic())
         sleep(max(self._next - monotonic(), 0.0))
+        return snapshot
+
+    def _give_up(self, what: str) -> None:
+        verdict = self._flight.verdict
+        why = verdict.reason if verdict else self._flight.status.refusal or "no reason was given"
+        self.result.trouble = f"{what}; state {self._flight.mode.value}: {why}"
 
     def _measure_hover(self, seen: list[Snapshot]) -> None:
         positions, tilts = _course(seen)
-        errors = positions - self._hover_point.position
-        self._result.hover_error = float(np.sqrt(np.mean(np.sum(errors**2, axis=1))))
-        self._result.hover_height_error = float(np.mean(errors[:, 2]))
-        self._result.hover_tilt = float(tilts.max())
+        errors = positions - self._target
+        self.result.hover_error = float(np.sqrt(np.mean(np.sum(errors**2, axis=1))))
+        self.result.hover_height_error = float(np.mean(errors[:, 2]))
+        self.result.hover_tilt = float(tilts.max())
 
     def _measure_kick(self, seen: list[Snapshot]) -> None:
         positions, tilts = _course(seen)
-        errors = np.linalg.norm(positions - self._hover_point.position, axis=1)
-        self._result.kick_error, self._result.final_error = float(errors.max()), float(errors[-1])
+        errors = np.linalg.norm(positions - self._target, axis=1)
+        self.result.kick_error, self.result.final_error = float(errors.max()), float(errors[-1])
         outside = np.flatnonzero((errors > RECOVERED) | (tilts > RECOVERED))
         if len(outside) == 0:
-            self._result.recovered_after = 0.0
+            self.result.recovered_after = 0.0
         elif outside[-1] + 1 < len(seen):
-            self._result.recovered_after = seen[outside[-1] + 1].time - seen[0].time
+            self.result.recovered_after = seen[outside[-1] + 1].time - seen[0].time
 
     def _lose_link(self) -> None:
         """Stop sending, and note what the firmware does when."""
-        begin, failsafe = monotonic(), self._result.failsafe
-        while (time := monotonic() - begin) < LOSS_TIME and len(failsafe) < 3:
-            if self._link.signal_lost:
-                failsafe.setdefault("signal lost", time)
-            if self._plant.snapshot().throttle.max() < IDLE_THROTTLE:
-                failsafe.setdefault("throttle dropped", time)
-            if not self._link.poll(0).armed:
-                failsafe.setdefault("disarmed", time)
+        begin, failsafe = monotonic(), self.result.failsafe
+        while (time := monotonic() - begin) < LOSS_TIME and len(failsafe) < len(FAILSAFE_STAGES):
+            happened = (
+                self._link.signal_lost,
+                bool(self._plant.snapshot().throttle.max() < IDLE_THROTTLE),
+                not self._link.poll(0).armed,
+            )
+            for stage, yes in zip(FAILSAFE_STAGES, happened, strict=True):
+                if yes:
+                    failsafe.setdefault(stage, time)
             sleep(TICK)
 
 
