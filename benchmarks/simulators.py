@@ -2,10 +2,10 @@
 
     python benchmarks/simulators.py --rounds 7 --json simulators.json
 
-Batches of 4096 drones: the batched twin beside l2f (`pip install l2f`, built from source in about
-five minutes). Single drones at 100 Hz control: the PyBullet drone beside gym-pybullet-drones at
-equal physics rates. Contestants take turns, so that a machine that slows down slows all of them;
-what counts are ratios. Peers that are not installed are left out with a sentence.
+Batches of 4096 drones: the batched twin beside l2f, hyperdrone and crazyflow. Single drones at
+100 Hz control: the PyBullet drone beside gym-pybullet-drones at equal physics rates. Contestants
+take turns, so that a machine that slows down slows all of them; what counts are ratios. Peers that
+are not installed, or do not work, are named and left out.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from typing import Any
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
+from batched_peers import PEERS, actions_near_hover
 from snn_controller.errors import UserError
 from snn_controller.quadrotor import load_quadrotor
 from snn_controller.state import State
@@ -102,10 +103,14 @@ def batches() -> list[Contestant]:
         Contestant(group, "twin, full env, disturbances and noise", DRONES, twin(ROBUST)),
         Contestant(group, "twin, Gymnasium vector env", DRONES, vector_environment()),
     ]
-    try:
-        found += l2f_contestants(group)
-    except ImportError as error:
-        skip("l2f", f"pip install l2f ({error})")
+    for name, (install, make) in PEERS.items():
+        try:
+            steps = make(DRONES)
+            for step in steps.values():
+                step()  # what does not run is left out too
+            found += [Contestant(group, title, DRONES, step) for title, step in steps.items()]
+        except Exception as error:  # each package fails in a way of its own
+            skip(name, f"{install} ({type(error).__name__}: {error})")
     return found
 
 
@@ -129,12 +134,6 @@ def skip(name: str, reason: str) -> None:
     sys.stderr.write(f"{name} is left out: {reason}\n")
 
 
-def actions_near_hover(count: int) -> np.ndarray:
-    """Return actions (count, 4) that keep drones flying for a while, so that some episodes end."""
-    hover = 2.0 * load_quadrotor("crazyflie21").hover_throttle - 1.0
-    return hover + 0.05 * np.random.default_rng(0).normal(size=(count, 4))
-
-
 def twin(disturbances: Disturbances) -> Callable[[], Any]:
     """Step, reward, termination, reset and observation of the batched twin."""
     drones = DroneBatch(load_quadrotor("crazyflie21"), DRONES, disturbances=disturbances)
@@ -147,42 +146,6 @@ def vector_environment() -> Callable[[], Any]:
     environment, actions = DroneVectorEnv(DRONES), actions_near_hover(DRONES).astype(np.float32)
     environment.reset(seed=0)
     return lambda: environment.step(actions)
-
-
-def l2f_contestants(group: str) -> list[Contestant]:
-    """l2f: its step alone, and with reward, termination, reset of parameters and state."""
-    import l2f  # pyright: ignore[reportMissingImports]
-
-    vector = getattr(l2f, f"vector{DRONES}")
-    device, random, environment = l2f.Device(), vector.VectorRng(), vector.VectorEnvironment()
-    parameters, states = vector.VectorParameters(), [vector.VectorState(), vector.VectorState()]
-    vector.initialize_rng(device, random, 0)
-    vector.initialize_environment(device, environment)
-    vector.sample_initial_parameters(device, environment, parameters, random)
-    vector.sample_initial_state(device, environment, parameters, states[0], random)
-    actions = actions_near_hover(DRONES).astype(np.float32)
-    observations = np.zeros((DRONES, environment.OBSERVATION_DIM), np.float32)
-    rewards, ended = np.zeros(DRONES, np.float32), np.zeros(DRONES, np.bool_)
-    world = (device, environment, parameters)
-
-    def step() -> None:
-        vector.step(*world, states[0], actions, states[1], random)
-        states.reverse()
-
-    def full() -> None:
-        before, after = states
-        vector.step(*world, before, actions, after, random)
-        vector.reward(*world, before, actions, after, rewards, random)
-        vector.terminated(*world, after, ended, random)
-        vector.sample_initial_parameters_if_truncated(*world, ended, random)
-        vector.sample_initial_state_if_truncated(*world, after, ended, random)
-        vector.observe(*world, after, observations, random)
-        states.reverse()
-
-    return [
-        Contestant(group, "l2f, full env", DRONES, full),
-        Contestant(group, "l2f, step alone", DRONES, step),
-    ]
 
 
 def bullet_drone(rate: int) -> Callable[[], Any]:
