@@ -28,7 +28,7 @@ def test_the_default_graph_is_a_simulator_then_a_managed_controller() -> None:
 
 def test_recording_adds_a_recorder_that_the_controller_waits_for(tmp_path: Path) -> None:
     nodes = graph(record="true", report=str(tmp_path))
-    assert nodes[CONTROLLER].parameters["await_node"] == RECORDER
+    assert nodes[CONTROLLER].parameters["await_nodes"] == RECORDER
     assert Path(nodes[RECORDER].parameters["folder"]).parent == tmp_path
     assert nodes[CONTROLLER].parameters["report"] == str(tmp_path)
 
@@ -55,6 +55,17 @@ def test_a_flight_controller_needs_no_simulator_and_flies_in_real_time() -> None
     assert parameters["endpoint"] == "/dev/ttyACM0"
     assert parameters["auto_start"] == "always"
     assert graph()[CONTROLLER].parameters["auto_start"] == "simulated"
+
+
+def test_betaflights_firmware_is_simulated_on_request() -> None:
+    nodes = graph(link="betaflight", endpoint="sitl", record="true", report="/tmp/no_such_report")
+    assert set(nodes) == {"firmware", RECORDER, CONTROLLER}
+    parameters = nodes[CONTROLLER].parameters
+    assert parameters["await_nodes"] == f"firmware_ready,{RECORDER}"
+    assert parameters["endpoint"] == ""  # the link's default is where the firmware listens
+    assert parameters["hover_thrust"] == 0.64
+    with pytest.raises(UserError, match="endpoint:=sitl needs link:=betaflight"):
+        graph(link="mavlink", endpoint="sitl")
 
 
 @pytest.mark.parametrize(

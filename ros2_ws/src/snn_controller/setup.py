@@ -42,6 +42,7 @@ setup(
     entry_points={
         "console_scripts": [
             f"controller = {PACKAGE}.nodes.controller_node:main",
+            f"firmware = {PACKAGE}.nodes.firmware_node:main",
             f"simulator = {PACKAGE}.nodes.simulator_node:main",
             f"recorder = {PACKAGE}.nodes.recorder_node:main",
             f"snn-fly = {PACKAGE}.runner:main",

@@ -18,6 +18,10 @@ from snn_controller.tasks import TASKS, find_task
 
 CONTROLLER = "snn_controller"
 RECORDER = "recorder"
+FIRMWARE_LINK, FIRMWARE_ENDPOINT = "betaflight", "sitl"
+FIRMWARE_READY = "firmware_ready"  # a node that is up once the firmware is
+# Throttle of the default airframe at the real firmware: what hovering takes, and how it is curved.
+FIRMWARE_THROTTLE = {"hover_thrust": 0.64, "thrust_curve": 0.55}
 BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -58,7 +62,8 @@ ARGUMENTS = (
     Argument(
         "endpoint",
         "",
-        "where the flight controller is, as tcp:HOST:PORT or /dev/ttyACM0; empty for its default",
+        "where the flight controller is, as tcp:HOST:PORT or /dev/ttyACM0; empty for its default;"
+        " sitl: simulated with its real firmware",
     ),
     Argument(
         "auto_start",
@@ -144,9 +149,32 @@ def fly_graph(given: Mapping[str, str], *, launcher_pid: int) -> tuple[NodeSpec,
     shared = {"launcher_pid": launcher_pid, "lockstep": lockstep, "seed": seed}
     report = report_folder(values["report"], task.name, seed)
     controller = _controller(values, report, {**shared, "use_sim_time": simulated})
+    vehicle = [_simulator(values, shared)] if simulated else []
+    vehicle += [_firmware(values, launcher_pid)] if _has_firmware(values) else []
     extras = [_recorder(report, launcher_pid, simulated, lockstep)] if record else []
     extras += [_rviz()] if _boolean(values, "rviz") else []
-    return (*([_simulator(values, shared)] if simulated else []), *extras, controller)
+    return (*vehicle, *extras, controller)
+
+
+def _has_firmware(values: Mapping[str, str]) -> bool:
+    """Whether a flight controller's real firmware is to be simulated."""
+    if values["endpoint"] != FIRMWARE_ENDPOINT:
+        return False
+    if values["link"] != FIRMWARE_LINK:
+        raise UserError(f"endpoint:={FIRMWARE_ENDPOINT} needs link:={FIRMWARE_LINK}")
+    return True
+
+
+def _firmware(values: Mapping[str, str], launcher_pid: int) -> NodeSpec:
+    return NodeSpec(
+        name="firmware",
+        package="snn_controller",
+        executable="firmware",
+        module="snn_controller.nodes.firmware_node",
+        parameters={"launcher_pid": launcher_pid},
+        parameter_file=_parameter_file(values["params_file"]),
+        required=True,
+    )
 
 
 def _simulator(values: Mapping[str, str], shared: Mapping[str, Any]) -> NodeSpec:
@@ -167,6 +195,9 @@ def _simulator(values: Mapping[str, str], shared: Mapping[str, Any]) -> NodeSpec
 
 
 def _controller(values: Mapping[str, str], report: Path, shared: Mapping[str, Any]) -> NodeSpec:
+    firmware = _has_firmware(values)
+    awaited = [FIRMWARE_READY] if firmware else []
+    awaited += [RECORDER] if _boolean(values, "record") else []
     return NodeSpec(
         name=CONTROLLER,
         package="snn_controller",
@@ -176,12 +207,13 @@ def _controller(values: Mapping[str, str], report: Path, shared: Mapping[str, An
             **shared,
             "policy": str(_policy(values["policy"])),
             "link": values["link"],
-            "endpoint": values["endpoint"],
+            "endpoint": "" if firmware else values["endpoint"],
+            **(FIRMWARE_THROTTLE if firmware else {}),
             "auto_start": values["auto_start"],
             "task": values["task"],
             "duration": _duration(values),
             "report": str(report),
-            "await_node": RECORDER if _boolean(values, "record") else "",
+            "await_nodes": ",".join(awaited),
             "exit_when_done": True,
         },
         parameter_file=_parameter_file(values["params_file"]),

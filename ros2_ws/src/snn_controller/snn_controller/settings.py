@@ -62,7 +62,7 @@ class ControllerSettings(GraphSettings, Limits):
     seed: int = setting(1, "seed of the flight, for the report", low=0, high=2**31)
     report: str = setting("", "folder of the flight report; empty for flights/<time>-<task>")
     plot: bool = setting(True, "draw flight.png beside report.json")
-    await_node: str = setting("", "do not configure before this node is up; empty for none")
+    await_nodes: str = setting("", "do not configure before these nodes are up, split by commas")
     exit_when_done: bool = setting(False, "end the process with the flight")
     startup_timeout: float = setting(15.0, "wait for the first odometry in s", low=0.1, high=3600.0)
     descent_time: float = setting(

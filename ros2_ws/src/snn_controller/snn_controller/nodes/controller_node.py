@@ -63,7 +63,7 @@ class ControllerNode(ManagedNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load and check the policy and everything else that flying needs."""
         settings = self.settings
-        self.await_node(settings.await_node)
+        self.await_nodes(settings.await_nodes)
         kinds, has_pilot = describe_link(settings.link)
         self._flight = prepare_flight(settings, kinds, has_pilot=has_pilot)
         self._folder = self._new_folder()

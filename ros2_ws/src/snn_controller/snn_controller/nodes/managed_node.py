@@ -16,7 +16,7 @@ from snn_controller.nodes.node_main import EXIT_INTERNAL, EXIT_USER_ERROR, stead
 
 LAUNCHER_PATIENCE = 60.0  # s that a launcher may take to activate the node
 LOOK_PERIOD = 1.0  # s
-AWAIT_TIMEOUT = 10.0  # s
+AWAIT_TIMEOUT = 25.0  # s
 
 Transition = Callable[[Any, LifecycleState], TransitionCallbackReturn]
 
@@ -66,16 +66,22 @@ class ManagedNode(LifecycleNode):
             self._look.cancel()
         return super().on_activate(state)
 
-    def await_node(self, name: str) -> None:
-        """Wait until a node has been discovered, so that it misses nothing of the flight.
+    def await_nodes(self, names: str) -> None:
+        """Wait until nodes have been discovered, so that they miss nothing of the flight.
+
+        Args:
+            names: Their names, separated by commas.
 
         Raises:
-            UserError: It has not come up in time.
+            UserError: One has not come up in time.
         """
         deadline = monotonic() + AWAIT_TIMEOUT
-        while name and name not in self.get_node_names():
+        wanted = {name.strip() for name in names.split(",")} - {""}
+        while missing := wanted - set(self.get_node_names()):
             if monotonic() > deadline:
-                raise UserError(f"node '{name}' is not up after {AWAIT_TIMEOUT:.0f} s; see its log")
+                raise UserError(
+                    f"node '{min(missing)}' is not up after {AWAIT_TIMEOUT:.0f} s; see its log"
+                )
             sleep(0.05)
 
     def _look_for_launcher(self) -> None:
