@@ -74,16 +74,19 @@ class ArmingSequence:
         return None
 
     def _check(self, sample: Odometry, seconds: float, *, airborne: bool) -> Step | None:
-        verdict = self._lasting or check_envelope(sample.state, self._limits)
-        verdict = verdict or self._check_place(sample, airborne=airborne)
+        unrest = None if airborne else self._rest.verdict
+        upside_down = unrest if unrest is not None and unrest.limit == "gravity" else None
+        verdict = (
+            self._lasting
+            or upside_down
+            or check_envelope(sample.state, self._limits)
+            or self._check_place(sample, airborne=airborne)
+        )
         if verdict is not None:
             return Event.DISARM, verdict
         if airborne or self._rest.rested(sample.stamp):
             return Event.PASS, None
-        verdict = self._rest.verdict
-        if verdict is not None and (verdict.limit == "gravity" or seconds > CHECK_TIMEOUT):
-            return Event.DISARM, verdict
-        return None
+        return (Event.DISARM, unrest) if unrest and seconds > CHECK_TIMEOUT else None
 
     def _check_place(self, sample: Odometry, *, airborne: bool) -> Verdict | None:
         if airborne and not self._plan.auto_start:

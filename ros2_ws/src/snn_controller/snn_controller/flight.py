@@ -115,6 +115,7 @@ class Flight:
         if next_mode(self.mode, event) is None:
             return refusal(self.mode, event)
         if event is Event.ARM and (obstacle := self._arming.obstacle(now)) is not None:
+            self.verdict = obstacle
             return f"'arm' is refused: {obstacle.reason}"
         if event is Event.HAND_OVER and not self.plan.has_pilot:
             return "'hand over' is refused: this link has no pilot; land, or kill the motors"

@@ -85,10 +85,22 @@ def check_jump(before: Odometry, sample: Odometry, limits: Limits) -> Verdict | 
     jump = math.dist(old.velocity.tolist(), new.velocity.tolist()) - MAX_ACCELERATION * seconds
     if jump > limits.max_velocity_jump:
         return Verdict("jump", f"the odometry's velocity jumped by {jump:.1f} m/s")
-    rate = max(math.hypot(*old.body_rates.tolist()), math.hypot(*new.body_rates.tolist()))
-    jump = math.degrees(turn_between(old.quaternion, new.quaternion) - rate * seconds)
+    return _check_turn(old, new, seconds, limits)
+
+
+def _check_turn(old: State, new: State, seconds: float, limits: Limits) -> Verdict | None:
+    rates = [math.hypot(*state.body_rates.tolist()) for state in (old, new)]
+    turn = turn_between(old.quaternion, new.quaternion)
+    jump = math.degrees(turn - max(rates) * seconds)
     if jump > limits.max_attitude_jump_deg:
         return Verdict("jump", f"the odometry's attitude jumped by {jump:.0f} degrees")
+    # A drone that spins turns; a gyro in deg/s only says so.
+    if rates[1] > limits.max_body_rate and turn < 0.25 * rates[1] * seconds < 1.0:
+        return Verdict(
+            "units",
+            f"body rates of {rates[1]:.0f} rad/s, but the attitude turns at"
+            f" {turn / seconds:.1f} rad/s; check that they are in rad/s",
+        )
     return None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import perf_counter
+
 from geometry_msgs.msg import TwistStamped
 from rclpy.duration import Duration
 from rclpy.node import Node
@@ -37,17 +39,20 @@ class CommandTopics:
         self._kind: ActionKind = kind
         self._frame = str(node.get_parameter("body_frame").value)
         self._stamp = 0
-        self._heard: int | None = None  # ns, when somebody last listened
+        self._heard: float | None = None  # s, when somebody last listened
         topic = MOTORS_TOPIC if kind == "motors" else THRUST_RATES_TOPIC
         self._claim = TopicClaim(node, topic, "commands")
         message_type = JointState if kind == "motors" else TwistStamped
         self._publisher = node.create_publisher(message_type, topic, QoSProfile(depth=1))
 
     def poll(self, now: int) -> LinkStatus:
-        """Tell for how long nobody has listened to the commands."""
-        if self._heard is None or self._publisher.get_subscription_count() > 0:
-            self._heard = now
-        return LinkStatus(age=(now - self._heard) * 1e-9)
+        """Tell for how long nobody has listened any more, by the wall clock: time may stand still.
+
+        Before the first listener is discovered nothing is wrong yet.
+        """
+        if self._publisher.get_subscription_count() > 0:
+            self._heard = perf_counter()
+        return LinkStatus(age=0.0 if self._heard is None else perf_counter() - self._heard)
 
     def arm(self) -> None:
         """Do nothing: a simulated vehicle is always armed."""

@@ -1,0 +1,129 @@
+"""Fault campaigns: many flights, each with one fault, and what must hold of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from snn_controller.policy import Policy
+from snn_controller.quadrotor import load_quadrotor
+from snn_controller.share import policy_path
+
+from sim.drone import Drone
+from sim.fault_scene import Fault, FaultyPolicy, Outcome, fly_fault
+from sim.faults_estimate import ESTIMATE_FAULTS
+from sim.faults_flight import FLIGHT_FAULTS
+
+FAULTS = (*FLIGHT_FAULTS, *ESTIMATE_FAULTS)
+AIRFRAME = "crazyflie21"
+MAX_REACTION = 3  # ticks
+# Flies one fault with one seed behind one link; None where that link cannot have the fault.
+Rig = Callable[[Fault, int], Outcome | None]
+
+
+def sim_rig() -> Rig:
+    """Return the rig of the link `sim`: flight and drone in this process, in lockstep."""
+    policy = FaultyPolicy(Policy.load(policy_path("")))
+    quadrotor = load_quadrotor(AIRFRAME)
+    drone = Drone(quadrotor)
+
+    return lambda fault, seed: fly_fault(fault, policy, quadrotor, drone, seed)
+
+
+RIGS: dict[str, Callable[[], Rig]] = {"sim": sim_rig}
+
+
+@dataclass(frozen=True)
+class Row:
+    """What all flights with one fault behind one link came to."""
+
+    link: str
+    fault: str
+    verdict: str
+    reaction: str
+    end: str
+    flights: int
+    right: int
+    worst_ticks: int | None
+    worst_deviation: float  # m
+    uncommanded: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing moved uncommanded and every flight reacted as it must."""
+        in_time = self.worst_ticks is None or self.worst_ticks <= MAX_REACTION
+        return self.right == self.flights and in_time and not self.uncommanded
+
+
+def fly_campaign(
+    flights: int, seed: int, *, links: Sequence[str] = ("sim",), faults: Sequence[Fault] = FAULTS
+) -> Iterator[tuple[str, Outcome]]:
+    """Fly each fault in turn behind each link, with seeds of their own, and yield what came of it.
+
+    Args:
+        flights: Flights behind each link.
+        seed: Seed of the campaign; the same seed flies the same flights.
+        links: Names in `RIGS`.
+        faults: What goes wrong.
+    """
+    for link in links:
+        rig = RIGS[link]()
+        for number in range(flights):
+            outcome = rig(faults[number % len(faults)], seed * 1_000_003 + number)
+            if outcome is not None:
+                yield link, outcome
+
+
+def tabulate(flown: Sequence[tuple[str, Outcome]]) -> list[Row]:
+    """Return one row for each fault and link, in the order flown."""
+    groups: dict[tuple[str, str], list[Outcome]] = {}
+    for link, outcome in flown:
+        groups.setdefault((link, outcome.fault), []).append(outcome)
+    return [_row(link, fault, outcomes) for (link, fault), outcomes in groups.items()]
+
+
+def _row(link: str, fault: str, outcomes: Sequence[Outcome]) -> Row:
+    ticks = [outcome.ticks for outcome in outcomes if outcome.ticks is not None]
+    return Row(
+        link=link,
+        fault=fault,
+        verdict="/".join(sorted({outcome.verdict or "-" for outcome in outcomes})),
+        reaction="/".join(sorted({outcome.reaction.value for outcome in outcomes})),
+        end="/".join(sorted({outcome.end.value for outcome in outcomes})),
+        flights=len(outcomes),
+        right=sum(outcome.right for outcome in outcomes),
+        worst_ticks=max(ticks, default=None),
+        worst_deviation=round(max(outcome.deviation for outcome in outcomes), 3),
+        uncommanded=sum(outcome.uncommanded for outcome in outcomes),
+    )
+
+
+def summarise_campaign(rows: Sequence[Row]) -> dict[str, Any]:
+    """Return the result of a campaign, JSON types only."""
+    ticks = [row.worst_ticks for row in rows if row.worst_ticks is not None]
+    return {
+        "flights": sum(row.flights for row in rows),
+        "uncommanded_motion": sum(row.uncommanded for row in rows),
+        "wrong_state": sum(row.flights - row.right for row in rows),
+        "worst_reaction_ticks": max(ticks, default=None),
+        "table": [asdict(row) for row in rows],
+    }
+
+
+def format_table(rows: Sequence[Row]) -> str:
+    """Return the rows as a Markdown table."""
+    lines = [
+        "| link | fault | verdict | reaction | end | flights | as demanded | worst ticks"
+        " | worst deviation, m | uncommanded |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        ticks = "-" if row.worst_ticks is None else str(row.worst_ticks)
+        cells = (row.link, row.fault, f"`{row.verdict}`", row.reaction, row.end, row.flights)
+        lines.append(
+            "| "
+            + " | ".join(map(str, cells))
+            + f" | {row.right} | {ticks} | {row.worst_deviation:.2f} | {row.uncommanded} |"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,309 @@
+"""Faults of policy, surroundings and vehicle, and what an operator may ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from snn_controller.flight_controllers import LinkStatus
+from snn_controller.guards.limits import Limits
+from snn_controller.guards.timing import TIMING_WINDOW
+from snn_controller.state_machine import Event, Mode
+
+from sim.fault_scene import TICK_NS, Demand, Fault, Scene
+from sim.faults_estimate import REFUSED
+
+FALLEN_BACK = Demand(Mode.FALLBACK, Mode.DISARMED)
+LANDED = Demand(Mode.LAND, Mode.DISARMED)
+LIMITS = Limits()
+OPERATED = {"auto_start": False}
+PATIENCE = 15.0  # s, of the guide's deadlines
+
+
+def _push(*force: float) -> Callable[[Scene], None]:
+    """Push with a force in N in the world, as long as the policy flies."""
+
+    def apply(scene: Scene) -> None:
+        if scene.flight.mode is Mode.POLICY:
+            scene.force = np.array(force)
+
+    return apply
+
+
+def _twist(*torque: float) -> Callable[[Scene], None]:
+    """Twist with a torque in N m in the body, as long as the policy flies."""
+
+    def apply(scene: Scene) -> None:
+        if scene.flight.mode is Mode.POLICY:
+            scene.torque = np.array(torque)
+
+    return apply
+
+
+def _always(*force: float) -> Callable[[Scene], None]:
+    def apply(scene: Scene) -> None:
+        scene.force = np.array(force)
+
+    return apply
+
+
+def _action(make: Callable[[Scene], Any]) -> Callable[[Scene], None]:
+    """Let the policy give other actions than its network's."""
+
+    def apply(scene: Scene) -> None:
+        scene.policy.override = lambda: make(scene)
+
+    return apply
+
+
+def _membranes(value: float, *, layer: int, neurons: int | None = None) -> Callable[[Scene], None]:
+    """Set membrane potentials of a layer, all or the first few."""
+
+    def apply(scene: Scene) -> None:
+        name = scene.policy.metadata.layers[layer].name
+        scene.policy.poison(f"membrane_{name}", value, neurons)
+
+    return apply
+
+
+def _half_the_samples(scene: Scene) -> None:
+    if scene.since % 2:
+        scene.sample = None
+
+
+def _late(scene: Scene) -> None:
+    scene.now += 8 * TICK_NS
+
+
+def _status(**status: Any) -> Callable[[Scene], None]:
+    def apply(scene: Scene) -> None:
+        scene.status = LinkStatus(**status)
+
+    return apply
+
+
+def _shaken(scene: Scene) -> None:
+    assert scene.sample is not None
+    state = scene.sample.state
+    scene.sample = replace(scene.sample, state=replace(state, velocity=np.array([0.2, 0.0, 0.0])))
+
+
+def _nothing(_: Scene) -> None:
+    pass
+
+
+def _never(_: Scene) -> bool:
+    return False
+
+
+def _ask(event: Event) -> Callable[[Scene], None]:
+    def apply(scene: Scene) -> None:
+        if scene.since == 0:
+            scene.flight.request(event, scene.now)
+
+    return apply
+
+
+def _outside(scene: Scene) -> bool:
+    position, limits = scene.drone.state.position, scene.flight.limits
+    beyond = np.maximum(limits.geofence_lower - position, position - limits.geofence_upper)
+    return bool(beyond.max() > 0.0)
+
+
+def _tilted(scene: Scene) -> bool:
+    return bool(scene.drone.state.rotation[2, 2] < scene.flight.limits.cosine_of_tilt)
+
+
+def _fast(scene: Scene) -> bool:
+    return float(np.linalg.norm(scene.drone.state.velocity)) > scene.flight.limits.max_speed
+
+
+def _spinning(scene: Scene) -> bool:
+    return float(np.abs(scene.drone.state.body_rates).max()) > scene.flight.limits.max_body_rate
+
+
+def _low(scene: Scene) -> bool:
+    return float(scene.drone.state.position[2]) < 0.05
+
+
+def _alternating(scene: Scene) -> Any:
+    return 0.8 * (-1.0) ** scene.number * np.ones(4)
+
+
+_BOX = {"geofence": [-0.8, 0.8, -0.8, 0.8, -0.5, 1.6]}
+_NARROW = {"max_tilt_deg": 25.0}
+FLIGHT_FAULTS = (
+    Fault("none, in the air", _nothing, None, Demand(Mode.POLICY, Mode.POLICY)),
+    Fault("none, from the ground", _nothing, None, LANDED, task="takeoff_land", exceeded=_never),
+    Fault(
+        "wind out of the box",
+        _push(0.35, 0.1, 0),
+        "geofence",
+        FALLEN_BACK,
+        limits=_BOX,
+        exceeded=_outside,
+    ),
+    Fault(
+        "lifted out of the box",
+        _push(0, 0, 0.4),
+        "altitude",
+        FALLEN_BACK,
+        limits=_BOX,
+        exceeded=_outside,
+    ),
+    Fault(
+        "tipped over",
+        _twist(6e-3, 0, 0),
+        "tilt",
+        FALLEN_BACK,
+        limits={"max_tilt_deg": 60.0, "max_body_rate": 60.0},
+        exceeded=_tilted,
+    ),
+    Fault(
+        "pushed too fast",
+        _push(0, 0.4, 0),
+        "speed",
+        FALLEN_BACK,
+        limits={"max_speed": 1.0},
+        exceeded=_fast,
+    ),
+    Fault(
+        "spun",
+        _twist(0, 0, 2e-3),
+        "body_rate",
+        FALLEN_BACK,
+        limits={"max_body_rate": 6.0},
+        exceeded=_spinning,
+    ),
+    Fault("action NaN", _action(lambda _: np.full(4, np.nan)), "policy", FALLEN_BACK),
+    Fault("neuron state NaN", _membranes(np.nan, layer=0, neurons=1), "neurons", FALLEN_BACK),
+    Fault(
+        "first layer silent",
+        _membranes(-1e6, layer=0),
+        "silent",
+        FALLEN_BACK,
+        window=LIMITS.layer_window,
+    ),
+    Fault(
+        "last layer firing",
+        _membranes(1e6, layer=1),
+        "firing",
+        FALLEN_BACK,
+        window=0.05,
+        limits={"layer_window": 0.05},  # the drone tips over soon after
+    ),
+    Fault(
+        "actions at their limit",
+        _action(lambda _: np.ones(4)),
+        "saturation",
+        FALLEN_BACK,
+        window=LIMITS.action_window,
+    ),
+    Fault(
+        "actions flutter",
+        _action(_alternating),
+        "jitter",
+        FALLEN_BACK,
+        window=LIMITS.action_window,
+    ),
+    Fault("every other sample lost", _half_the_samples, "rate", FALLEN_BACK, window=TIMING_WINDOW),
+    Fault("samples 80 ms late", _late, "late", FALLEN_BACK, window=TIMING_WINDOW),
+    Fault(
+        "battery low",
+        _status(battery=3.0),
+        "battery",
+        LANDED,
+        limits={"min_battery_voltage": 3.3},
+        window=LIMITS.battery_window,
+    ),
+    Fault("link lost", _status(age=0.5), "link", LANDED),
+    Fault(
+        "pilot changes the mode", _status(in_control=False), "mode", Demand(Mode.PILOT, Mode.PILOT)
+    ),
+    Fault("vehicle disarms itself", _status(armed=False), "mode", Demand(Mode.PILOT, Mode.PILOT)),
+    Fault(
+        "pressed to the ground",
+        _push(0, 0, -0.6),
+        "ground",
+        Demand(Mode.KILLED, Mode.KILLED),
+        limits={"max_speed": 50.0},
+        exceeded=_low,
+    ),
+    Fault(
+        "tethered at take-off",
+        _always(0, 0, -0.7),
+        "takeoff",
+        Demand(Mode.FALLBACK, Mode.DISARMED),
+        window=2.5 + PATIENCE,
+        task="takeoff_land",
+        from_start=True,
+        seconds=25.0,
+    ),
+    Fault(
+        "ground not where it should be",
+        _status(battery=3.0),
+        "battery",
+        Demand(Mode.LAND, Mode.KILLED),
+        limits={"min_battery_voltage": 3.3},
+        window=LIMITS.battery_window,
+        plan={"ground_height": -1.0},
+        seconds=30.0,
+    ),
+    Fault(
+        "wind that the guide must lean against",
+        _always(0.16, 0, 0),
+        "tilt",
+        Demand(Mode.FALLBACK, Mode.KILLED),
+        limits=_NARROW,
+        exceeded=_tilted,
+    ),
+    Fault("operator lands", _ask(Event.LAND), None, LANDED),
+    Fault("operator kills", _ask(Event.KILL), "ended", Demand(Mode.KILLED, Mode.KILLED)),
+    Fault(
+        "operator leaves it to the pilot",
+        _ask(Event.HAND_OVER),
+        None,
+        Demand(Mode.PILOT, Mode.PILOT),
+        plan={"has_pilot": True},
+    ),
+    Fault("operator disarms in flight", _ask(Event.DISARM), None, Demand(Mode.POLICY, Mode.POLICY)),
+    Fault(
+        "not at rest",
+        _shaken,
+        "rest",
+        REFUSED,
+        from_start=True,
+        task="takeoff_land",
+        window=5.0,
+    ),
+    Fault(
+        "task that starts in the air, on the ground",
+        _ask(Event.ARM),
+        "start",
+        REFUSED,
+        from_start=True,
+        plan={"ground_height": 1.5},
+    ),
+    Fault(
+        "vehicle refuses to arm",
+        _status(armed=False, refusal="no"),
+        "vehicle",
+        REFUSED,
+        from_start=True,
+        task="takeoff_land",
+        window=10.5,
+    ),
+    Fault(
+        "armed, then forgotten",
+        _nothing,
+        "idle",
+        REFUSED,
+        from_start=True,
+        plan=OPERATED,
+        window=30.8,
+        requests={30: Event.ARM},
+        seconds=40.0,
+    ),
+)

@@ -1,0 +1,86 @@
+"""A short fault campaign: every fault once in lockstep, about 10 s; benchmarks has the long one."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from snn_controller.guards.verdicts import RULES
+from snn_controller.state_machine import Mode
+
+from sim.fault_campaign import FAULTS, MAX_REACTION, Rig, fly_campaign, sim_rig, tabulate
+from sim.fault_scene import Fault
+
+ROOT = Path(__file__).parents[1]
+SEED = 7
+
+
+@pytest.fixture(scope="module")
+def rig() -> Iterator[Rig]:
+    yield sim_rig()
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_every_fault_ends_in_the_state_that_the_tables_demand(rig: Rig, fault: Fault) -> None:
+    outcome = rig(fault, SEED)
+    assert outcome is not None
+    assert outcome.right, outcome
+    assert outcome.uncommanded == 0
+    assert outcome.ticks is None or outcome.ticks <= MAX_REACTION
+
+
+def test_the_faults_reach_every_verdict(rig: Rig) -> None:
+    named = {fault.verdict for fault in FAULTS}
+    last = {  # given as a second verdict, after the one that the fault names
+        "descent": "NaN or infinity for good",
+        "landing": "ground not where it should be",
+        "overturned": "wind that the guide must lean against",
+    }
+    assert set(RULES) - named == set(last)
+    for verdict, name in last.items():
+        fault = next(fault for fault in FAULTS if fault.name == name)
+        outcome = rig(fault, SEED)
+        assert outcome is not None
+        assert outcome.end is Mode.KILLED
+        assert outcome.last_verdict == verdict
+
+
+def test_the_same_seed_flies_the_same_campaign() -> None:
+    first, second = (list(fly_campaign(3, 5, faults=FAULTS[2:5])) for _ in range(2))
+    assert first == second
+    other = list(fly_campaign(3, 6, faults=FAULTS[2:5]))
+    assert [x.deviation for _, x in first] != [x.deviation for _, x in other]
+
+
+def test_the_table_counts_what_went_wrong(rig: Rig) -> None:
+    fault = next(fault for fault in FAULTS if fault.name == "link lost")
+    outcome = rig(fault, SEED)
+    assert outcome is not None
+    bad = replace(outcome, right=False, uncommanded=2, ticks=9)
+    row = tabulate([("sim", outcome), ("sim", bad)])[0]
+    assert (row.flights, row.right, row.worst_ticks, row.uncommanded) == (2, 1, 9, 2)
+    assert not row.ok
+    assert tabulate([("sim", outcome)])[0].ok
+
+
+def test_the_script_writes_its_result(tmp_path: Path) -> None:
+    file = tmp_path / "campaign.json"
+    command = [sys.executable, ROOT / "benchmarks" / "fault_campaign.py"]
+    done = subprocess.run(
+        [*command, "--flights", "4", "--seed", "1", "--json", file],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(file.read_text())
+    assert result["flights"] == 4
+    assert result["uncommanded_motion"] == result["wrong_state"] == 0
+    assert result["worst_reaction_ticks"] <= MAX_REACTION
+    assert [row["fault"] for row in result["table"]] == [fault.name for fault in FAULTS[:4]]
+    assert result["table"][2]["fault"] in done.stdout
