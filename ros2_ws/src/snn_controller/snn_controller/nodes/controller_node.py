@@ -230,6 +230,8 @@ class ControllerNode(ManagedNode):
         odometry = self._driver.take_odometry()
         if odometry is not None:
             self._answer(odometry, perf_counter())
+            if not self._active:  # that was the flight's end
+                return
         seconds = perf_counter() - self._arrival
         if self._answered < 0:
             self._await_odometry(seconds)
