@@ -81,7 +81,9 @@ class Args:
     """Flights to learn from."""
     cost: CostConfig = field(default_factory=CostConfig)
     """What flights cost."""
-    network: NetworkConfig = field(default_factory=lambda: NetworkConfig(kind="mlp_history"))
+    network: NetworkConfig = field(
+        default_factory=lambda: NetworkConfig(kind="mlp_history", activation="tanh")
+    )
     """Shape of the policy."""
     reporting: ReportingConfig = field(default_factory=ReportingConfig)
     """What the run shows of itself."""

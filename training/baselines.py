@@ -22,7 +22,7 @@ States = tuple[Tensor, ...]
 
 
 class Baseline(nn.Module):
-    """What the baselines share: layers of rectifiers, and a read-out through tanh."""
+    """What the baselines share: layers of rectifiers or tanh, and a read-out through tanh."""
 
     layer_names: tuple[str, ...] = ()
     state_names: tuple[str, ...] = ()
@@ -57,8 +57,9 @@ class Baseline(nn.Module):
 
     def encode(self, observations: Tensor) -> Tensor:
         """Return the output of the layers, of any leading shape."""
+        activation = torch.relu if self.config.activation == "relu" else torch.tanh
         for layer in self.layers:
-            observations = torch.relu(layer(observations))
+            observations = activation(layer(observations))
         return observations
 
     def tick(self, encoded: Tensor, states: States) -> tuple[Tensor, States]:
@@ -118,7 +119,8 @@ class Perceptron(Baseline):
 class HistoryPerceptron(Baseline):
     """A multi-layer perceptron that also sees its own last 32 actions, oldest first.
 
-    No gradient flows through the actions that it sees: they are an input like any other.
+    Gradients flow through the actions that it sees; without, what is learnt through the drone
+    diverges.
     """
 
     state_names = ("history",)
@@ -157,7 +159,7 @@ class HistoryPerceptron(Baseline):
         """Return action and next history."""
         (history,) = states
         action = torch.tanh(self.readout(self.encode(torch.cat([encoded, history], dim=-1))))
-        return action, (torch.cat([history[:, ACTION_SIZE:], action.detach()], dim=-1),)
+        return action, (torch.cat([history[:, ACTION_SIZE:], action], dim=-1),)
 
 
 class GatedRecurrence(Baseline):

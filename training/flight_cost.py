@@ -17,6 +17,7 @@ from training.differentiable_drone import DroneState, rotation_matrix
 from training.rules import Rules
 
 FAR = 2.0  # m; a drone that is lost costs no more than here, so that it does not drown the others
+WALL_DEPTH = 0.5  # m over which the wall rises; beyond, a flight is lost and it is level
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def flight_cost(
     last, action = actions
     throttle = (action + 1.0) / 2.0
     distance = error.abs()
-    beyond = (distance - config.wall_distance).clamp(0.0, 1.0)
+    beyond = (distance - config.wall_distance).clamp(0.0, WALL_DEPTH)
     # Twice the sum of 1 - cos is the squared angle where that is small, and smooth everywhere.
     tilt = 3.0 - rotation_matrix(state.quaternion)[:, ::4].sum(dim=1)
     return (

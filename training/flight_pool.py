@@ -42,7 +42,7 @@ class PoolConfig:
     """Where flights begin, drawn with equal chance; distributions of sim/starts.py."""
     moving_share: float = 0.3
     """Share of flights whose reference moves along sines."""
-    step_share: float = 0.1
+    step_share: float = 0.0
     """Share of flights whose reference jumps once."""
     segments: int = 3
     """Segments after which a flight ends."""

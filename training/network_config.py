@@ -38,6 +38,8 @@ class NetworkConfig:
     kind: Kind = "spiking"
     """Spiking network, or a baseline with the same layers: `gru` (the last layer remembers), `mlp`
     (no memory), `mlp_history` (no memory, but sees its last 32 actions)."""
+    activation: Literal["relu", "tanh"] = "relu"
+    """Of the baselines' layers; bounded ones keep gradients through long flights tame."""
     reset: Literal["soft", "hard"] = "soft"
     """A spike lowers the membrane by the threshold (soft) or zeroes it (hard), a tick later."""
     recurrent: bool = False
