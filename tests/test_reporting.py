@@ -67,6 +67,20 @@ def test_without_tensorboard_one_sentence_says_so(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_full_disk_ends_the_log_and_not_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Full:
+        def add_scalar(self, *_: Any) -> None:
+            raise OSError(28, "No space left on device")
+
+    log = TensorBoardLog(tmp_path)
+    log._writer = Full()
+    log.add({"loss": 1.0}, 1)
+    log.add({"loss": 1.0}, 2)
+    assert capsys.readouterr().out.count("No space left on device") == 1
+
+
 def test_only_finite_numbers_count() -> None:
     row = {"a": 1, "b": 0.5, "c": "", "d": float("inf"), "e": True}
     assert numbers(row) == {"a": 1.0, "b": 0.5, "e": 1.0}

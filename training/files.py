@@ -13,7 +13,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that whoever reads it sees the old content or the new, never half of it.
 
     Raises:
-        UserError: The place cannot be written.
+        UserError: The place cannot be written or the disk is full.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -27,6 +27,11 @@ def write_atomically(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)  # mkstemp makes files private
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise UserError(
+                f"{path} cannot be written ({error}); what stood there before stays, so make room "
+                "and try again"
+            ) from error
         raise

@@ -35,9 +35,13 @@ class TensorBoardLog:
     def add(self, row: Mapping[str, Any], interval: int) -> None:
         """Write the numbers of a row of the log; at once, so that a killed run keeps them."""
         if self._writer is not None:
-            for name, value in numbers(row).items():
-                self._writer.add_scalar(name, value, interval)
-            self._writer.flush()
+            try:
+                for name, value in numbers(row).items():
+                    self._writer.add_scalar(name, value, interval)
+                self._writer.flush()
+            except OSError as error:  # the disk is full, mostly; progress.csv has it all
+                self._writer = None
+                tqdm.write(f"TensorBoard's log ends here ({error}); make room for it")
 
     def close(self) -> None:
         """Close the file; closing twice does no harm."""
