@@ -7,7 +7,9 @@ with the controller.
 from __future__ import annotations
 
 import os
+import signal
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -44,13 +46,16 @@ class Snapshot:
 class Plant:
     """A drone in a child process, which flies on the firmware's motor packets."""
 
-    def __init__(self, airframe: str, start: State) -> None:
-        """Start the process with the drone at a state, motors off."""
+    def __init__(self, airframe: str, start: State, firmware: int) -> None:
+        """Start the process with the drone at a state, motors off.
+
+        When this process is killed, the child ends with it and kills the process `firmware` too.
+        """
         context = get_context("spawn")
         self._shared = context.Array("d", _SIZE)
         self._pipe, child = context.Pipe()
         self._process = context.Process(
-            target=_run, args=(airframe, start, self._shared, child), daemon=True
+            target=_run, args=(airframe, start, firmware, self._shared, child), daemon=True
         )
         self._process.start()
         child.close()
@@ -84,7 +89,7 @@ class Plant:
         self._pipe.close()
 
 
-def _run(airframe: str, start: State, shared: Any, pipe: Connection) -> None:
+def _run(airframe: str, start: State, firmware: int, shared: Any, pipe: Connection) -> None:
     """Step the drone by the clock until the pipe says None or the parent is gone."""
     parent = os.getppid()
     with (
@@ -105,6 +110,8 @@ def _run(airframe: str, start: State, shared: Any, pipe: Connection) -> None:
             if body.catch_up():
                 sockets.send(pack_state(drone.state, body.force))
             sleep(NAP)
+    with suppress(ProcessLookupError):
+        os.kill(firmware, signal.SIGKILL)
 
 
 class _Body:

@@ -112,7 +112,7 @@ class BetaflightSitl:
         )
         up = self._port_opens()
         # States that come before the port is open would meet sensors that are not there yet.
-        self.plant = Plant(self._airframe, _on_ground(self._airframe))
+        self.plant = Plant(self._airframe, _on_ground(self._airframe), self._firmware.pid)
         if up and self.plant.await_first(START_TIME):
             sleep(SETTLE_TIME)
             if self._set_up():
