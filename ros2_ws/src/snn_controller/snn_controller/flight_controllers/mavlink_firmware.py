@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from pymavlink.dialects.v20 import common
 
-CUSTOM_MODE = float(common.MAV_MODE_FLAG_CUSTOM_MODE_ENABLED)
+from snn_controller.flight_controllers.pursuit import PX4_MODES, Modes
+
 MULTIROTORS = frozenset(
     {
         common.MAV_TYPE_QUADROTOR,
@@ -61,14 +62,6 @@ _COPTER_MODES = {
     20: "GUIDED_NOGPS",
     21: "SMART_RTL",
 }
-# MAV_RESULT of a command that was not accepted
-RESULTS = {
-    common.MAV_RESULT_TEMPORARILY_REJECTED: "temporarily rejected",
-    common.MAV_RESULT_DENIED: "denied",
-    common.MAV_RESULT_UNSUPPORTED: "not supported by this firmware",
-    common.MAV_RESULT_FAILED: "failed",
-    6: "cancelled",  # MAV_RESULT_CANCELLED, which older dialects lack
-}
 
 
 @dataclass(frozen=True)
@@ -77,9 +70,7 @@ class Firmware:
 
     name: str
     oldest: tuple[int, int]  # version whose contract this link was written for
-    control_mode: tuple[float, float]  # parameters 2 and 3 of DO_SET_MODE for external control
-    control_name: str
-    land_mode: tuple[float, float]
+    modes: Modes
     check: str = ""  # parameter that must have `check_bit` set, "" for none
     check_bit: int = 0
     check_mend: str = ""
@@ -108,16 +99,12 @@ FIRMWARES = {
     common.MAV_AUTOPILOT_PX4: Firmware(
         name="PX4",
         oldest=(1, 12),
-        control_mode=(float(_PX4_OFFBOARD), 0.0),
-        control_name="OFFBOARD",
-        land_mode=(float(_PX4_AUTO), 6.0),
+        modes=PX4_MODES,
     ),
     common.MAV_AUTOPILOT_ARDUPILOTMEGA: Firmware(
         name="ArduPilot",
         oldest=(4, 2),  # the first to take body rates without an attitude
-        control_mode=(float(_COPTER_GUIDED), 0.0),
-        control_name="GUIDED",
-        land_mode=(9.0, 0.0),
+        modes=Modes(control=(float(_COPTER_GUIDED), 0.0), control_name="GUIDED", land=(9.0, 0.0)),
         check="GUID_OPTIONS",
         check_bit=8,
         check_mend="set it, or thrust is taken for a climb rate",

@@ -8,7 +8,8 @@ from typing import Any
 
 from pymavlink.dialects.v20 import common
 
-from snn_controller.flight_controllers.mavlink_firmware import FIRMWARES, RESULTS, Firmware
+from snn_controller.flight_controllers.mavlink_firmware import FIRMWARES, Firmware
+from snn_controller.flight_controllers.pursuit import ACCEPTED, IN_PROGRESS, RESULTS, Modes
 
 _UNKNOWN_VOLTAGE = 65535
 _FAILSAFE_STATES = (
@@ -48,6 +49,11 @@ class Vehicle:
     def firmware(self) -> Firmware | None:
         """The autopilot's ways, None where this link does not know them."""
         return FIRMWARES.get(self.autopilot)
+
+    @property
+    def modes(self) -> Modes | None:
+        """How to ask for its modes."""
+        return self.firmware.modes if self.firmware else None
 
     @property
     def takes_setpoints(self) -> bool:
@@ -113,10 +119,10 @@ def _read_version(vehicle: Vehicle, message: Any) -> None:
 
 def _read_answer(vehicle: Vehicle, message: Any) -> None:
     command = message.command
-    if message.result == common.MAV_RESULT_ACCEPTED:
+    if message.result == ACCEPTED:
         vehicle.refusals.pop(command, None)
         vehicle.accepted.add(command)
-    elif message.result != common.MAV_RESULT_IN_PROGRESS:
+    elif message.result != IN_PROGRESS:
         vehicle.refusals[command] = RESULTS.get(message.result, f"answered {message.result}")
         vehicle.accepted.discard(command)
 
