@@ -43,7 +43,7 @@ class Args:
     policy: str
     """A policy.onnx file, or `geometric` for the guide on the true state."""
     sim: Simulator = "batched"
-    """Simulator: the compiled batched twin, or PyBullet, which is about a hundred times slower."""
+    """Simulator: the compiled batched twin, or PyBullet, which takes about 15 times as long."""
     cells: tuple[str, ...] = DEFAULT_CELLS
     """Cells of the fixed test: easy, standard, hard, published, robust, noisy."""
     tracks: tuple[str, ...] = ()
