@@ -10,6 +10,10 @@ from typing import Any, Generic, TypeVar
 
 from snn_controller.errors import UserError
 
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_worker_niceness": "0",  # as nice as we are; Ray's 15 starves beside any other program
+}
 LOCAL_STORE = 80 * 2**20  # bytes for Ray's shared memory; results are small
 STOP_SECONDS = 45.0
 KNOCK_SECONDS = 5.0
@@ -86,7 +90,8 @@ class RayPool(Generic[Job]):
 
 
 def _import_ray() -> Any:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     try:
         import ray
     except ImportError as error:
