@@ -22,7 +22,8 @@ import numpy as np
 from snn_controller.errors import UserError
 
 from sim.betaflight_firmware import obtain_firmware
-from sim.betaflight_flight import Trial, fly_betaflight
+from sim.betaflight_flight import fly_betaflight
+from sim.betaflight_loop import Trial
 from sim.betaflight_sitl import isolated
 
 COLUMNS = ("hover_error", "kick_error", "recovered_after", "command_rate", "motor_rate")

@@ -5,30 +5,19 @@ The whole stack but ROS flies: state machine, guards, policy, link, firmware, dr
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from time import monotonic, sleep, time_ns
+from time import monotonic, sleep
 
 import numpy as np
-from snn_controller.flight import Flight
-from snn_controller.flight_controllers.betaflight import Betaflight, open_betaflight
-from snn_controller.flight_controllers.links import LinkOptions
-from snn_controller.flight_plan import FlightPlan
+from snn_controller.flight_controllers.betaflight import open_betaflight
 from snn_controller.frames import Array, tilt_angle
-from snn_controller.guards.limits import Limits
-from snn_controller.link_driver import LinkDriver
-from snn_controller.policy import Policy
-from snn_controller.quadrotor import load_quadrotor
-from snn_controller.state import Odometry
 from snn_controller.state_machine import Mode
-from snn_controller.tasks import find_task
 
+from sim.betaflight_loop import TICK, FlightLoop, Trial
 from sim.betaflight_plant import Plant, Snapshot
-from sim.betaflight_sitl import ENDPOINT, BetaflightSitl
+from sim.betaflight_sitl import BetaflightSitl
 
-TICK = 0.01  # s
-START_TIME = 30.0  # s until the policy must be in control
 SETTLING = 2.0  # s of the policy before hovering counts
 RECOVERY_TIME = 5.0  # s that recovering from the kick may take
 RECOVERED = 0.1  # m and rad within which the kick is over
@@ -37,18 +26,6 @@ LOSS_TIME = 4.0  # s to watch the failsafe
 IDLE_THROTTLE = 0.15  # below which the motors count as dropped
 KICK = np.array([6.0, -5.0, 1.0])  # rad/s
 FAILSAFE_STAGES = ("signal lost", "throttle dropped", "disarmed")
-LIMITS = Limits()
-
-
-@dataclass(frozen=True)
-class Trial:
-    """What flies, and how long it hovers. The throttle is that of the airframe past idle."""
-
-    policy: Path
-    airframe: str = "crazyflie21"
-    hover_time: float = 20.0  # s
-    hover_thrust: float = 0.64
-    thrust_curve: float = 0.55
 
 
 @dataclass
@@ -87,15 +64,11 @@ def fly_betaflight(binary: Path, trial: Trial) -> FlightResult:
     Raises:
         UserError: The firmware does not come up, or the policy or the link is refused.
     """
-    policy = Policy.load(trial.policy, airframe=trial.airframe, control_rate=1.0 / TICK)
-    options = LinkOptions(
-        endpoint=ENDPOINT, hover_thrust=trial.hover_thrust, thrust_curve=trial.thrust_curve
-    )
     with BetaflightSitl(binary, trial.airframe) as sitl:
-        link = open_betaflight(options)
+        link = open_betaflight(trial.options)
         try:
-            flight = _TrialFlight(link, sitl.plant, policy, trial)
-            flight.run()
+            flight = _Measured(FlightLoop(link, sitl.plant.snapshot, trial), sitl.plant)
+            flight.run(trial.hover_time)
         finally:
             link.close()
             link.release()
@@ -103,72 +76,36 @@ def fly_betaflight(binary: Path, trial: Trial) -> FlightResult:
     return flight.result
 
 
-class _TrialFlight:
-    """The stages of one flight, on the wall clock."""
+class _Measured:
+    """A flight whose stages are measured."""
 
-    def __init__(self, link: Betaflight, plant: Plant, policy: Policy, trial: Trial) -> None:
-        plan = FlightPlan(task=find_task("hover"), duration=1e6, from_ground=True)
-        self._flight = Flight(policy, load_quadrotor(trial.airframe), plan, LIMITS)
-        self._driver = LinkDriver(link)
-        self._link = link
+    def __init__(self, loop: FlightLoop, plant: Plant) -> None:
+        self._loop = loop
         self._plant = plant
-        self._trial = trial
-        self._target = plan.hover_point
-        self._next = monotonic()
+        self._target = loop.flight.plan.hover_point
         self.result = FlightResult()
 
-    def run(self) -> None:
+    def run(self, hover_time: float) -> None:
         """Fly until the link is lost, or until something goes wrong."""
-        begin = monotonic()
-        self._fly(START_TIME, self._starting(begin))
-        if self._flight.mode is not Mode.POLICY:
-            self._give_up("the policy did not get control")
+        loop, begin = self._loop, monotonic()
+        self.result.trouble = loop.start()
+        self.result.armed_after = loop.armed_after
+        if self.result.trouble:
             return
         self.result.in_control_after = monotonic() - begin
-        begin, answers = monotonic(), self._link.confirmed
+        begin, answers = monotonic(), loop.link.confirmed
         packets = self._plant.snapshot().packets
-        self._fly(SETTLING)
-        self._measure_hover(self._fly(self._trial.hover_time))
+        loop.fly(SETTLING)
+        self._measure_hover(loop.fly(hover_time))
         self._plant.kick(KICK)
-        self._measure_kick(self._fly(RECOVERY_TIME))
+        self._measure_kick(loop.fly(RECOVERY_TIME))
         seconds = monotonic() - begin
-        self.result.command_rate = (self._link.confirmed - answers) / seconds
+        self.result.command_rate = (loop.link.confirmed - answers) / seconds
         self.result.motor_rate = (self._plant.snapshot().packets - packets) / seconds
-        if self._flight.mode is Mode.POLICY:
+        if loop.flight.mode is Mode.POLICY:
             self._lose_link()
         else:
-            self._give_up("the policy lost control")
-
-    def _starting(self, begin: float) -> Callable[[], bool]:
-        """Return what says whether the flight is still on its way to the policy."""
-
-        def starting() -> bool:
-            if self._flight.status.armed and self.result.armed_after is None:
-                self.result.armed_after = monotonic() - begin
-            return self._flight.mode is not Mode.POLICY and not self._flight.done
-
-        return starting
-
-    def _fly(self, seconds: float, while_: Callable[[], bool] = lambda: True) -> list[Snapshot]:
-        begin, seen = monotonic(), []
-        while monotonic() - begin < seconds and while_():
-            seen.append(self._tick())
-        return seen
-
-    def _tick(self) -> Snapshot:
-        """Do what the controller node does for one sample of odometry."""
-        snapshot, now = self._plant.snapshot(), time_ns()
-        odometry = Odometry(now, LIMITS.world_frame, LIMITS.body_frame, snapshot.state)
-        self._driver.poll(self._flight, now)
-        self._driver.answer(self._flight, self._flight.tick(odometry, now), now)
-        self._next = max(self._next + TICK, monotonic())
-        sleep(max(self._next - monotonic(), 0.0))
-        return snapshot
-
-    def _give_up(self, what: str) -> None:
-        verdict = self._flight.verdict
-        why = verdict.reason if verdict else self._flight.status.refusal or "no reason was given"
-        self.result.trouble = f"{what}; state {self._flight.mode.value}: {why}"
+            self.result.trouble = loop.explain("the policy lost control")
 
     def _measure_hover(self, seen: list[Snapshot]) -> None:
         positions, tilts = _course(seen)
@@ -189,12 +126,12 @@ class _TrialFlight:
 
     def _lose_link(self) -> None:
         """Stop sending, and note what the firmware does when."""
-        begin, failsafe = monotonic(), self.result.failsafe
+        begin, failsafe, link = monotonic(), self.result.failsafe, self._loop.link
         while (time := monotonic() - begin) < LOSS_TIME and len(failsafe) < len(FAILSAFE_STAGES):
             happened = (
-                self._link.signal_lost,
+                link.signal_lost,
                 bool(self._plant.snapshot().throttle.max() < IDLE_THROTTLE),
-                not self._link.poll(0).armed,
+                not link.poll(0).armed,
             )
             for stage, yes in zip(FAILSAFE_STAGES, happened, strict=True):
                 if yes:

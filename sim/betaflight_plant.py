@@ -27,6 +27,7 @@ from sim.drone import Drone
 PHYSICS_RATE = 1000.0  # Hz
 NAP = 2e-4  # s
 MAX_LAG = 0.05  # s of time to catch up at once; what is more is lost, and counted
+SILENCE = 0.1  # s without the firmware's packets after which motors stop, as speed controllers do
 HOST = "127.0.0.1"
 _SIZE = 24
 
@@ -60,13 +61,14 @@ class Plant:
         self._process.start()
         child.close()
 
+    @property
+    def shared(self) -> Any:
+        """What `read_snapshot` reads, also in another process that this one starts."""
+        return self._shared
+
     def snapshot(self) -> Snapshot:
         """Return the drone as it is now."""
-        with self._shared.get_lock():
-            values = np.array(self._shared[:])
-        state = State(values[0:3], values[3:7], values[7:10], values[10:13])
-        time, packets, lost = values[21:24].tolist()
-        return Snapshot(time, state, values[13:17], values[17:21], int(packets), lost)
+        return read_snapshot(self._shared)
 
     def kick(self, body_rates: Array) -> None:
         """Add body rates (3,) in rad/s at once."""
@@ -89,6 +91,15 @@ class Plant:
         self._pipe.close()
 
 
+def read_snapshot(shared: Any) -> Snapshot:
+    """Return the drone as it is now."""
+    with shared.get_lock():
+        values = np.array(shared[:])
+    state = State(values[0:3], values[3:7], values[7:10], values[10:13])
+    time, packets, lost = values[21:24].tolist()
+    return Snapshot(time, state, values[13:17], values[17:21], int(packets), lost)
+
+
 def _run(airframe: str, start: State, firmware: int, shared: Any, pipe: Connection) -> None:
     """Step the drone by the clock until the pipe says None or the parent is gone."""
     parent = os.getppid()
@@ -102,7 +113,10 @@ def _run(airframe: str, start: State, firmware: int, shared: Any, pipe: Connecti
         body = _Body(drone, shared)
         while os.getppid() == parent:
             if pipe.poll():
-                kick = pipe.recv()
+                try:
+                    kick = pipe.recv()
+                except EOFError:  # the parent was killed
+                    break
                 if kick is None:
                     return
                 body.kick(kick)
@@ -125,6 +139,7 @@ class _Body:
         self._packets = 0
         self._lost = 0.0
         self._throttle = np.zeros(4)
+        self._heard = self._begin
         self.force = np.array([0.0, 0.0, GRAVITY])
 
     def kick(self, body_rates: Array) -> None:
@@ -137,7 +152,9 @@ class _Body:
     def listen(self, packets: list[Array]) -> None:
         self._packets += len(packets)
         if packets:
-            self._throttle = packets[-1]
+            self._throttle, self._heard = packets[-1], monotonic()
+        elif monotonic() - self._heard > SILENCE:
+            self._throttle = np.zeros(4)
 
     def catch_up(self) -> bool:
         """Step until physics has reached the clock; say whether it moved."""

@@ -49,6 +49,16 @@ def test_tcp_brings_bytes_both_ways_and_tells_the_end() -> None:
         stream.close()
 
 
+def test_a_second_controller_of_one_vehicle_is_refused() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        endpoint = f"tcp:127.0.0.1:{server.getsockname()[1]}"
+        first = open_stream(endpoint)
+        with pytest.raises(UserError, match=f"another controller flies the vehicle at {endpoint}"):
+            open_stream(endpoint)
+        first.close()
+        open_stream(endpoint).close()
+
+
 def test_a_serial_port_brings_bytes_both_ways() -> None:
     pytest.importorskip("serial")
     master, slave = pty.openpty()
