@@ -14,7 +14,8 @@ from training.network_config import NetworkConfig
 from training.networks import make_network, numpy_stepper
 from training.replay import Replay
 from training.sequence_collector import PRIVILEGED_SIZE, Exploration, Privileged, SequenceCollector
-from training.sequence_learner import Pressure, SequenceConfig, SequenceLearner
+from training.sequence_config import SequenceConfig
+from training.sequence_learner import Pressure, SequenceLearner
 
 TINY = NetworkConfig(hidden=(12, 8), kernel="torch")
 PRESSURE = Pressure(value=2.0, cloning=0.2, slope=5.0)

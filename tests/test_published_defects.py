@@ -16,7 +16,8 @@ from sim.reward import END_COEFFICIENTS, START_COEFFICIENTS, hover_reward
 from training.networks import unroll
 from training.replay import Replay
 from training.sequence_learner import choose_ticks
-from training.sequence_run import SequenceArgs, pressure_at, slope_now
+from training.sequence_options import SequenceArgs, pressure_at
+from training.sequence_run import slope_now
 from training.sequences import sample_windows
 from training.slopes import SlopeConfig, SlopeState, record_score, slope_at
 

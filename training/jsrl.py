@@ -9,6 +9,7 @@ have done, and what twin critics value. `--resume` goes on with an interrupted r
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 
@@ -17,41 +18,19 @@ from numpy.typing import NDArray
 from snn_controller.quadrotor import Quadrotor, load_quadrotor
 from tqdm import tqdm
 
-from sim.drones import Drones
 from sim.rules import EPISODE_STEPS
 from training.budget import with_budget, with_simulator
-from training.collector import Collector
 from training.command import run_command
-from training.guide_choice import guide_return, open_guide
+from training.guide_choice import guide_return
 from training.jump_start import JumpStart, gates_passed, guided_ticks, jump_start_rules
-from training.learner_run import LearnerRun, open_run
+from training.learner_run import open_run
 from training.networks import numpy_stepper
-from training.replay import Replay
-from training.reporting import Reporter, ReportingConfig
+from training.reporting import Reporter
 from training.rules import require
 from training.runs import POLICY
-from training.sequence_collector import PRIVILEGED_SIZE, SequenceCollector
-from training.sequence_learner import SequenceLearner
+from training.sequence_options import PYBULLET, STUDY, SequenceArgs, drones_of, use_device
 from training.sequence_rules import sequence_rules
-from training.sequence_run import (
-    SequenceArgs,
-    SequenceRun,
-    choose_guide,
-    drones_of,
-    learn,
-    say_stopped,
-    tracks_of,
-    use_device,
-)
-
-STUDY = {
-    "intervals": 6,
-    "updates": 150,
-    "drones": 256,
-    "replay": 300_000,
-    "reporting": ReportingConfig(tensorboard=False, pictures=False, batched=0, pybullet=0),
-}
-PYBULLET = {"drones": 16, "replay": 200_000}
+from training.sequence_run import SequenceRun, choose_guide, learn, make_run, say_stopped
 
 
 @dataclass
@@ -75,7 +54,7 @@ def main(args: Args) -> None:
     try:
         guide = choose_guide(args)
         with closing(drones_of(args, quadrotor)) as drones:
-            run = make_run(args, guide, drones)
+            run = make_run(args, "jsrl", guide, drones, first_horizons(args))
             open_run(run, asdict(args), seed=args.seed, resume=args.resume)
             with Reporter(run.folder, args.reporting, done=len(run.rows)) as reporter:
                 train(args, run, guide, quadrotor, reporter)
@@ -107,29 +86,10 @@ def check(args: Args) -> None:
     require({**sequence_rules(args), **jump, "first-ticks": first})
 
 
-def make_run(args: Args, guide: str, drones: Drones) -> SequenceRun:
-    """Return the parts of a run, at its beginning."""
+def first_horizons(args: Args) -> Callable[[int], NDArray[np.int64]]:
+    """Return what draws the ticks that the guide flies in the run's very first episodes."""
     rng = np.random.default_rng(args.seed)
-    privileged = PRIVILEGED_SIZE[args.privileged]
-    learner = SequenceLearner(
-        args.learner, args.network, privileged=privileged, device=args.device, seed=args.seed
-    )
-    collector = SequenceCollector(
-        Collector(drones, blank_share=0.0, rng=rng, tracks=tracks_of(args)),
-        open_guide(guide, args.drones),
-        learner.actor,
-        exploration=args.exploration,
-        privileged=args.privileged,
-        guided=lambda count: horizons(args, [], 0.0, 0.0, count, rng),
-    )
-    return LearnerRun(
-        script="jsrl",
-        folder=args.folder / args.name,
-        rng=rng,
-        learner=learner,
-        replay=Replay(args.drones, args.replay, labelled=True, privileged=privileged),
-        collector=collector,
-    )
+    return lambda count: horizons(args, [], 0.0, 0.0, count, rng)
 
 
 def fly(args: Args, run: SequenceRun, progress: float, level: float) -> None:

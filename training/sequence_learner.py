@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass
-from typing import Any, Literal, NamedTuple
+from dataclasses import astuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,66 +21,13 @@ from training.actor_critic import TwinCritic
 from training.network_config import NetworkConfig
 from training.networks import make_network, unroll
 from training.replay import Replay
+from training.sequence_config import SequenceConfig
 from training.sequences import Windows, sample_windows, splice, sum_rewards
 from training.td3_learner import clipped_noise, descend, follow, target_of
 
 Ticks = tuple[NDArray[np.int64], NDArray[np.int64]]  # ticks and windows, each (n,)
 HOVER_VALUE = 1.0  # what critics expect at first: rewards are scaled so that hover is worth this
 GRADIENT_LIMIT = 1.0  # norm of the actor's gradient
-
-
-@dataclass(frozen=True)
-class SequenceConfig:
-    """Critics, windows and step sizes of TD3BC on sequences."""
-
-    critic_hidden: tuple[int, ...] = (128, 128)
-    """Neurons of each critic's hidden layers."""
-    actor_rate: float = 3e-3
-    """Adam's step size of the actor."""
-    critic_rate: float = 1e-3
-    """Adam's step size of the critics."""
-    last_rate: float = 0.05
-    """Share of both step sizes that is left at the end of the run; they fall linearly."""
-    time_constant_speed: float = 10.0
-    """How many times larger the step of the time constants is; they are learnt as logarithms."""
-    gamma: float = 0.98
-    """Discount of the next tick's value."""
-    tau: float = 0.01
-    """Share of the way that the targets follow the networks in an actor step."""
-    policy_noise: float = 0.2
-    """Noise on the target policy's actions (standard deviation)."""
-    noise_clip: float = 0.5
-    """Largest such noise."""
-    delay: int = 2
-    """Critic steps to each actor step."""
-    batch: int = 64
-    """Windows a gradient step."""
-    sequence: int = 100
-    """Ticks of a window."""
-    warm_up: int = 50
-    """Ticks that fill the state of a window that begins in mid-flight."""
-    start_share: float = 0.3
-    """Share of windows that begin with an episode, from zero states as in flight."""
-    critic_batch: int = 1024
-    """Ticks of the windows that a critic step sees, drawn at random; 0 takes all."""
-    critic_steps: int = 2
-    """Critic steps on each batch of windows."""
-    steps: int = 5
-    """Ticks whose rewards are summed before the value of what follows is added."""
-    alpha: float = 2.0
-    """Weight of the value, which is divided by its mean size; 0 only clones."""
-    value_from: float = 0.1
-    """Share of the run before the value counts, while the critics learn."""
-    bc_weight: float = 0.2
-    """Weight of the squared distance from the action to clone; 0 does not clone."""
-    bc_decay: float = 0.99
-    """Factor on that weight each epoch."""
-    bc_target: Literal["flown", "guide"] = "guide"
-    """What is cloned: the actions flown, as published, or what the guide would have done there."""
-    bc_huber: float = 0.0
-    """Distance up to which cloning is quadratic, beyond it is linear; 0 is quadratic always."""
-    smoothness: float = 0.0
-    """Weight of the squared change of the action from tick to tick."""
 
 
 class Losses(NamedTuple):

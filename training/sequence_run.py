@@ -5,52 +5,34 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from snn_controller.errors import UserError
 from snn_controller.quadrotor import Quadrotor
 from tqdm import tqdm
 
-from sim.disturbances import NOMINAL, ROBUST, Disturbances
-from sim.drone_maker import make_drones
-from sim.drones import Drones, Simulator
-from sim.rules import EPISODE_STEPS
-from training.budget import Budget
-from training.curriculum import Curriculum, coefficients_at
+from sim.drones import Drones
+from training.collector import Collector
+from training.curriculum import coefficients_at
 from training.export import ArtifactInfo, export_policy
-from training.guide_choice import train_guide
+from training.guide_choice import GUIDE_INTERVALS, open_guide, train_guide
 from training.learner_run import LearnerRun, log_row, save_run
-from training.network_config import NetworkConfig
 from training.network_pilot import validate_network
-from training.reporting import Reporter, ReportingConfig
-from training.rollouts import EpisodeConfig
+from training.replay import Replay
+from training.reporting import Reporter
 from training.runs import CHECKPOINT, POLICY, plot_log
-from training.sequence_collector import Exploration, Privileged, SequenceCollector
-from training.sequence_learner import Losses, Pressure, SequenceConfig, SequenceLearner
-from training.slopes import SlopeConfig, SlopeState, normalised_score, record_score, slope_at
+from training.sequence_collector import (
+    PRIVILEGED_SIZE,
+    SequenceCollector,
+)
+from training.sequence_learner import Losses, SequenceLearner
+from training.sequence_options import SequenceArgs, pressure_at, tracks_of
+from training.slopes import SlopeState, normalised_score, record_score, slope_at
 
 SequenceRun: TypeAlias = LearnerRun[SequenceLearner, SequenceCollector]
 RETURNS = (0.0, 500.0)  # per episode; what the adaptive slope's score runs over
-DISTURBANCES: dict[str, Disturbances] = {
-    "nominal": NOMINAL,
-    "mixed": replace(
-        ROBUST,
-        mass=0.1,
-        inertia=0.1,
-        thrust=0.075,
-        lag_low=0.75,
-        lag_high=1.5,
-        max_delay=0.01,
-        force=ROBUST.force / 2.0,
-        torque=ROBUST.torque / 2.0,
-        push=0.1,
-    ),
-    "robust": ROBUST,
-}
 PANELS = {
     "return_end": "return (end coefficients)",
     "survival": "survival",
@@ -60,68 +42,37 @@ PANELS = {
 }
 
 
-@dataclass
-class SequenceArgs:
-    """Options that the scripts share."""
+def make_run(
+    args: SequenceArgs,
+    script: str,
+    guide: str,
+    drones: Drones,
+    guided: Callable[[int], NDArray[np.int64]],
+) -> SequenceRun:
+    """Return the parts of a run, at its beginning.
 
-    name: str = "sequences"
-    """Name of the run; its folder is runs/NAME."""
-    folder: Path = Path("runs")
-    """Where run folders go."""
-    resume: bool = False
-    """Go on with the run of that name from its last checkpoint; all else must be as it was."""
-    seed: int = 0
-    """Seed of all randomness; the same seed gives the same policy, bit by bit."""
-    airframe: str = "crazyflie21"
-    """Airframe to fly."""
-    budget: Budget = "full"
-    """`study` cuts the run to about a minute on one core, where options are defaults."""
-    sim: Simulator = "batched"
-    """Simulator to fly in: the compiled twin, or PyBullet, slower and with fewer drones."""
-    guide: str = "geometric"
-    """Who guides: `geometric` (the controller on the true state), `td3` (an actor that is trained
-    first), a folder of a run of training/td3.py, or a policy.onnx file."""
-    guide_intervals: int = 12
-    """Intervals of training/td3.py that train the guide, where it is `td3`."""
-    drones: int = 512
-    """Drones that fly side by side."""
-    intervals: int = 30
-    """Parts of the run; each ends with a validation and a checkpoint."""
-    updates: int = 250
-    """Gradient steps an interval."""
-    epochs: int = 300
-    """Epochs of the run, the unit that the weight of cloning decays by."""
-    replay: int = 1_000_000
-    """Transitions that are kept."""
-    starts: tuple[str, ...] = ("standard", "hard", "hover")
-    """Where episodes begin, drawn with equal chance; distributions of sim/starts.py."""
-    disturbances: Literal["nominal", "mixed", "robust"] = "nominal"
-    """What disturbs episodes: nothing, half of the robust cell's sizes, or all of them."""
-    moving_share: float = 0.0
-    """Share of episodes whose reference moves along sines."""
-    step_share: float = 0.0
-    """Share of episodes whose reference jumps once."""
-    privileged: Privileged = "none"
-    """What critics see beside observation and history: `rotors`, or `all`: rotors and the force
-    and torque that disturb."""
-    validation: int = 400
-    """Episodes of the standard cell that validate an interval."""
-    threads: int = 1
-    """Threads of PyTorch; results are reproducible for the same number only."""
-    device: str = "cpu"
-    """Where PyTorch computes the gradient steps, `cpu` or `cuda`."""
-    exploration: Exploration = field(default_factory=Exploration)
-    """Noise on the flown actions."""
-    network: NetworkConfig = field(default_factory=lambda: NetworkConfig(kernel="auto"))
-    """Shape of the policy."""
-    slope: SlopeConfig = field(default_factory=SlopeConfig)
-    """Slope of the surrogate gradient; the adaptive one follows the validation's return."""
-    curriculum: Curriculum = field(default_factory=Curriculum)
-    """How the reward tightens."""
-    learner: SequenceConfig = field(default_factory=SequenceConfig)
-    """Critics, windows and step sizes."""
-    reporting: ReportingConfig = field(default_factory=ReportingConfig)
-    """Logs, pictures and the scores at the end."""
+    Args:
+        args: Options.
+        script: That trains it.
+        guide: To open, as `choose_guide` gives it.
+        drones: To fly.
+        guided: Draws how many ticks of the first episodes (count -> ticks) the guide flies.
+    """
+    rng, privileged = np.random.default_rng(args.seed), PRIVILEGED_SIZE[args.privileged]
+    learner = SequenceLearner(
+        args.learner, args.network, privileged=privileged, device=args.device, seed=args.seed
+    )
+    collector = SequenceCollector(
+        Collector(drones, blank_share=0.0, rng=rng, tracks=tracks_of(args)),
+        open_guide(guide, args.drones),
+        learner.actor,
+        exploration=args.exploration,
+        privileged=args.privileged,
+        guided=guided,
+    )
+    replay = Replay(args.drones, args.replay, labelled=True, privileged=privileged)
+    folder = args.folder / args.name
+    return LearnerRun(script, folder, rng, learner, replay, collector)
 
 
 def learn(
@@ -167,14 +118,6 @@ def step(args: SequenceArgs, run: SequenceRun, progress: float, slope: float) ->
     run.learner.set_progress(progress)
     coefficients = coefficients_at(args.curriculum, progress)
     return run.learner.update(run.replay, coefficients, pressure_at(args, progress, slope), run.rng)
-
-
-def pressure_at(args: SequenceArgs, progress: float, slope: float) -> Pressure:
-    """Return what pulls on the actor: the value once critics have learnt, cloning less and less."""
-    config = args.learner
-    value = config.alpha if progress >= config.value_from else 0.0
-    epoch = int(progress * args.epochs)
-    return Pressure(value, config.bc_weight * config.bc_decay**epoch, slope)
 
 
 def slope_now(args: SequenceArgs, run: SequenceRun) -> float:
@@ -238,9 +181,10 @@ def check_finite(run: SequenceRun, losses: list[Losses]) -> None:
 
 def choose_guide(args: SequenceArgs) -> str:
     """Return the guide to open; one that is to be trained is trained now."""
-    if args.guide != "td3":
+    if args.guide not in GUIDE_INTERVALS:
         return args.guide
     return train_guide(
+        args.guide,
         args.folder / args.name,
         intervals=args.guide_intervals,
         seed=args.seed,
@@ -254,39 +198,3 @@ def say_stopped(args: SequenceArgs) -> None:
     folder = args.folder / args.name
     tqdm.write(f"stopped early; {folder / CHECKPOINT} holds the last whole interval")
     tqdm.write("go on with the same command and --resume")
-
-
-def drones_of(args: SequenceArgs, quadrotor: Quadrotor) -> Drones:
-    """Return the drones to fly.
-
-    Raises:
-        UserError: A number is impossible or a start unknown.
-    """
-    return make_drones(
-        args.sim,
-        quadrotor,
-        args.drones,
-        starts=args.starts,
-        disturbances=DISTURBANCES[args.disturbances],
-        seed=args.seed,
-    )
-
-
-def tracks_of(args: SequenceArgs) -> EpisodeConfig | None:
-    """Return how references move; None holds them at the origin."""
-    if args.moving_share == args.step_share == 0.0:
-        return None
-    return EpisodeConfig(
-        ticks=EPISODE_STEPS, moving_share=args.moving_share, step_share=args.step_share
-    )
-
-
-def use_device(args: SequenceArgs) -> None:
-    """Make PyTorch ready.
-
-    Raises:
-        UserError: The device is not there.
-    """
-    torch.set_num_threads(args.threads)
-    if args.device.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError("PyTorch finds no CUDA device here; choose --device cpu")

@@ -1,0 +1,158 @@
+"""The options that `jsrl.py` and `td3bc.py` share, and what follows from them alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+from snn_controller.errors import UserError
+from snn_controller.quadrotor import Quadrotor
+
+from sim.disturbances import NOMINAL, ROBUST, Disturbances
+from sim.drone_maker import make_drones
+from sim.drones import Drones, Simulator
+from sim.rules import EPISODE_STEPS
+from training.budget import Budget
+from training.curriculum import Curriculum
+from training.network_config import NetworkConfig
+from training.reporting import ReportingConfig
+from training.rollouts import EpisodeConfig
+from training.sequence_collector import Exploration, Privileged
+from training.sequence_config import SequenceConfig
+from training.sequence_learner import Pressure
+from training.slopes import SlopeConfig
+
+DISTURBANCES: dict[str, Disturbances] = {
+    "nominal": NOMINAL,
+    "mixed": replace(
+        ROBUST,
+        mass=0.1,
+        inertia=0.1,
+        thrust=0.075,
+        lag_low=0.75,
+        lag_high=1.5,
+        max_delay=0.01,
+        force=ROBUST.force / 2.0,
+        torque=ROBUST.torque / 2.0,
+        push=0.1,
+    ),
+    "robust": ROBUST,
+}
+STUDY = {  # what --budget study changes
+    "intervals": 6,
+    "updates": 150,
+    "drones": 256,
+    "replay": 400_000,
+    "reporting": ReportingConfig(tensorboard=False, pictures=False, batched=0, pybullet=0),
+}
+PYBULLET = {"drones": 16, "replay": 200_000}  # what --sim pybullet changes
+
+
+@dataclass
+class SequenceArgs:
+    """Options that the scripts share."""
+
+    name: str = "sequences"
+    """Name of the run; its folder is runs/NAME."""
+    folder: Path = Path("runs")
+    """Where run folders go."""
+    resume: bool = False
+    """Go on with the run of that name from its last checkpoint; all else must be as it was."""
+    seed: int = 0
+    """Seed of all randomness; the same seed gives the same policy, bit by bit."""
+    airframe: str = "crazyflie21"
+    """Airframe to fly."""
+    budget: Budget = "full"
+    """`study` cuts the run to about a minute on one core, where options are defaults."""
+    sim: Simulator = "batched"
+    """Simulator to fly in: the compiled twin, or PyBullet, slower and with fewer drones."""
+    guide: str = "geometric"
+    """Who guides: `geometric` (the controller on the true state), `apg` or `td3` (a perceptron that
+    is trained first), a folder of a run of training/td3.py, or a policy.onnx file."""
+    guide_intervals: int = 0
+    """Intervals that train an `apg` or `td3` guide; 0 takes 18 or 12."""
+    drones: int = 512
+    """Drones that fly side by side."""
+    intervals: int = 30
+    """Parts of the run; each ends with a validation and a checkpoint."""
+    updates: int = 250
+    """Gradient steps an interval."""
+    epochs: int = 300
+    """Epochs of the run, the unit that the weight of cloning decays by."""
+    replay: int = 1_000_000
+    """Transitions that are kept."""
+    starts: tuple[str, ...] = ("standard", "hard", "hover")
+    """Where episodes begin, drawn with equal chance; distributions of sim/starts.py."""
+    disturbances: Literal["nominal", "mixed", "robust"] = "nominal"
+    """What disturbs episodes: nothing, half of the robust cell's sizes, or all of them."""
+    moving_share: float = 0.0
+    """Share of episodes whose reference moves along sines."""
+    step_share: float = 0.0
+    """Share of episodes whose reference jumps once."""
+    privileged: Privileged = "none"
+    """What critics see beside observation and history: `rotors`, or `all`: rotors and the force
+    and torque that disturb."""
+    validation: int = 400
+    """Episodes of the standard cell that validate an interval."""
+    threads: int = 1
+    """Threads of PyTorch; results are reproducible for the same number only."""
+    device: str = "cpu"
+    """Where PyTorch computes the gradient steps, `cpu` or `cuda`."""
+    exploration: Exploration = field(default_factory=Exploration)
+    """Noise on the flown actions."""
+    network: NetworkConfig = field(default_factory=lambda: NetworkConfig(kernel="auto"))
+    """Shape of the policy."""
+    slope: SlopeConfig = field(default_factory=SlopeConfig)
+    """Slope of the surrogate gradient; the adaptive one follows the validation's return."""
+    curriculum: Curriculum = field(default_factory=Curriculum)
+    """How the reward tightens."""
+    learner: SequenceConfig = field(default_factory=SequenceConfig)
+    """Critics, windows and step sizes."""
+    reporting: ReportingConfig = field(default_factory=ReportingConfig)
+    """Logs, pictures and the scores at the end."""
+
+
+def pressure_at(args: SequenceArgs, progress: float, slope: float) -> Pressure:
+    """Return what pulls on the actor: the value once critics have learnt, cloning less and less."""
+    config = args.learner
+    value = config.alpha if progress >= config.value_from else 0.0
+    epoch = int(progress * args.epochs)
+    return Pressure(value, config.bc_weight * config.bc_decay**epoch, slope)
+
+
+def drones_of(args: SequenceArgs, quadrotor: Quadrotor) -> Drones:
+    """Return the drones to fly.
+
+    Raises:
+        UserError: A number is impossible or a start unknown.
+    """
+    return make_drones(
+        args.sim,
+        quadrotor,
+        args.drones,
+        starts=args.starts,
+        disturbances=DISTURBANCES[args.disturbances],
+        seed=args.seed,
+    )
+
+
+def tracks_of(args: SequenceArgs) -> EpisodeConfig | None:
+    """Return how references move; None holds them at the origin."""
+    if args.moving_share == args.step_share == 0.0:
+        return None
+    return EpisodeConfig(
+        ticks=EPISODE_STEPS, moving_share=args.moving_share, step_share=args.step_share
+    )
+
+
+def use_device(args: SequenceArgs) -> None:
+    """Make PyTorch ready.
+
+    Raises:
+        UserError: The device is not there.
+    """
+    torch.set_num_threads(args.threads)
+    if args.device.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError("PyTorch finds no CUDA device here; choose --device cpu")
