@@ -31,6 +31,8 @@ RATE = 1.0 / PERIOD  # Hz
 class CrazyflieDouble:
     """Firmware and drone behind a UDP port; the last client to send gets the answers."""
 
+    latest = 0.0  # s, the most that a step of any has been late: a busy machine is no vehicle
+
     def __init__(
         self, firmware: CrazyflieFirmware, *, host: str = "127.0.0.1", port: int = 0
     ) -> None:
@@ -66,6 +68,7 @@ class CrazyflieDouble:
                 self._receive()
             now = perf_counter()
             if now >= due:
+                CrazyflieDouble.latest = max(CrazyflieDouble.latest, now - due)
                 due = max(due + PERIOD, now - LATEST)
                 self._send(self.firmware.step())
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
+from real_time import in_real_time
 from snn_controller.action import Command, limit_thrust_rates, stop_command
 from snn_controller.flight_controllers import LinkStatus
 from snn_controller.flight_controllers.links import LinkOptions, open_link
@@ -99,6 +100,7 @@ def wait_for(what: Callable[[], bool], seconds: float) -> float:
     return time.perf_counter() - start
 
 
+@in_real_time
 def test_it_arms_hovers_survives_a_push_lands_and_gives_the_modes_back(
     double: CrazyflieDouble,
 ) -> None:
@@ -125,6 +127,7 @@ def test_it_arms_hovers_survives_a_push_lands_and_gives_the_modes_back(
     assert firmware.supervisor.phase is not Phase.LOCKED
 
 
+@in_real_time
 def test_a_cut_link_is_told_and_the_firmware_levels_then_stops(
     double: CrazyflieDouble, link: CrazyflieLink
 ) -> None:
@@ -145,6 +148,7 @@ def test_a_cut_link_is_told_and_the_firmware_levels_then_stops(
     assert "restart" in status.refusal
 
 
+@in_real_time
 def test_a_far_end_that_is_gone_is_told_and_nothing_hangs(double: CrazyflieDouble) -> None:
     link = connect(double)
     fly(link, 0.5)
@@ -167,6 +171,7 @@ def test_a_far_end_that_is_gone_is_told_and_nothing_hangs(double: CrazyflieDoubl
     assert link.wait_released()
 
 
+@in_real_time
 def test_kill_stops_in_the_air_and_for_good(double: CrazyflieDouble, link: CrazyflieLink) -> None:
     fly(link, 1.5)
     assert double.firmware.drone.state.position[2] > 0.2
@@ -180,6 +185,7 @@ def test_kill_stops_in_the_air_and_for_good(double: CrazyflieDouble, link: Crazy
     assert not double.firmware.motors_turn
 
 
+@in_real_time
 def test_a_kill_at_rest_does_not_lock(double: CrazyflieDouble, link: CrazyflieLink) -> None:
     link.arm()
     assert armed(serve(link, stop, 3.0, armed))
@@ -189,6 +195,7 @@ def test_a_kill_at_rest_does_not_lock(double: CrazyflieDouble, link: CrazyflieLi
     assert not double.firmware.motors_turn
 
 
+@in_real_time
 def test_nothing_moves_before_arming_and_after_disarming(
     double: CrazyflieDouble, link: CrazyflieLink
 ) -> None:
@@ -205,6 +212,7 @@ def test_nothing_moves_before_arming_and_after_disarming(
 
 
 @pytest.mark.parametrize("protocol", [7, 12])
+@in_real_time
 def test_builds_that_want_arming_are_asked(protocol: int) -> None:
     double = CrazyflieDouble(ground_firmware(auto_arming=False, protocol=protocol))
     double.start()
@@ -220,6 +228,7 @@ def test_builds_that_want_arming_are_asked(protocol: int) -> None:
     double.stop()
 
 
+@in_real_time
 def test_lost_packets_cost_time_only(double: CrazyflieDouble) -> None:
     double.loss = 0.1
     link = connect(double)
@@ -241,6 +250,7 @@ def test_poses_reach_the_estimator(double: CrazyflieDouble) -> None:
     assert link.wait_released()
 
 
+@in_real_time
 def test_stamps_are_on_the_callers_clock(link: CrazyflieLink) -> None:
     stamps = []
 

@@ -157,17 +157,20 @@ def mode_in_words(info: int | None) -> str:
 class VehicleClock:
     """Puts the vehicle's times of 24 bits in ms onto this machine's clock.
 
-    A packet takes a varying time; the fastest one of late tells how the clocks differ. So samples
-    that the vehicle took evenly get even stamps however unevenly they arrive.
+    A packet takes a varying time; the fastest one of the last second or two tells how the clocks
+    differ. So samples that were taken evenly get even stamps however unevenly they arrive, and a
+    sample that was held up on its way shows its age.
     """
 
     _WRAP = 1 << 24
-    _LEAK = 1e-4  # how fast an old fastest packet is forgotten; clocks drift less
+    _WINDOW = 1_000_000_000  # ns
 
     def __init__(self) -> None:
         """Know nothing yet."""
         self._time: int | None = None  # ns, unwrapped, of the vehicle
-        self._offset = 0  # ns, this machine's clock minus the vehicle's
+        self._begun = 0  # ns, when this window began
+        self._lowest = 0  # ns in this window, this machine's clock minus the vehicle's
+        self._before = 0  # ns, the same of the window before
         self._stamp = 0  # ns, the last one given
 
     def stamp(self, milliseconds: int, arrival: int) -> int | None:
@@ -178,15 +181,18 @@ class VehicleClock:
             arrival: When the packet came.
         """
         if self._time is None:
-            self._time = milliseconds * 1_000_000
-            self._offset = arrival - self._time
+            self._time = self._begun = milliseconds * 1_000_000
+            self._lowest = self._before = arrival - self._time
             self._stamp = arrival
             return arrival
         step = (milliseconds - self._time // 1_000_000) % self._WRAP
         if step == 0 or step > self._WRAP // 2:
             return None  # sent twice, or overtaken by a newer one
         self._time += step * 1_000_000
-        leaked = self._offset + round(self._LEAK * step * 1e6)
-        self._offset = min(leaked, arrival - self._time)
-        self._stamp = max(self._time + self._offset, self._stamp + 1)
+        difference = arrival - self._time
+        if self._time - self._begun > self._WINDOW:
+            self._begun, self._before, self._lowest = self._time, self._lowest, difference
+        self._lowest = min(self._lowest, difference)
+        fastest = min(self._lowest, self._before)
+        self._stamp = max(self._time + fastest, self._stamp + 1)
         return self._stamp

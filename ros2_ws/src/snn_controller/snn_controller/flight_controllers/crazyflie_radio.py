@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from cflib.crazyflie import Crazyflie
 from cflib.crazyflie.log import LogConfig
 
-from snn_controller.flight_controllers.crazyflie_connection import close, connect
+from snn_controller.flight_controllers.crazyflie_connection import CLOSING_TIME, close, connect
 from snn_controller.flight_controllers.crazyflie_messages import (
     STATE_VARIABLES,
     STATUS_TYPES,
@@ -136,7 +136,7 @@ class CrazyflieRadio:
             self._open, self._farewell = False, farewell
             self._wake.notify()
 
-    def join(self, patience: float = REST_TIME + 2.0 * FAREWELL_TIME) -> bool:
+    def join(self, patience: float = REST_TIME + FAREWELL_TIME + CLOSING_TIME + SLACK) -> bool:
         """Wait for a released link to be closed, and say whether it is."""
         self._worker.join(patience)
         return not self._worker.is_alive()
