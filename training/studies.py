@@ -40,19 +40,22 @@ class Study:
     axis: Axis = "transitions"  # what learning is measured against
 
 
-def _slopes(script: str, *options: str) -> tuple[Setting, ...]:
-    """Return the schedules of the paper's figure for a script."""
+def _slopes(
+    script: str, *, always: tuple[str, ...] = (), study: tuple[str, ...] = ()
+) -> tuple[Setting, ...]:
+    """Return the schedules of the paper's figure for a script, with options that it gets beside.
+
+    `study` goes with the study's budget only.
+    """
     schedules = {
         "fixed-2": ("fixed", "--slope.start", "2"),
         "fixed-50": ("fixed", "--slope.start", "50"),
         "fixed-100": ("fixed", "--slope.start", "100"),
-        "interval": ("interval", "--slope.start", "1", "--slope.end", "100"),
+        "interval": ("interval", "--slope.start", "1", "--slope.intervals", "5"),
         "adaptive": ("adaptive", "--slope.start", "2"),
     }
-    return tuple(
-        Setting(label, script, (*options, "--slope.schedule", *schedule))
-        for label, schedule in schedules.items()
-    )
+    options = {label: (*always, "--slope.schedule", *x) for label, x in schedules.items()}
+    return tuple(Setting(label, script, (*x, *study), full=x) for label, x in options.items())
 
 
 def _one_round(flights: int, updates: int) -> tuple[str, ...]:
@@ -60,6 +63,7 @@ def _one_round(flights: int, updates: int) -> tuple[str, ...]:
     return (*FAST, "--rounds", "1", "--flights", str(flights), "--updates", str(updates))
 
 
+OFTEN = ("--intervals", "12", "--updates", "75")  # schedules move with the validations
 NO_CLONING = ("--learner.bc-weight", "0")
 NO_JUMP_START = ("--jump-start.schedule", "none")
 STUDIES: dict[str, Study] = {
@@ -69,7 +73,9 @@ STUDIES: dict[str, Study] = {
             Setting("BC", "bc", _one_round(48, 1500), full=_one_round(96, 6000)),
             Setting("DAgger", "bc", FAST),
             Setting("TD3", "td3"),
+            Setting("TD3BC", "td3bc"),
             Setting("TD3BC+JSRL", "jsrl"),
+            Setting("APG", "apg"),
         ),
     ),
     "jump_start": Study(
@@ -81,9 +87,13 @@ STUDIES: dict[str, Study] = {
             Setting("neither", "jsrl", (*NO_CLONING, *NO_JUMP_START)),
         ),
     ),
-    "slopes": Study("Which surrogate slope learns fastest in flight?", _slopes("jsrl")),
+    "slopes": Study(
+        "Which surrogate slope learns fastest in flight?", _slopes("jsrl", study=OFTEN)
+    ),
     "slopes_bc": Study(
-        "Which surrogate slope learns fastest from a teacher?", _slopes("bc", *FAST), axis="updates"
+        "Which surrogate slope learns fastest from a teacher?",
+        _slopes("bc", always=FAST),
+        axis="updates",
     ),
     "memory": Study(
         "What is the network's memory worth, and in what form?",
