@@ -13,15 +13,16 @@ from snn_controller.quadrotor import Quadrotor
 from sim.batched import DroneBatch
 from sim.reward import END_COEFFICIENTS
 from sim.rules import EPISODE_STEPS
-from training import td3
+from training import apg, td3
 from training.collector import Collector
 from training.guides import ActorGuide, GeometricGuide, Guide, PolicyGuide
 from training.learner_run import load_guide
 from training.network_pilot import VALIDATION_SEED
 from training.reporting import ReportingConfig
-from training.runs import CHECKPOINT, LOG
+from training.runs import CHECKPOINT, LOG, POLICY
 
 GUIDE_FOLDER = "guide"  # in the run's folder, where the guide is trained
+GUIDE_INTERVALS = {"apg": 18, "td3": 12}  # for how long, enough to guide
 
 
 def open_guide(choice: str, count: int) -> Guide:
@@ -42,37 +43,50 @@ def open_guide(choice: str, count: int) -> Guide:
     if path.is_file():
         return PolicyGuide(path, count)
     raise UserError(
-        f"there is no guide '{choice}'; give geometric, td3, the folder of a run of "
+        f"there is no guide '{choice}'; give geometric, apg, td3, the folder of a run of "
         "training/td3.py, or a policy.onnx file"
     )
 
 
-def train_guide(folder: Path, *, intervals: int, seed: int, airframe: str, threads: int) -> str:
-    """Train a guide by TD3 in a run's folder, or go on where it was interrupted.
+def train_guide(
+    learner: str, folder: Path, *, intervals: int, seed: int, airframe: str, threads: int
+) -> str:
+    """Train a guide in a run's folder, or go on where it was interrupted.
+
+    Args:
+        learner: One of `GUIDE_INTERVALS`.
+        folder: The run's folder.
+        intervals: How long it learns; 0 takes the learner's number.
+        seed: Of its training.
+        airframe: That it flies.
+        threads: Of PyTorch.
 
     Returns:
-        The folder of its run.
+        The guide to open.
 
     Raises:
         KeyboardInterrupt: Its training was interrupted, so there is nothing to go on with.
         UserError: The folder holds a guide that was trained otherwise.
     """
+    guide, script = folder / GUIDE_FOLDER, apg if learner == "apg" else td3
+    intervals = intervals or GUIDE_INTERVALS[learner]
     quiet = ReportingConfig(tensorboard=False, pictures=False, batched=0, pybullet=0)
-    args = td3.Args(
-        name=GUIDE_FOLDER,
-        folder=folder,
-        resume=(folder / GUIDE_FOLDER / CHECKPOINT).exists(),
-        intervals=intervals,
-        seed=seed,
-        airframe=airframe,
-        threads=threads,
-        reporting=quiet,
+    script.main(
+        script.Args(
+            name=GUIDE_FOLDER,
+            folder=folder,
+            resume=(guide / CHECKPOINT).exists(),
+            intervals=intervals,
+            seed=seed,
+            airframe=airframe,
+            threads=threads,
+            reporting=quiet,
+        )
     )
-    td3.main(args)
-    with (folder / GUIDE_FOLDER / LOG).open() as file:
+    with (guide / LOG).open() as file:
         if len(list(csv.DictReader(file))) < intervals:
             raise KeyboardInterrupt
-    return str(folder / GUIDE_FOLDER)
+    return str(guide / POLICY if learner == "apg" else guide)
 
 
 def guide_return(choice: str, quadrotor: Quadrotor, *, seed: int, episodes: int) -> float:
