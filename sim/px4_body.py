@@ -85,6 +85,10 @@ class Px4Body:
         acceleration = self._gain * error - self._damping * turning + self._integral
         self._drone.step(self._mix(throttle, acceleration), torque=push)
 
+    def drive(self, throttle: Array) -> None:
+        """Advance with the throttle of each rotor (4,), past all loops."""
+        self._rates = self._drone.step(throttle).body_rates
+
     def hold(self, target: Array, velocity: Array) -> None:
         """Advance under the firmware's own position control."""
         reference = Reference(target, velocity)

@@ -12,7 +12,7 @@ from snn_controller.flight_controllers.links import LinkOptions, link_names
 from snn_controller.guards.limits import FrameNames, Limits
 from snn_controller.tasks import TASKS
 
-LINKS = ("sim", *link_names())
+LINKS = ("sim", "px4", *link_names())
 AUTO_STARTS = ("simulated", "always", "never")
 WORLDS = ("pybullet", "gym_pybullet_drones")
 
@@ -37,7 +37,7 @@ class ControllerSettings(GraphSettings, Limits):
     link: str = setting("sim", "flight controller to command", choices=LINKS)
     endpoint: str = setting(
         LinkOptions.endpoint,
-        "where the flight controller is, as tcp:HOST:PORT or /dev/ttyACM0; empty for its default",
+        "where the flight controller is, as udpin:HOST:PORT, tcp:HOST:PORT or /dev/ttyACM0; empty for its default",
     )
     hover_thrust: float = setting(
         LinkOptions.hover_thrust,

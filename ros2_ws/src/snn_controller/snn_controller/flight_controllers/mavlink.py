@@ -144,6 +144,13 @@ class MavlinkLink:
         self._wire.close()
 
     @property
+    def description(self) -> str:
+        """What is flown, for people."""
+        firmware, version = self.vehicle.firmware, self.vehicle.version or ()
+        name = "nobody yet" if firmware is None else firmware.name
+        return f"{name} {'.'.join(map(str, version))} (system {self.vehicle.system})"
+
+    @property
     def silence(self) -> str:
         """Why no vehicle is known, as far as this end can tell."""
         if not self._listened:

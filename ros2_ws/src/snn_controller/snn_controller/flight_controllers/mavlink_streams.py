@@ -8,7 +8,7 @@ from typing import Any
 from pymavlink.dialects.v20 import common
 
 from snn_controller.errors import UserError
-from snn_controller.flight_controllers.mavlink_clock import VehicleClock
+from snn_controller.flight_controllers.vehicle_clock import VehicleClock
 from snn_controller.flight_controllers.mavlink_state import (
     Pair,
     from_odometry,

@@ -9,10 +9,12 @@ from rclpy.node import Node
 from snn_controller.action import ActionKind
 from snn_controller.flight_controllers import FlightController
 from snn_controller.flight_controllers.links import LinkOptions, link_has_pilot, open_link
+from snn_controller.flight_controllers.px4 import Px4Link
 from snn_controller.nodes.command_topics import COMMAND_KINDS, CommandTopics
+from snn_controller.nodes.px4_topics import open_px4
 from snn_controller.settings import ControllerSettings
 
-# What every flight controller takes; motors are commanded in simulation only.
+# What every flight controller takes; motors are commanded in simulation and by `px4` only.
 RATE_KINDS: frozenset[ActionKind] = frozenset({"thrust_rates"})
 LONGEST_PERIOD = 0.02  # s between two polls of a link
 
@@ -21,6 +23,8 @@ def describe_link(name: str) -> tuple[frozenset[ActionKind], bool]:
     """Return the kinds of command that a link takes, and whether it has a pilot."""
     if name == CommandTopics.name:
         return COMMAND_KINDS, CommandTopics.has_pilot
+    if name == Px4Link.name:
+        return Px4Link.action_kinds, Px4Link.has_pilot
     return RATE_KINDS, link_has_pilot(name)
 
 
@@ -42,8 +46,10 @@ def open_command_link(
     if settings.link == CommandTopics.name:
         return CommandTopics(node, kind)
     names = (option.name for option in fields(LinkOptions))
-    link = open_link(
-        settings.link, LinkOptions(**{name: getattr(settings, name) for name in names})
-    )
+    options = LinkOptions(**{name: getattr(settings, name) for name in names})
+    if settings.link == Px4Link.name:
+        link = open_px4(node, options, kind)
+    else:
+        link = open_link(settings.link, options)
     node.get_logger().info(f"link {settings.link}: {getattr(link, 'description', 'connected')}")
     return link

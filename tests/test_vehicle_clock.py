@@ -7,7 +7,7 @@ pytest.importorskip("pymavlink")
 from hypothesis import given
 from hypothesis import strategies as st
 from mavlink_samples import SECOND
-from snn_controller.flight_controllers.mavlink_clock import VehicleClock
+from snn_controller.flight_controllers.vehicle_clock import VehicleClock
 
 
 @given(
