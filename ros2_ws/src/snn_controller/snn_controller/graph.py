@@ -62,7 +62,8 @@ ARGUMENTS = (
     Argument(
         "endpoint",
         "",
-        "where the flight controller is, as udpin:HOST:PORT, tcp:HOST:PORT or /dev/ttyACM0; empty for its default;"
+        "where the flight controller is, as udpin:HOST:PORT, tcp:HOST:PORT or /dev/ttyACM0; empty"
+        " for its default;"
         " sitl: simulated with its real firmware",
     ),
     Argument(

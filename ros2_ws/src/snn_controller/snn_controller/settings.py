@@ -37,7 +37,8 @@ class ControllerSettings(GraphSettings, Limits):
     link: str = setting("sim", "flight controller to command", choices=LINKS)
     endpoint: str = setting(
         LinkOptions.endpoint,
-        "where the flight controller is, as udpin:HOST:PORT, tcp:HOST:PORT or /dev/ttyACM0; empty for its default",
+        "where the flight controller is, as udpin:HOST:PORT, tcp:HOST:PORT or /dev/ttyACM0; empty"
+        " for its default",
     )
     hover_thrust: float = setting(
         LinkOptions.hover_thrust,
