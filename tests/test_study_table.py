@@ -139,8 +139,10 @@ def test_the_deviation_is_that_of_a_sample(values: list[float]) -> None:
 def test_a_single_run_shows_no_deviation_and_none_shows_a_dash() -> None:
     assert show(spread([1.25]), "{:.1f}") == "1.2"
     assert show(spread([None]), "{:.1f}") == "-"
-    assert show_reached(Reached(None, 3)) == "never"
-    assert show_reached(Reached(Spread(2000.0, 500.0, 2), 3)) == "2.0 ± 0.5 k (2 of 3)"
+    assert show_reached(Reached(None, 3), "updates") == "never"
+    some = Reached(Spread(2000.0, 500.0, 2), 3)
+    assert show_reached(some, "updates") == "2.0 ± 0.5 k (2 of 3)"
+    assert show_reached(some, "minutes") == "2000.0 ± 500.0 (2 of 3)"
 
 
 def test_time_to_a_return_is_the_first_validation_there() -> None:
@@ -149,7 +151,15 @@ def test_time_to_a_return_is_the_first_validation_there() -> None:
     late = make_result(STUDY.settings[0], 1)
     late["curve"]["return_end"] = [50.0, 60.0, 90.0]
     assert time_to([result, late], "transitions", 100.0) == Reached(spread([2000.0]), 2)
-    assert time_to([result], "updates", 100.0).spread is None  # no such column
+    assert time_to([result], "updates", 100.0) == Reached(None, 0)  # no such column
+
+
+def test_minutes_are_spread_evenly_over_the_rows_of_an_unbroken_run() -> None:
+    result = make_result(STUDY.settings[0], 2)  # three minutes, three rows
+    np.testing.assert_allclose(curve_of(result, "minutes", "survival")[0], [1.0, 2.0, 3.0])
+    assert time_to([result], "minutes", 100.0) == Reached(spread([2.0]), 1)
+    resumed = make_result(STUDY.settings[0], 2, resumed=True)
+    assert time_to([result, resumed], "minutes", 100.0) == Reached(spread([2.0]), 1)
 
 
 def test_a_band_covers_what_all_runs_have() -> None:

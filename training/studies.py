@@ -14,7 +14,7 @@ from snn_controller.errors import UserError
 from training.budget import Budget
 
 FAST = ("--network.kernel", "auto")  # jsrl.py and td3bc.py choose so by themselves
-Axis = Literal["transitions", "updates"]
+Axis = Literal["transitions", "updates", "minutes"]  # the last of processor time
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,7 @@ STUDIES: dict[str, Study] = {
             Setting("TD3BC+JSRL", "jsrl"),
             Setting("APG", "apg"),
         ),
+        axis="minutes",
     ),
     "jump_start": Study(
         "What do cloning and the jump start bring?",

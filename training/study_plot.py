@@ -39,7 +39,7 @@ def draw_curves(
             for place, (setting, runs) in enumerate(results.items()):
                 _draw_setting(panel, place, setting, runs, axis=axis, column=column)
             head(panel, label)
-            panel.set_xlabel(axis)
+            panel.set_xlabel("minutes of processor time" if axis == "minutes" else axis)
             panel.ticklabel_format(axis="x", style="sci", scilimits=(0, 4))
         note(panels[0], "validation, standard starts")
         note(panels[-1], "mean and standard deviation")

@@ -47,9 +47,13 @@ def score(results: Sequence[Result], cell: str, name: str) -> Spread | None:
 
 
 def time_to(results: Sequence[Result], axis: Axis, threshold: float) -> Reached:
-    """Return when validation first showed a return of at least the threshold."""
-    firsts = [first_reach(curve_of(result, axis, "return_end"), threshold) for result in results]
-    return Reached(spread(firsts), len(results))
+    """Return when validation first showed a return of at least the threshold.
+
+    Runs without a curve over this axis do not count.
+    """
+    curves = [curve_of(result, axis, "return_end") for result in results]
+    firsts = [first_reach(curve, threshold) for curve in curves if len(curve[0])]
+    return Reached(spread(firsts), len(firsts))
 
 
 def first_reach(curve: Curve, threshold: float) -> float | None:
@@ -59,11 +63,12 @@ def first_reach(curve: Curve, threshold: float) -> float | None:
 
 
 def curve_of(result: Result, axis: Axis, column: str) -> Curve:
-    """Return a column of a run's log over an axis, empty if the log has no such columns."""
+    """Return a column of a run's log over an axis, empty if there is no such thing."""
     columns = result["curve"]
-    if axis not in columns or column not in columns:
+    places = _minutes(result) if axis == "minutes" else columns.get(axis, [])
+    if not places or column not in columns:
         return np.zeros(0), np.zeros(0)
-    points = zip(columns[axis], columns[column], strict=True)
+    points = zip(places, columns[column], strict=True)
     there = [(x, y) for x, y in points if x is not None and y is not None]
     pairs = np.array(there, np.float64).reshape(-1, 2)
     return pairs[:, 0], pairs[:, 1]
@@ -83,3 +88,13 @@ def band(curves: Sequence[Curve]) -> tuple[Array, Array, Array] | None:
     rows = rows[:, kept]
     deviation = rows.std(axis=0, ddof=1) if len(rows) > 1 else np.zeros(rows.shape[1])
     return axis[kept], rows.mean(axis=0), deviation
+
+
+def _minutes(result: Result) -> list[float]:
+    """Return the processor time at each row, as if every row had taken as long.
+
+    It is not known of a run that was resumed.
+    """
+    rows = max(map(len, result["curve"].values()), default=0)
+    total = result["processor_seconds"] / 60.0
+    return [] if result["resumed"] else [(row + 1) / rows * total for row in range(rows)]

@@ -89,7 +89,7 @@ def cells(label: str, runs: Sequence[Result], axis: Axis) -> list[str]:
     failed = len(runs) - len(done)
     count = f"{len(done)}" + (f" ({failed} failed)" if failed else "")
     scores = [show(score(done, cell, name), form) for _, cell, name, form in SCORES]
-    reached = [show_reached(time_to(done, axis, threshold)) for threshold in THRESHOLDS]
+    reached = [show_reached(time_to(done, axis, threshold), axis) for threshold in THRESHOLDS]
     return [label, count, *scores, *reached, show(spread(map(_minutes, done)), "{:.1f}")]
 
 
@@ -101,15 +101,17 @@ def show(value: Spread | None, form: str) -> str:
     return mean if math.isnan(value.deviation) else f"{mean} ± {form.format(value.deviation)}"
 
 
-def show_reached(reached: Reached) -> str:
-    """Return when a threshold was reached, and by how many runs if not by all."""
+def show_reached(reached: Reached, axis: Axis) -> str:
+    """Return when a threshold was reached, in thousands but for minutes, and by how many runs."""
     if not reached.runs:
         return "-"
     if reached.spread is None:
         return "never"
-    thousands = Spread(reached.spread.mean / 1e3, reached.spread.deviation / 1e3, 0)
+    unit, suffix = (1.0, "") if axis == "minutes" else (1e3, " k")
+    scaled = Spread(reached.spread.mean / unit, reached.spread.deviation / unit, 0)
     some = f" ({reached.spread.count} of {reached.runs})"
-    return f"{show(thousands, '{:.1f}')} k" + (some if reached.spread.count < reached.runs else "")
+    every = reached.spread.count == reached.runs
+    return show(scaled, "{:.1f}") + suffix + ("" if every else some)
 
 
 def _story(name: str, results: By) -> str:
@@ -124,7 +126,8 @@ def _story(name: str, results: By) -> str:
         f"{_seeds(everything)}. Fixed test on the batched twin: {one['test']['episodes']} episodes "
         f"a cell, seed {one['test']['seed']}, returns with the end coefficients. Budget "
         f"`{one['budget']}`{_limit(one)}: at most {longest:.1f} minutes of processor time and "
-        f"{memory} MB a run. `to 100` and `to 300`: when validation first showed that return. "
+        f"{memory} MB a run. `to 100` and `to 300`: when validation first showed that return; "
+        "minutes are of processor time. "
         f"Commit {', '.join(commits)}."
     )
 
