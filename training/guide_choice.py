@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from dataclasses import astuple
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from snn_controller.errors import UserError
@@ -68,7 +69,8 @@ def train_guide(
         KeyboardInterrupt: Its training was interrupted, so there is nothing to go on with.
         UserError: The folder holds a guide that was trained otherwise.
     """
-    guide, script = folder / GUIDE_FOLDER, apg if learner == "apg" else td3
+    guide = folder / GUIDE_FOLDER
+    script: Any = apg if learner == "apg" else td3  # both have an Args with these options
     intervals = intervals or GUIDE_INTERVALS[learner]
     quiet = ReportingConfig(tensorboard=False, pictures=False, batched=0, pybullet=0)
     script.main(

@@ -33,6 +33,8 @@ class NetworkConfig:
     """Highest initial threshold."""
     input_gain: float = 3.0
     """Scales the initial input currents."""
+    readout_gain: float = 1.0
+    """Scales the initial weights of the read-out; small ones leave less jitter."""
     readout_time_constant: float = 0.010
     """Initial time constant in s of the leaky read-out."""
     kind: Kind = "spiking"

@@ -67,7 +67,8 @@ class SpikingPolicy(nn.Module):
         self.biases = nn.ParameterList(
             _uniform((1, len(gain)), generator)[0] * gain / config.input_gain for gain in gains
         )
-        self.readout_weight = nn.Parameter(_uniform((sizes[-1], ACTION_SIZE), generator))
+        readout = config.readout_gain * _uniform((sizes[-1], ACTION_SIZE), generator)
+        self.readout_weight = nn.Parameter(readout)
         self.readout_bias = nn.Parameter(torch.zeros(ACTION_SIZE))
         if config.readout == "leaky":
             start = log(config.readout_time_constant)

@@ -37,6 +37,7 @@ def network_rules(network: NetworkConfig) -> Rules:
             "above 0 and at most --network.max-threshold, which is at most 100",
         ),
         "network.input-gain": (0.0 < network.input_gain <= 1000.0, "above 0 and at most 1000"),
+        "network.readout-gain": (0.0 < network.readout_gain <= 1000.0, "above 0 and at most 1000"),
         "network.readout-time-constant": (
             0.0 < network.readout_time_constant <= 100.0,
             "above 0 and at most 100 s",
