@@ -95,6 +95,19 @@ def test_results_of_other_options_are_one_sentence(args: sweep.Args, tmp_path: P
         assert "\n" not in str(caught.value)
 
 
+def test_the_same_run_of_another_study_is_taken_over(args: sweep.Args, tmp_path: Path) -> None:
+    folder, job = tmp_path / "results" / "tiny", jobs_of(args, tmp_path)[0]
+    sweep.run_jobs([job], Inline(), folder)
+    twin = replace(job, study="other", setting=replace(job.setting, label="X"))
+    assert sweep.take_over(twin, tmp_path / "results" / "other")
+    result = read_result(tmp_path / "results" / "other" / "X-0.json")
+    assert result is not None
+    assert (result["study"], result["setting"], result["taken_from"]) == ("other", "X", "tiny")
+    assert sweep.is_done(twin, tmp_path / "results" / "other")
+    for changed in (replace(twin, seed=1), replace(twin, episodes=6), replace(twin, budget="full")):
+        assert not sweep.take_over(changed, tmp_path / "results" / "other")
+
+
 def test_an_exception_of_a_worker_is_a_failure(args: sweep.Args, tmp_path: Path) -> None:
     job = jobs_of(args, tmp_path)[0]
     result = sweep.as_result(job, RuntimeError("the node died\n"))

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from training.budget import Budget
 from training.command import run_command
 from training.ray_pool import RayPool
-from training.results import Result, check_same, read_result, result_path, write_result
+from training.results import SAME, Result, check_same, read_result, result_path, write_result
 from training.studies import choose_settings, find_study
 from training.study_run import (
     CHECKPOINT,
@@ -97,6 +97,7 @@ def main(args: Args) -> None:
     if args.dry_run:
         sys.stdout.write(preview(jobs, waiting))
         return
+    waiting = [job for job in waiting if not take_over(job, folder)]
     if not waiting:
         sys.stdout.write(f"all {len(jobs)} runs have results in {folder}\n")
         return
@@ -141,6 +142,21 @@ def is_done(job: Job, folder: Path) -> bool:
         return False
     check_same(path, result, describe(job))
     return True
+
+
+def take_over(job: Job, folder: Path) -> bool:
+    """Keep the result of the very same run of another study, and return whether there is one."""
+    wanted = describe(job)
+    for path in sorted(folder.parent.glob(f"*/*-{job.seed}.json")):
+        result = read_result(path)
+        alike = result is not None and all(result[key] == wanted[key] for key in (*SAME, "seed"))
+        if result is not None and alike and result["status"] == "done":
+            origin = {"taken_from": result["study"]}
+            write_result(
+                result_path(folder, job.setting.label, job.seed), {**result, **wanted, **origin}
+            )
+            return True
+    return False
 
 
 def run_jobs(jobs: Sequence[Job], pool: Pool, folder: Path) -> list[Job]:
