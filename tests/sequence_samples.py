@@ -22,7 +22,15 @@ PRESSURE = Pressure(value=2.0, cloning=0.2, slope=5.0)
 
 
 def config(**options: Any) -> SequenceConfig:
-    small = {"critic_hidden": (8,), "batch": 6, "sequence": 20, "warm_up": 10, "critic_batch": 16}
+    small = {
+        "bc_huber": 0.0,
+        "smoothness": 0.0,
+        "critic_hidden": (8,),
+        "batch": 6,
+        "sequence": 20,
+        "warm_up": 10,
+        "critic_batch": 16,
+    }
     return SequenceConfig(**{**small, **options})
 
 

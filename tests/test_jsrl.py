@@ -34,6 +34,7 @@ def make_args(folder: Path, name: str, **options: Any) -> jsrl.Args:
     args = jsrl.Args(
         name=name,
         folder=folder,
+        guide="geometric",
         drones=6,
         intervals=INTERVALS,
         updates=12,
@@ -209,7 +210,7 @@ def test_a_policy_file_guides(tmp_path: Path) -> None:
 
 
 def test_robust_training_on_moving_references(tmp_path: Path) -> None:
-    options = {"disturbances": "robust", "moving_share": 0.5, "step_share": 0.2}
+    options = {"disturbances": "mixed", "moving_share": 0.5, "step_share": 0.2}
     jsrl.main(make_args(tmp_path, "robust", privileged="rotors", intervals=1, **options))
 
 

@@ -22,6 +22,7 @@ def make_args(folder: Path, name: str, **options: Any) -> td3bc.Args:
     args = td3bc.Args(
         name=name,
         folder=folder,
+        guide="geometric",
         drones=6,
         intervals=2,
         updates=6,

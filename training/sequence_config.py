@@ -48,19 +48,20 @@ class SequenceConfig:
     """Critic steps on each batch of windows."""
     steps: int = 5
     """Ticks whose rewards are summed before the value of what follows is added."""
-    alpha: float = 2.0
+    alpha: float = 0.3
     """Weight of the value, which is divided by its mean size; 0 only clones."""
     value_from: float = 0.1
     """Share of the run before the value counts, while the critics learn."""
-    bc_weight: float = 0.2
-    """Weight of the squared distance from the action to clone; 0 does not clone."""
+    bc_weight: float = 2.0
+    """Weight of the distance from the action to clone; 0 does not clone."""
     bc_decay: float = 0.99
     """Factor on that weight each epoch."""
     bc_target: Literal["flown", "guide"] = "guide"
     """What is cloned: the actions flown, as published, or what the guide would have done there."""
-    bc_huber: float = 0.0
-    """Distance up to which cloning is quadratic, beyond it is linear; 0 is quadratic always."""
-    smoothness: float = 0.0
+    bc_huber: float = 0.05
+    """Distance up to which cloning is quadratic, beyond it is linear; 0 is quadratic always, as
+    published."""
+    smoothness: float = 0.4
     """Weight of the squared change of the action from tick to tick."""
 
 

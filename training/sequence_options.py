@@ -41,10 +41,14 @@ DISTURBANCES: dict[str, Disturbances] = {
     "robust": ROBUST,
 }
 STUDY = {  # what --budget study changes
+    "guide": "geometric",
+    "disturbances": "nominal",
+    "moving_share": 0.0,
     "intervals": 6,
-    "updates": 150,
+    "updates": 130,
     "drones": 256,
     "replay": 400_000,
+    "validation": 200,
     "reporting": ReportingConfig(tensorboard=False, pictures=False, batched=0, pybullet=0),
 }
 PYBULLET = {"drones": 16, "replay": 200_000}  # what --sim pybullet changes
@@ -68,14 +72,14 @@ class SequenceArgs:
     """`study` cuts the run to about a minute on one core, where options are defaults."""
     sim: Simulator = "batched"
     """Simulator to fly in: the compiled twin, or PyBullet, slower and with fewer drones."""
-    guide: str = "geometric"
+    guide: str = "apg"
     """Who guides: `geometric` (the controller on the true state), `apg` or `td3` (a perceptron that
     is trained first), a folder of a run of training/td3.py, or a policy.onnx file."""
     guide_intervals: int = 0
     """Intervals that train an `apg` or `td3` guide; 0 takes 18 or 12."""
     drones: int = 512
     """Drones that fly side by side."""
-    intervals: int = 30
+    intervals: int = 20
     """Parts of the run; each ends with a validation and a checkpoint."""
     updates: int = 250
     """Gradient steps an interval."""
@@ -85,13 +89,13 @@ class SequenceArgs:
     """Transitions that are kept."""
     starts: tuple[str, ...] = ("standard", "hard", "hover")
     """Where episodes begin, drawn with equal chance; distributions of sim/starts.py."""
-    disturbances: Literal["nominal", "mixed", "robust"] = "nominal"
+    disturbances: Literal["nominal", "mixed", "robust"] = "robust"
     """What disturbs episodes: nothing, half of the robust cell's sizes, or all of them."""
-    moving_share: float = 0.0
+    moving_share: float = 0.3
     """Share of episodes whose reference moves along sines."""
     step_share: float = 0.0
     """Share of episodes whose reference jumps once."""
-    privileged: Privileged = "none"
+    privileged: Privileged = "all"
     """What critics see beside observation and history: `rotors`, or `all`: rotors and the force
     and torque that disturb."""
     validation: int = 400
