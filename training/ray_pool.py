@@ -93,7 +93,7 @@ def _import_ray() -> Any:
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     try:
-        import ray
+        import ray  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise UserError(
             "studies run on Ray, which is not installed; install it with: pip install -e '.[sweep]'"
