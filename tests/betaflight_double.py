@@ -15,6 +15,7 @@ from snn_controller.flight_controllers.msp import checksum
 
 BOOT_TIME = 0.0  # s; the firmware's own grace time is 5 s
 LOSS_TIME, DISARM_TIME = 0.2, 1.6  # s after the last command
+DISARM_FRAMES = 4  # with the switch down
 THROTTLE, AUX1 = 2, 4  # places in a frame of the channel map AETR1234
 MIN_CHECK = 1050  # us
 
@@ -54,6 +55,7 @@ class BetaflightDouble:
         self.armed = False
         self.latched = False
         self._switch = False
+        self._down = 0
         self._heard = -1e9
         self._requests = b""
         self._answers = b""
@@ -62,7 +64,8 @@ class BetaflightDouble:
         if self.lost is not None:
             raise self.lost
         self._requests += data
-        while len(self._requests) >= 6:
+        while (start := self._requests.find(b"$M<")) >= 0 and len(self._requests) >= start + 6:
+            self._requests = self._requests[start:]
             size = self._requests[3]
             command, payload = self._requests[4], self._requests[5 : 5 + size]
             self._requests = self._requests[6 + size :]
@@ -116,8 +119,10 @@ class BetaflightDouble:
         self.frames.append(channels)
         self._heard = monotonic()
         switch = channels[AUX1] >= 1700
+        self._down = 0 if switch else self._down + 1
         if not switch:
-            self.armed = self.latched = False
+            self.latched = False
+            self.armed &= self._down < DISARM_FRAMES
         elif not self._switch and not self.armed:
             low = channels[THROTTLE] < MIN_CHECK
             self.armed = low and self.flags == 0

@@ -19,7 +19,7 @@ from snn_controller.flight_controllers.msp_pump import Heard, MspPump
 
 DEFAULT_ENDPOINT = "tcp:127.0.0.1:5761"
 ACTION_KINDS: frozenset[ActionKind] = frozenset({"thrust_rates"})
-CLOSING_TIME = 0.2  # s
+CLOSING_TIME, CLOSING_STEP = 0.2, 0.02  # s
 SWITCH_TIME = 1.0  # s, patience with the arm switch before it is lowered for another try
 RETRY_TIME = 0.5  # s between two tries
 ARMED = 1  # bit of the status' modes, which the firmware lists first
@@ -71,7 +71,7 @@ class Betaflight:
         self.vehicle = vehicle
         self._pump = pump
         self._wanted = False  # somebody asked to arm
-        self._killed = False
+        self._ending = False  # disarming, until the vehicle says that it is
         self._was_armed = False
         self._silent = False
         self._switch = False  # the arm switch is up
@@ -98,7 +98,7 @@ class Betaflight:
         heard = self._pump.heard
         armed = bool(heard.status.modes & ARMED)
         self._move_switch(heard, armed)
-        if self._killed and armed:
+        if self._ending and armed:  # the firmware wants to see the switch down four times
             self._offer(stop_command("thrust_rates"), urgent=True)
         mode = self._mode(heard)
         waiting = self._wanted and not armed
@@ -106,7 +106,7 @@ class Betaflight:
         return LinkStatus(
             age=monotonic() - heard.time,
             armed=armed,
-            in_control=mode == OWN_MODE and not heard.trouble,
+            in_control=mode == OWN_MODE,
             mode=mode,
             refusal=heard.trouble or (msp.arming_words(flags) if waiting else ""),
             battery=heard.battery,
@@ -114,7 +114,7 @@ class Betaflight:
 
     def arm(self) -> None:
         """Ask for arming: the switch goes up once the firmware has no objection left."""
-        self._wanted, self._killed, self._silent, self._was_armed = True, False, False, False
+        self._wanted, self._ending, self._silent, self._was_armed = True, False, False, False
 
     def send(self, command: Command, stamp: int) -> None:
         """Let the vehicle have a command as its next; the newest wins."""
@@ -122,14 +122,13 @@ class Betaflight:
             self._offer(command)
 
     def disarm(self) -> None:
-        """Lower the arm switch; Betaflight obeys in the air too."""
-        self._wanted = False
+        """Lower the arm switch until the vehicle is disarmed; it obeys in the air too."""
+        self._wanted, self._ending = False, True
         self._set_switch(False)
         self._offer(stop_command("thrust_rates"), urgent=True)
 
     def kill(self) -> None:
-        """Lower the arm switch, again and again until the vehicle is disarmed."""
-        self._killed = True
+        """Lower the arm switch: there is no faster way to stop the motors."""
         self.disarm()
 
     def hand_back(self) -> None:
@@ -138,10 +137,13 @@ class Betaflight:
         self._silent = True
 
     def close(self) -> None:
-        """Disarm, and wait until the vehicle has heard it."""
-        if not self._silent:
-            self.disarm()
-            self._pump.await_answer(CLOSING_TIME)
+        """Disarm, and wait until the vehicle says that it is."""
+        deadline = monotonic() + CLOSING_TIME
+        self.disarm()
+        while (left := deadline - monotonic()) > 0.0 and not self._pump.heard.trouble:
+            self._pump.await_answer(min(left, CLOSING_STEP))
+            if not self.poll(0).armed:
+                return
 
     def release(self) -> None:
         """End the connection."""

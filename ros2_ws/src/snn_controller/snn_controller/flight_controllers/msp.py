@@ -65,6 +65,11 @@ class Decoder:
                 frames.append(frame)
         return frames
 
+    def restart(self) -> None:
+        """Give up a frame that is not complete, as its length may be wrong."""
+        if self._buffer:
+            self._skip(1)
+
     def _next_size(self) -> int:
         """Move to the next possible start; return its frame's size once it is all there, else 0."""
         while True:

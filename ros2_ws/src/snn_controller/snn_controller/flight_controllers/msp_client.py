@@ -14,6 +14,9 @@ from snn_controller.flight_controllers.msp import Decoder, Frame, encode
 
 ANSWER_TIME = 0.5  # s, patience with one answer while setting up
 ATTEMPTS = 6  # of a question while setting up
+# A damaged length makes the firmware wait for up to 255 bytes more, and swallow requests as such.
+# Zeros end that wait; between frames they mean nothing.
+FLUSH = bytes(256)
 
 
 class MspClient:
@@ -24,6 +27,7 @@ class MspClient:
         self.endpoint = endpoint
         self._stream = stream
         self._decoder = Decoder()
+        self._unanswered = 0  # requests in a row
 
     def exchange(self, command: int, payload: bytes = b"", *, timeout: float) -> Iterator[Frame]:
         """Send a request and yield what comes, until its answer or for `timeout` s.
@@ -31,10 +35,15 @@ class MspClient:
         Raises:
             OSError: The connection is lost.
         """
-        self._stream.write(encode(command, payload))
+        if self._unanswered:
+            self._decoder.restart()
+        flush = FLUSH if self._unanswered > 1 else b""
+        self._unanswered += 1
+        self._stream.write(flush + encode(command, payload))
         deadline = monotonic() + timeout
         while (left := deadline - monotonic()) > 0.0:
             for frame in self._decoder.feed(self._stream.read(left)):
+                self._unanswered = 0
                 yield frame
                 if frame.command == command:
                     return

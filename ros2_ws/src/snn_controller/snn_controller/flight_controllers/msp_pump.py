@@ -16,8 +16,9 @@ from snn_controller.flight_controllers.msp import Frame
 from snn_controller.flight_controllers.msp_client import MspClient
 
 FRESH = 0.1  # s, older commands are not sent
-PATIENCE = 0.1  # s until a lost answer is no longer waited for; the usual one takes 0.01 s
+PATIENCE = 0.04  # s until a lost answer is no longer waited for; the usual one takes 0.01 s
 STATUS_PERIOD = 0.1  # s
+URGENT_STATUS_PERIOD = 0.06  # s, some commands later: to see that they were obeyed
 BATTERY_PERIOD = 1.0  # s
 
 
@@ -51,6 +52,7 @@ class MspPump(Thread):
         self._payload: bytes | None = None  # newest channels, until they are sent
         self._payload_time = 0.0
         self._urgent = False
+        self._urgent_time = 0.0
         self._halted = False
         self._asked = 0.0  # s, monotonic, when the status was asked for
         self._battery_time = 0.0
@@ -64,7 +66,11 @@ class MspPump(Thread):
         """Let pulse widths in us be the newest command; an urgent one never grows too old."""
         payload = msp.pack_channels(channels)
         with self._changed:
-            self._payload, self._payload_time, self._urgent = payload, monotonic(), urgent
+            now = monotonic()
+            if urgent and now - self._urgent_time > STATUS_PERIOD:
+                self._asked = now  # the first one goes before the status
+            self._urgent_time = now if urgent else self._urgent_time
+            self._payload, self._payload_time, self._urgent = payload, now, urgent
             self._changed.notify_all()
 
     def await_answer(self, timeout: float) -> bool:
@@ -96,12 +102,13 @@ class MspPump(Thread):
 
     def _turn(self) -> None:
         now = monotonic()
-        due = now - self._asked > STATUS_PERIOD  # not "heard": commands must not wait for it
-        if self._urgent or not due:
+        # since it was asked for, not heard: commands must not wait for a lost answer
+        since, urgent = now - self._asked, self._urgent
+        if since < (URGENT_STATUS_PERIOD if urgent else STATUS_PERIOD):
             payload = self._next_payload()
             if payload is not None:
                 self._send(payload)
-        elif now - self._battery_time > BATTERY_PERIOD:
+        elif now - self._battery_time > BATTERY_PERIOD and not urgent:
             self._battery_time = now
             self._ask(msp.ANALOG)
         else:
