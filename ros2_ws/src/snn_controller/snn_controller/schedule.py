@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-# How early a stamp still counts as due, so that jitter does not drop a tick: this share of the
-# policy's period, and never so early that the next sample would be nearer to it.
-EARLY_SHARE = 0.25
+# How early a stamp still counts as due: never so early that the next sample would be nearer to it.
+EARLY_SHARE = 0.5  # of the policy's period, and of the interval between samples
+# Share of a tick's deviation by which the plan follows it. The first sample may have come late: a
+# plan that kept its phase would find every second one too early, for ever.
+FOLLOWED_SHARE = 0.05
 
 
 class TickSchedule:
@@ -22,8 +24,9 @@ class TickSchedule:
             self._next = self._previous = stamp
         lead, interval = self._next - stamp, stamp - self._previous
         self._previous = stamp
-        if lead > min(EARLY_SHARE * self._period, interval / 2.0):
+        if lead > EARLY_SHARE * min(self._period, interval):
             return None
         missed = max(0, round(-lead / self._period))
-        self._next += (missed + 1) * self._period
+        deviation = lead + missed * self._period
+        self._next += (missed + 1) * self._period - round(FOLLOWED_SHARE * deviation)
         return missed
