@@ -41,7 +41,7 @@ from training.runs import CHECKPOINT, POLICY, plot_log
 from training.td3_learner import Learner, LearnerConfig, learner_rules
 
 VALIDATION_SEED = 2**40  # added to the seed, so that no validation start was ever trained on
-STUDY = {"intervals": 12}  # what --budget study changes
+STUDY = {"intervals": 20}  # what --budget study changes
 # What --sim pybullet changes: fewer drones fly longer, for as many transitions and updates.
 PYBULLET = {"drones": 64, "ticks": 400, "updates": 5}
 PANELS = {
