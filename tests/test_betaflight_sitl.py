@@ -78,3 +78,40 @@ def test_the_double_has_the_settings_of_the_real_firmware(firmware: Path) -> Non
     assert process.returncode == 0, process.stderr
     answers = {int(k): bytes(v) for k, v in json.loads(process.stdout).items()}
     assert answers == SETTINGS
+
+
+def test_one_command_flies_the_whole_stack_with_the_firmware(
+    firmware: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ros_environment: dict[str, str]
+) -> None:
+    """Take-off, hover and landing by `snn-fly`, every node a process; about 25 s."""
+    pytest.importorskip("rclpy")
+    monkeypatch.setenv("BETAFLIGHT_SITL", str(firmware))
+    policy = write_linear_policy(tmp_path / "linear.onnx")
+    words = ["link:=betaflight", "endpoint:=sitl", "auto_start:=always", "duration:=3"]
+    folder = tmp_path / "report"
+    runner = [sys.executable, "-m", "snn_controller.runner"]
+    command = isolated([*runner, *words, f"policy:={policy}", f"report:={folder}"])
+    if command is None:
+        pytest.skip("no network namespace of its own for the firmware's fixed ports")
+    for chance in range(CHANCES):
+        process = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        if process.returncode == 0 or chance == CHANCES - 1:
+            break
+    assert process.returncode == 0, process.stdout + process.stderr
+    report = json.loads((folder / "report.json").read_text())
+    assert report["survived"] is True
+    assert report["link"] == "betaflight" and report["action_kind"] == "thrust_rates"
+
+
+@pytest.mark.parametrize("fault", ["controller killed", "damaged bytes and garbage"])
+def test_a_fault_on_the_way_to_the_firmware_ends_as_it_must(
+    firmware: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    monkeypatch.setenv("BETAFLIGHT_SITL", str(firmware))
+    policy = write_linear_policy(tmp_path / "linear.onnx")
+    words = ["--policy", str(policy), "--flights", "1", "--fault", fault]
+    for seed in range(CHANCES):
+        process = run("benchmarks/betaflight_faults.py", *words, "--seed", str(seed))
+        if process.returncode == 0:
+            return
+    pytest.fail(process.stdout + process.stderr)
