@@ -59,14 +59,17 @@ class Lockstep:
         *,
         link_key: bytes | None = None,
         vehicle_key: bytes | None = None,
+        thrust_error: float = 1.0,
+        **options: bool,
     ) -> None:
         quadrotor = load_quadrotor(airframe)
         self.quadrotor = quadrotor
         self.double = Px4Double(quadrotor, key=vehicle_key)
         self.wire = MemoryWire()
         self.ticks = 0
-        options = LinkOptions(hover_thrust=quadrotor.hover_throttle, thrust_curve=1.0)
-        self.link = MavlinkLink(self.wire, options, key=link_key, sleep=self.advance)
+        hover_thrust = quadrotor.hover_throttle * thrust_error
+        told = LinkOptions(hover_thrust=hover_thrust, thrust_curve=1.0, **options)
+        self.link = MavlinkLink(self.wire, told, key=link_key, sleep=self.advance)
         self.status = LinkStatus(armed=False, in_control=False)
         self.odometry: Odometry | None = None
 

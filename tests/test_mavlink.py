@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from snn_controller.action import Command, stop_command
+from snn_controller.frames import axis_angle_to_quaternion, roll_pitch_yaw
+from snn_controller.state import State
 
 pytest.importorskip("pymavlink")
 
@@ -41,8 +44,9 @@ def test_nothing_is_asked_before_arm(pair: Lockstep) -> None:
     assert pair.double.body.on_ground
 
 
-def test_it_tells_the_vehicles_state_in_enu_and_flu(pair: Lockstep) -> None:
-    status = pair.run(0.1)
+def test_it_tells_the_vehicles_state_in_enu_and_flu() -> None:
+    pair = Lockstep(start_frame=False)
+    status = pair.run(2.0)
     assert status.odometry is not None
     truth = pair.double.body.state
     np.testing.assert_allclose(status.odometry.state.position, truth.position, atol=1e-6)
@@ -50,6 +54,7 @@ def test_it_tells_the_vehicles_state_in_enu_and_flu(pair: Lockstep) -> None:
     assert status.odometry.position_deviation == pytest.approx(0.05)
     assert status.battery == pytest.approx(3.9)
     assert status.age == 0.0 and status.mode == "MANUAL"
+    pair.close()
 
 
 def test_it_arms_after_a_second_of_stop_commands_and_lifts_nothing(pair: Lockstep) -> None:
@@ -193,3 +198,35 @@ def test_signed_both_ends_fly_and_unsigned_or_forged_ones_do_not() -> None:
         assert status.armed == heard
         assert pair.double.firmware.armed == heard
         pair.close()
+
+
+def test_a_flight_begins_at_the_origin_heading_along_x_wherever_the_vehicle_stands() -> None:
+    pair = Lockstep()
+    heading, place = 2.0, np.array([3.0, -2.0, pair.double.body.state.position[2]])
+    turned = axis_angle_to_quaternion([0.0, 0.0, 1.0], heading)
+    pair.double.body.place(replace(State.at_rest(place), quaternion=turned))
+    status = pair.run(2.0)
+    np.testing.assert_allclose(status.odometry.state.position, 0.0, atol=1e-6)
+    np.testing.assert_allclose(status.odometry.state.rotation, np.eye(3), atol=1e-3)
+    assert pair.arm().armed
+    pair.fly(4.0, POINT)
+    path = pair.fly(3.0, POINT + np.array([0.5, 0.0, 0.0]))
+    ahead = 0.5 * np.array([np.cos(heading), np.sin(heading), 0.0])
+    np.testing.assert_allclose(path[-1], place + POINT + ahead, atol=0.02)
+    assert abs(roll_pitch_yaw(pair.double.body.state.rotation)[2] - heading) < 0.02
+    pair.close()
+
+
+@pytest.mark.parametrize("error", [0.85, 1.15])  # of the throttle: 28 % and 32 % of the thrust
+def test_a_wrong_hover_thrust_is_corrected_in_flight(error: float) -> None:
+    """Takes 6 s."""
+    heights = {}
+    for lift_estimation in (False, True):
+        pair = Lockstep(thrust_error=error, lift_estimation=lift_estimation)
+        pair.run(2.0)
+        pair.arm()
+        path = pair.fly(8.0, POINT)
+        heights[lift_estimation] = abs(path[-200:, 2].mean() - POINT[2])
+        pair.close()
+    assert heights[False] > 0.15
+    assert heights[True] < 0.03

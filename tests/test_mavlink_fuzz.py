@@ -131,9 +131,8 @@ def test_a_hover_goes_on_while_damage_comes_from_both_sides(said: list[bytes]) -
     assert pair.arm().armed
     pair.fly(4.0, POINT)
     vehicle, codec = pair.link.vehicle, Codec()
-    options = LinkOptions()
     ours = [
-        codec.pack(setpoint([30.0, 6.0, -6.0, 3.0], vehicle, 0, options)),
+        codec.pack(setpoint(1.0, [6.0, -6.0, 3.0], vehicle, 0)),
         codec.pack(command(vehicle, common.MAV_CMD_COMPONENT_ARM_DISARM, (0.0, 21196.0))),
         codec.pack(command(vehicle, common.MAV_CMD_DO_SET_MODE, (1.0, 4.0, 6.0))),
     ]

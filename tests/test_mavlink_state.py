@@ -9,11 +9,9 @@ pytest.importorskip("pymavlink")
 
 from mavlink_samples import NAMES, received
 from pymavlink.dialects.v20 import common
-from snn_controller.flight_controllers.links import LinkOptions
 from snn_controller.flight_controllers.mavlink_messages import setpoint
 from snn_controller.flight_controllers.mavlink_state import Pair, from_odometry
 from snn_controller.flight_controllers.mavlink_vehicle import Vehicle
-from snn_controller.frames import GRAVITY
 from snn_controller.guards.limits import Limits
 from snn_controller.guards.odometry import check_odometry
 
@@ -104,10 +102,9 @@ def replace_time(message, time_boot_ms: int):
     return message
 
 
-def test_setpoints_are_in_frd_with_the_throttle_that_hovers() -> None:
+def test_setpoints_are_in_frd() -> None:
     vehicle = Vehicle(system=4, component=1)
-    options = LinkOptions(hover_thrust=0.4)
-    message = received(setpoint([GRAVITY, 1.0, 2.0, 3.0], vehicle, 5_000_000, options))
+    message = received(setpoint(0.4, [1.0, 2.0, 3.0], vehicle, 5_000_000))
     rates = (message.body_roll_rate, message.body_pitch_rate, message.body_yaw_rate)
     assert rates == (1.0, -2.0, -3.0)
     assert message.thrust == pytest.approx(0.4)

@@ -33,7 +33,9 @@ class Flight:
         self.stub = Px4Stub()
         self.quadrotor = self.stub.body.quadrotor
         self.kind = kind
-        options = LinkOptions(hover_thrust=self.quadrotor.hover_throttle, thrust_curve=1.0)
+        options = LinkOptions(
+            hover_thrust=self.quadrotor.hover_throttle, thrust_curve=1.0, start_frame=False
+        )
         self.link = Px4Link(self.stub, options, kind, sleep=self.advance)
         self.status = LinkStatus()
         self.odometry: Odometry | None = None

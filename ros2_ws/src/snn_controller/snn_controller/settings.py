@@ -52,6 +52,15 @@ class ControllerSettings(GraphSettings, Limits):
         low=0.0,
         high=1.0,
     )
+    lift_estimation: bool = setting(
+        LinkOptions.lift_estimation,
+        "correct hover_thrust in flight by how the vehicle moves (mavlink, px4)",
+    )
+    start_frame: bool = setting(
+        LinkOptions.start_frame,
+        "tell odometry from where the vehicle stood and headed before arming (mavlink, px4);"
+        " false: as the vehicle tells it, in ENU",
+    )
     external_pose: bool = setting(
         LinkOptions.external_pose, "odometry comes by topic and goes to the vehicle's estimator"
     )

@@ -21,6 +21,8 @@ class LinkOptions:
     endpoint: str = ""  # where the vehicle is; empty for the link's default
     hover_thrust: float = 0.5  # the autopilot's throttle in [0, 1] that carries the weight
     thrust_curve: float = 0.0  # thrust over throttle at the autopilot: 0 linear ... 1 square
+    lift_estimation: bool = True  # correct hover_thrust in flight, where the link tells odometry
+    start_frame: bool = True  # tell odometry from where the vehicle stood and headed
     odometry_rate: float = 100.0  # Hz
     world_frame: str = "odom"
     body_frame: str = "base_link"

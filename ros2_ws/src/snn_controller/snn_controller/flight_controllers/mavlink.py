@@ -31,6 +31,7 @@ from snn_controller.flight_controllers.mavlink_messages import (
 )
 from snn_controller.flight_controllers.mavlink_streams import INTERVAL_COMMAND, Streams
 from snn_controller.flight_controllers.mavlink_vehicle import Vehicle
+from snn_controller.flight_controllers.own_estimate import OwnEstimate
 from snn_controller.flight_controllers.pursuit import Pursuit, Wish
 from snn_controller.guards.limits import FrameNames
 from snn_controller.state import Odometry
@@ -70,7 +71,7 @@ class MavlinkLink:
         """
         self.vehicle = Vehicle()
         self._wire = wire
-        self._options = options
+        self._estimate = OwnEstimate(options)
         self._sleep = sleep
         self._codec = Codec(key=key, datagrams=wire.datagrams)
         names = FrameNames(options.world_frame, options.body_frame)
@@ -86,12 +87,17 @@ class MavlinkLink:
         self._now = now
         self._opened = now if self._opened is None else self._opened
         odometry = self._receive(now)
+        if odometry is not None:
+            armed = self.vehicle.armed
+            flying = armed and self._is_in_control
+            odometry = self._estimate.tell(odometry, flying=flying, armed=armed)
         self._keep_alive(now)
         self._pursue(now)
         return self._status(odometry, now)
 
     def arm(self) -> None:
         """Ask for control as soon as setpoints have streamed for a while, then for arming."""
+        self._estimate.start()
         self._want(Wish.CONTROL)
 
     def send(self, command: Command, stamp: int) -> None:
@@ -142,6 +148,10 @@ class MavlinkLink:
             for message in self._streams.asked_for():
                 self._command(INTERVAL_COMMAND, (float(message), 0.0))
         self._wire.close()
+
+    @property
+    def _is_in_control(self) -> bool:
+        return self.vehicle.takes_setpoints and self._pursuit.wish is not Wish.NOTHING
 
     @property
     def description(self) -> str:
@@ -224,7 +234,7 @@ class MavlinkLink:
         return LinkStatus(
             age=(now - (since or now)) * 1e-9,
             armed=vehicle.armed,
-            in_control=vehicle.takes_setpoints and self._pursuit.wish is not Wish.NOTHING,
+            in_control=self._is_in_control,
             mode=vehicle.mode,
             refusal=self._refusal(),
             battery=vehicle.battery,
@@ -237,7 +247,8 @@ class MavlinkLink:
         return objection(self.vehicle) or self._pursuit.refusal(self.vehicle)
 
     def _send_setpoint(self, values: list[float]) -> None:
-        self._send(setpoint(values, self.vehicle, self._now, self._options))
+        throttle = self._estimate.throttle(values[0])
+        self._send(setpoint(throttle, values[1:], self.vehicle, self._now))
 
     def _command(self, number: int, parameters: tuple[float, ...], repetition: int = 0) -> None:
         self._send(command(self.vehicle, number, parameters, repetition))

@@ -6,9 +6,7 @@ from typing import Any
 
 from pymavlink.dialects.v20 import common
 
-from snn_controller.flight_controllers.links import LinkOptions
 from snn_controller.flight_controllers.mavlink_vehicle import Vehicle
-from snn_controller.flight_controllers.throttle import throttle_from_thrust
 from snn_controller.frames import swap_flu_frd
 
 _LEVEL = [1.0, 0.0, 0.0, 0.0]  # an attitude that the type mask says to ignore
@@ -27,13 +25,12 @@ def heartbeat() -> Any:
     )
 
 
-def setpoint(values: list[float], vehicle: Vehicle, now: int, options: LinkOptions) -> Any:
-    """Return SET_ATTITUDE_TARGET for thrust in m/s^2 and body rates in rad/s FLU, at `now` in ns.
+def setpoint(throttle: float, rates: list[float], vehicle: Vehicle, now: int) -> Any:
+    """Return SET_ATTITUDE_TARGET for throttle in [0, 1] and body rates in rad/s FLU, now in ns.
 
-    The attitude is ignored; rates turn to FRD, thrust to the autopilot's throttle.
+    The attitude is ignored; rates turn to FRD.
     """
-    roll, pitch, yaw = swap_flu_frd(values[1:]).tolist()
-    throttle = throttle_from_thrust(values[0], options.hover_thrust, options.thrust_curve)
+    roll, pitch, yaw = swap_flu_frd(rates).tolist()
     return common.MAVLink_set_attitude_target_message(
         now // 1_000_000 % 2**32,
         vehicle.system,

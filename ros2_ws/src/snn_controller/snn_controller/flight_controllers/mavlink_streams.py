@@ -8,13 +8,13 @@ from typing import Any
 from pymavlink.dialects.v20 import common
 
 from snn_controller.errors import UserError
-from snn_controller.flight_controllers.vehicle_clock import VehicleClock
 from snn_controller.flight_controllers.mavlink_state import (
     Pair,
     from_odometry,
     with_specific_force,
 )
 from snn_controller.flight_controllers.mavlink_vehicle import Vehicle
+from snn_controller.flight_controllers.vehicle_clock import VehicleClock
 from snn_controller.guards.limits import FrameNames
 from snn_controller.state import Odometry
 

@@ -16,6 +16,7 @@ from snn_controller.action import ActionKind, Command
 from snn_controller.errors import UserError
 from snn_controller.flight_controllers import LinkStatus
 from snn_controller.flight_controllers.links import LinkOptions
+from snn_controller.flight_controllers.own_estimate import OwnEstimate
 from snn_controller.flight_controllers.pursuit import Pursuit, Wish
 from snn_controller.flight_controllers.px4_contract import (
     CHECKED,
@@ -29,7 +30,6 @@ from snn_controller.flight_controllers.px4_contract import (
     other_version,
 )
 from snn_controller.flight_controllers.px4_vehicle import Px4Vehicle, odometry_from_px4
-from snn_controller.flight_controllers.throttle import throttle_from_thrust
 from snn_controller.flight_controllers.vehicle_clock import VehicleClock
 from snn_controller.frames import swap_flu_frd
 from snn_controller.guards.limits import FrameNames
@@ -73,7 +73,7 @@ class Px4Link:
         """
         self.vehicle = Px4Vehicle()
         self._bus = bus
-        self._options = options
+        self._estimate = OwnEstimate(options)
         self._kind = kind
         self._sleep = sleep
         self._names = FrameNames(options.world_frame, options.body_frame)
@@ -87,6 +87,9 @@ class Px4Link:
         self._now = now
         self._heard = now if self._heard is None else self._heard
         odometry = self._take_in(now)
+        if odometry is not None:
+            flying = self._is_gate_open and self._kind != "motors"
+            odometry = self._estimate.tell(odometry, flying=flying, armed=self.vehicle.armed)
         self._pursue(now)
         vehicle = self.vehicle
         return LinkStatus(
@@ -101,6 +104,7 @@ class Px4Link:
 
     def arm(self) -> None:
         """Ask for OFFBOARD as soon as the stream has run for a while, then for arming."""
+        self._estimate.start()
         self._want(Wish.CONTROL)
 
     def send(self, command: Command, stamp: int) -> None:
@@ -226,8 +230,7 @@ class Px4Link:
             self._publish("ActuatorMotors", {"control": throttle + spare})
             return
         thrust, *rates = [0.0] * 4 if values is None else values
-        options = self._options
-        throttle = throttle_from_thrust(thrust, options.hover_thrust, options.thrust_curve)
+        throttle = self._estimate.throttle(thrust)
         roll, pitch, yaw = swap_flu_frd(rates).tolist()
         self._publish(
             "VehicleRatesSetpoint",
