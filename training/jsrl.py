@@ -95,7 +95,7 @@ def first_horizons(args: Args) -> Callable[[int], NDArray[np.int64]]:
 def fly(args: Args, run: SequenceRun, progress: float, level: float) -> None:
     """Fly one tick with every drone and store it."""
     returns = [row["return_end"] for row in run.rows]
-    network = run.learner.actor
+    network = run.learner.flyer()
     flown = run.collector.step(
         network,
         numpy_stepper(network),

@@ -28,10 +28,10 @@ PRIVILEGED_SIZE: dict[Privileged, int] = {"none": 0, "rotors": 4, "all": 10}
 class Exploration:
     """Noise on the flown actions. It wanders, because motors hardly feel white noise."""
 
-    policy: float = 0.08
+    policy: float = 0.2
     """Noise on the policy's actions, mean over the drones of its standard deviation; they have
     their own sizes, from none to twice this."""
-    guide: float = 0.15
+    guide: float = 0.2
     """The same for the guide's actions."""
     memory: float = 0.9
     """Correlation of the noise from tick to tick; 0 makes it white."""

@@ -32,8 +32,8 @@ class SequenceConfig:
     """Noise on the target policy's actions (standard deviation)."""
     noise_clip: float = 0.5
     """Largest such noise."""
-    delay: int = 2
-    """Critic steps to each actor step."""
+    delay: int = 1
+    """Gradient steps to each actor step; critics take `critic_steps` in each."""
     batch: int = 64
     """Windows a gradient step."""
     sequence: int = 100

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from sim.reward import RewardCoefficients
 from training.actor_critic import TwinCritic
 from training.network_config import NetworkConfig
-from training.networks import make_network, unroll
+from training.networks import Network, make_network, unroll
 from training.replay import Replay
 from training.sequence_config import SequenceConfig
 from training.sequences import Windows, sample_windows, splice, sum_rewards
@@ -187,6 +187,10 @@ class SequenceLearner:
         """Return the mean squared change of the actions from tick to tick of an episode."""
         counted = windows.counted[:-1] & windows.counted[1:] & ~windows.restarts[1:]
         return mean_over((actions[1:] - actions[:-1]).square().sum(dim=-1), self._tensor(counted))
+
+    def flyer(self) -> Network:
+        """Return the actor where NumPy can tick it: on the CPU."""
+        return self.actor if self.device == "cpu" else copy.deepcopy(self.actor).cpu()
 
     def set_progress(self, progress: float) -> None:
         """Set the step sizes of a progress of training in [0, 1]."""

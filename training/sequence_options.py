@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -10,12 +10,13 @@ import torch
 from snn_controller.errors import UserError
 from snn_controller.quadrotor import Quadrotor
 
-from sim.disturbances import NOMINAL, ROBUST, Disturbances
 from sim.drone_maker import make_drones
 from sim.drones import Drones, Simulator
+from sim.joined import JoinedDrones
 from sim.rules import EPISODE_STEPS
 from training.budget import Budget
 from training.curriculum import Curriculum
+from training.flight_mix import split_flights
 from training.network_config import NetworkConfig
 from training.reporting import ReportingConfig
 from training.rollouts import EpisodeConfig
@@ -24,29 +25,22 @@ from training.sequence_config import SequenceConfig
 from training.sequence_learner import Pressure
 from training.slopes import SlopeConfig
 
-DISTURBANCES: dict[str, Disturbances] = {
-    "nominal": NOMINAL,
-    "mixed": replace(
-        ROBUST,
-        mass=0.1,
-        inertia=0.1,
-        thrust=0.075,
-        lag_low=0.75,
-        lag_high=1.5,
-        max_delay=0.01,
-        force=ROBUST.force / 2.0,
-        torque=ROBUST.torque / 2.0,
-        push=0.1,
-    ),
-    "robust": ROBUST,
+MIXES: dict[str, dict[str, float]] = {  # shares of `split_flights`
+    "nominal": {"robust_share": 0.0, "noisy_share": 0.0},
+    "robust": {"robust_share": 1.0, "noisy_share": 0.0},
+    "mixed": {"robust_share": 0.5, "noisy_share": 0.15},
 }
+GROUP_SEEDS = 2**41  # between the seeds of groups, so that no two draw the same flights
+# The published read-out takes the spikes as they come, and its action jumps with each of them.
+SMOOTH_NETWORK = NetworkConfig(
+    kernel="auto", readout="leaky", readout_time_constant=0.03, readout_gain=0.3
+)
 STUDY = {  # what --budget study changes
     "guide": "geometric",
     "disturbances": "nominal",
     "moving_share": 0.0,
     "intervals": 6,
-    "updates": 130,
-    "drones": 256,
+    "updates": 110,
     "replay": 400_000,
     "validation": 200,
     "reporting": ReportingConfig(tensorboard=False, pictures=False, batched=0, pybullet=0),
@@ -89,8 +83,9 @@ class SequenceArgs:
     """Transitions that are kept."""
     starts: tuple[str, ...] = ("standard", "hard", "hover")
     """Where episodes begin, drawn with equal chance; distributions of sim/starts.py."""
-    disturbances: Literal["nominal", "mixed", "robust"] = "robust"
-    """What disturbs episodes: nothing, half of the robust cell's sizes, or all of them."""
+    disturbances: Literal["nominal", "robust", "mixed"] = "mixed"
+    """What disturbs flights: nothing, all that the robust cell has, or nothing in a third of them,
+    that in half, and the noisy cell's sensors in the rest."""
     moving_share: float = 0.3
     """Share of episodes whose reference moves along sines."""
     step_share: float = 0.0
@@ -106,7 +101,7 @@ class SequenceArgs:
     """Where PyTorch computes the gradient steps, `cpu` or `cuda`."""
     exploration: Exploration = field(default_factory=Exploration)
     """Noise on the flown actions."""
-    network: NetworkConfig = field(default_factory=lambda: NetworkConfig(kernel="auto"))
+    network: NetworkConfig = field(default_factory=lambda: SMOOTH_NETWORK)
     """Shape of the policy."""
     slope: SlopeConfig = field(default_factory=SlopeConfig)
     """Slope of the surrogate gradient; the adaptive one follows the validation's return."""
@@ -132,14 +127,20 @@ def drones_of(args: SequenceArgs, quadrotor: Quadrotor) -> Drones:
     Raises:
         UserError: A number is impossible or a start unknown.
     """
-    return make_drones(
-        args.sim,
-        quadrotor,
-        args.drones,
-        starts=args.starts,
-        disturbances=DISTURBANCES[args.disturbances],
-        seed=args.seed,
-    )
+    groups = [
+        make_drones(
+            args.sim,
+            quadrotor,
+            count,
+            starts=args.starts,
+            disturbances=disturbances,
+            seed=args.seed + number * GROUP_SEEDS,
+        )
+        for number, (count, disturbances) in enumerate(
+            split_flights(args.drones, **MIXES[args.disturbances])
+        )
+    ]
+    return groups[0] if len(groups) == 1 else JoinedDrones(groups)
 
 
 def tracks_of(args: SequenceArgs) -> EpisodeConfig | None:

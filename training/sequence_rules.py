@@ -5,10 +5,11 @@ from __future__ import annotations
 from training.curriculum import curriculum_rules
 from training.history import HISTORY_STEPS
 from training.network_pilot import VALIDATION_SEED
+from training.reporting import reporting_rules
 from training.rules import Rules, network_rules, slope_rules
 from training.sequence_collector import Exploration
 from training.sequence_config import learner_rules
-from training.sequence_options import DISTURBANCES, SequenceArgs
+from training.sequence_options import MIXES, SequenceArgs
 
 
 def sequence_rules(args: SequenceArgs) -> Rules:
@@ -18,6 +19,7 @@ def sequence_rules(args: SequenceArgs) -> Rules:
         **network_rules(args.network),
         **_run_rules(args),
         **_exploration_rules(args.exploration),
+        **reporting_rules(args.reporting),
         **slope_rules(args.slope),
         **curriculum_rules(args.curriculum),
     }
@@ -37,7 +39,7 @@ def _run_rules(args: SequenceArgs) -> Rules:
             f"{smallest} (for every drone a window and the history before it) to 20000000",
         ),
         "starts": (len(args.starts) >= 1, "one or more distributions"),
-        "disturbances": (args.disturbances in DISTURBANCES, f"one of {', '.join(DISTURBANCES)}"),
+        "disturbances": (args.disturbances in MIXES, f"one of {', '.join(MIXES)}"),
         "moving-share": (0.0 <= args.moving_share <= 1.0, "0 to 1"),
         "step-share": (
             args.step_share >= 0.0 and moving <= 1.0,

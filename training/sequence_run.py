@@ -23,10 +23,7 @@ from training.network_pilot import validate_network
 from training.replay import Replay
 from training.reporting import Reporter
 from training.runs import CHECKPOINT, POLICY, plot_log
-from training.sequence_collector import (
-    PRIVILEGED_SIZE,
-    SequenceCollector,
-)
+from training.sequence_collector import PRIVILEGED_SIZE, SequenceCollector
 from training.sequence_learner import Losses, SequenceLearner
 from training.sequence_options import SequenceArgs, pressure_at, tracks_of
 from training.slopes import SlopeState, normalised_score, record_score, slope_at
@@ -138,9 +135,8 @@ def summary(
     """Return the log's row of the interval that was just flown, with its validation."""
     means = Losses(*np.mean(losses, axis=0))
     progress = len(run.rows) / args.intervals
-    scores = validate_network(
-        run.learner.actor, quadrotor, seed=args.seed, episodes=args.validation
-    )
+    network = run.learner.flyer()
+    scores = validate_network(network, quadrotor, seed=args.seed, episodes=args.validation)
     return {
         "interval": len(run.rows) + 1,
         "transitions": run.replay.added * run.replay.drones,
@@ -159,7 +155,7 @@ def save_interval(args: SequenceArgs, run: SequenceRun, row: Mapping[str, Any]) 
     """
     if row["return_end"] >= max((x["return_end"] for x in run.rows), default=-np.inf):
         info = ArtifactInfo(args.airframe, provenance={**run.provenance, "validation": dict(row)})
-        export_policy(copy.deepcopy(run.learner.actor).cpu(), run.folder / POLICY, info)
+        export_policy(run.learner.flyer(), run.folder / POLICY, info)
         run.best = copy.deepcopy(run.learner.actor.state_dict())
     log_row(run, dict(row))
     plot_log(run.folder, PANELS, x="interval")
