@@ -75,7 +75,8 @@ class BetaflightDouble:
     def read(self, timeout: float) -> bytes:
         if self.lost is not None:
             raise self.lost
-        sleep(min(timeout, 1e-3))
+        if not self._answers:
+            sleep(min(timeout, 1e-3))
         answers, self._answers = self._answers, b""
         return answers
 

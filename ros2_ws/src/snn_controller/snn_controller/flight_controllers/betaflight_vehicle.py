@@ -106,7 +106,7 @@ def _check_receiver(client: MspClient) -> None:
 def _read_sticks(client: MspClient, options: LinkOptions) -> Sticks:
     profile = msp.parse_rates(client.ask(msp.RC_TUNING))
     receiver = msp.parse_receiver(client.ask(msp.RX_CONFIG))
-    tilt_band, yaw_band = client.ask(msp.RC_DEADBAND)[:2]
+    tilt_band, yaw_band = msp.parse_deadbands(client.ask(msp.RC_DEADBAND))
     if not profile.throttle_is_linear or profile.throttle_is_limited:
         raise UserError(
             "the vehicle bends or limits its throttle; set throttle expo to 0, its hover point to"

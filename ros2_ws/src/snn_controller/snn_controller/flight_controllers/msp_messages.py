@@ -148,6 +148,12 @@ def parse_receiver(payload: bytes) -> Receiver:
     return Receiver(middle, low, camera_angle=_unpack("<B", payload, 22)[0])
 
 
+def parse_deadbands(payload: bytes) -> tuple[int, int]:
+    """Return the deadbands in us of roll and pitch, and of yaw, in MSP_RC_DEADBAND."""
+    tilt, yaw = _unpack("<2B", payload, 0)
+    return tilt, yaw
+
+
 def parse_rx_fail(payload: bytes) -> tuple[tuple[int, int], ...]:
     """Return what each channel does while no commands come: mode (0 auto, 1 hold, 2 set) and us."""
     return tuple(struct.iter_unpack("<BH", payload[: len(payload) // 3 * 3]))

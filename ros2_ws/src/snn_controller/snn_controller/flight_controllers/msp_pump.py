@@ -6,6 +6,7 @@ vehicle's own failsafe acts. Asking for the status is no command.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import Condition, Thread
 from time import monotonic
@@ -97,7 +98,7 @@ class MspPump(Thread):
         try:
             while not self._halted:
                 self._turn()
-        except (OSError, UserError) as error:
+        except OSError as error:
             self._update(trouble=str(error))
 
     def _turn(self) -> None:
@@ -135,7 +136,8 @@ class MspPump(Thread):
     def _ask(self, command: int, payload: bytes = b"") -> bool:
         """Send a request and take in what comes until its answer; say whether that came."""
         for frame in self._client.exchange(command, payload, timeout=PATIENCE):
-            self._take(frame)
+            with suppress(UserError):  # damaged, though its checksum is right
+                self._take(frame)
             if frame.command == command:
                 return True
         return False
