@@ -19,8 +19,8 @@ from snn_controller.state import Reference
 from torch import Tensor
 
 from sim.batched import DroneBatch
-from sim.disturbances import NOISY, NOMINAL, ROBUST, Disturbances
 from training.differentiable_drone import DronePhysics, DroneState, read_physics, read_states
+from training.flight_mix import split_flights
 from training.networks import Network
 from training.rollouts import EpisodeConfig, References, draw_references
 from training.rules import Rules
@@ -80,13 +80,16 @@ class FlightPool:
         """
         self.config, self.ticks, self.network = config, ticks, network
         self.rng = np.random.default_rng(seed)
+        groups = split_flights(
+            config.flights, robust_share=config.robust_share, noisy_share=config.noisy_share
+        )
         self.groups = [
             DroneBatch(quadrotor, count, starts=config.starts, disturbances=x, seed=seed)
-            for count, x in _groups(config)
+            for count, x in groups
         ]
         self.period = self.groups[0].control_period
         self.noise = np.concatenate(
-            [np.tile(np.float32(x.noise), (count, 1)) for count, x in _groups(config)]
+            [np.tile(np.float32(x.noise), (count, 1)) for count, x in groups]
         )
         self.tracks = EpisodeConfig(
             ticks=ticks, moving_share=config.moving_share, step_share=config.step_share
@@ -204,14 +207,6 @@ def pool_rules(config: PoolConfig) -> Rules:
         "pool.segments": (1 <= config.segments <= 1000, "1 to 1000"),
         "pool.end-chance": (0.0 <= config.end_chance <= 1.0, "0 to 1"),
     }
-
-
-def _groups(config: PoolConfig) -> Sequence[tuple[int, Disturbances]]:
-    """Return how many flights are flown under which disturbances; none of zero."""
-    robust = round(config.robust_share * config.flights)
-    noisy = round(config.noisy_share * config.flights)
-    groups = ((config.flights - robust - noisy, NOMINAL), (robust, ROBUST), (noisy, NOISY))
-    return [(count, x) for count, x in groups if count > 0]
 
 
 def _join(parts: Sequence[Any]) -> Any:
