@@ -25,7 +25,6 @@ REFUSED = Demand(Mode.DISARMED, Mode.DISARMED)
 SHORT = 30  # ticks of a fault that ends by itself
 HOUR = 3600 * 10**9  # ns
 EVIDENCE = 0.5  # s, the memory of the motion guard
-CARRIED = {"auto_start": False}
 CARRY_TICKS = 150
 BAD_FIELDS = ("position", "quaternion", "velocity", "body_rates")
 
@@ -207,7 +206,6 @@ def _rising(scene: Scene) -> bool:
     return float(scene.drone.state.velocity[2]) > 0.01
 
 
-_TIMEOUT = Limits().odometry_timeout
 ESTIMATE_FAULTS = (
     Fault("frame names change", _edit(frame="map_ned"), "frame", LOST),
     Fault("NaN or infinity for good", _state(_not_finite), "finite", LOST),
@@ -216,8 +214,10 @@ ESTIMATE_FAULTS = (
     Fault("odometry 0.2 s old", _old, "stale", LOST),
     Fault("clock 1 h behind the odometry", _ahead, "stale", LOST),
     Fault("clock jumps 1 h ahead for 0.3 s", _short(_clock_jump), "stale", BACK),
-    Fault("odometry stops for good", _drop, "silence", LOST, window=_TIMEOUT),
-    Fault("odometry stops for 0.3 s", _short(_drop), "silence", BACK, window=_TIMEOUT),
+    Fault("odometry stops for good", _drop, "silence", LOST, window=Limits().odometry_timeout),
+    Fault(
+        "odometry stops for 0.3 s", _short(_drop), "silence", BACK, window=Limits().odometry_timeout
+    ),
     Fault("position jumps 1 m", _state(_shifted), "jump", Demand(Mode.DESCENT, Mode.DISARMED)),
     Fault(
         "velocity jumps 3 m/s",
@@ -243,7 +243,7 @@ ESTIMATE_FAULTS = (
     Fault(
         "velocity turns its sign in flight",
         _state(_backwards),
-        ANY,
+        "units",
         Demand(Mode.DESCENT, Mode.KILLED, other_end=Mode.DISARMED),
         window=EVIDENCE,
         exceeded=_moving,
@@ -256,7 +256,7 @@ ESTIMATE_FAULTS = (
         from_start=True,
         exceeded=_asked,
         task="takeoff_land",
-        plan=CARRIED,
+        plan={"auto_start": False},
         requests={300: Event.ARM},
     ),
     Fault(

@@ -1,24 +1,20 @@
-"""Faults of policy, surroundings and vehicle, and what an operator may ask for."""
+"""Faults of the surroundings, of the policy and of its timing."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from snn_controller.flight_controllers import LinkStatus
 from snn_controller.guards.limits import Limits
 from snn_controller.guards.timing import TIMING_WINDOW
-from snn_controller.state_machine import Event, Mode
+from snn_controller.state_machine import Mode
 
 from sim.fault_scene import TICK_NS, Demand, Fault, Scene
-from sim.faults_estimate import REFUSED
+from sim.faults_vehicle import always
 
 FALLEN_BACK = Demand(Mode.FALLBACK, Mode.DISARMED)
-LANDED = Demand(Mode.LAND, Mode.DISARMED)
 LIMITS = Limits()
-OPERATED = {"auto_start": False}
 PATIENCE = 15.0  # s, of the guide's deadlines
 
 
@@ -38,13 +34,6 @@ def _twist(*torque: float) -> Callable[[Scene], None]:
     def apply(scene: Scene) -> None:
         if scene.flight.mode is Mode.POLICY:
             scene.torque = np.array(torque)
-
-    return apply
-
-
-def _always(*force: float) -> Callable[[Scene], None]:
-    def apply(scene: Scene) -> None:
-        scene.force = np.array(force)
 
     return apply
 
@@ -77,35 +66,6 @@ def _late(scene: Scene) -> None:
     scene.now += 8 * TICK_NS
 
 
-def _status(**status: Any) -> Callable[[Scene], None]:
-    def apply(scene: Scene) -> None:
-        scene.status = LinkStatus(**status)
-
-    return apply
-
-
-def _shaken(scene: Scene) -> None:
-    assert scene.sample is not None
-    state = scene.sample.state
-    scene.sample = replace(scene.sample, state=replace(state, velocity=np.array([0.2, 0.0, 0.0])))
-
-
-def _nothing(_: Scene) -> None:
-    pass
-
-
-def _never(_: Scene) -> bool:
-    return False
-
-
-def _ask(event: Event) -> Callable[[Scene], None]:
-    def apply(scene: Scene) -> None:
-        if scene.since == 0:
-            scene.flight.request(event, scene.now)
-
-    return apply
-
-
 def _outside(scene: Scene) -> bool:
     position, limits = scene.drone.state.position, scene.flight.limits
     beyond = np.maximum(limits.geofence_lower - position, position - limits.geofence_upper)
@@ -135,8 +95,6 @@ def _alternating(scene: Scene) -> Any:
 _BOX = {"geofence": [-0.8, 0.8, -0.8, 0.8, -0.5, 1.6]}
 _NARROW = {"max_tilt_deg": 25.0}
 FLIGHT_FAULTS = (
-    Fault("none, in the air", _nothing, None, Demand(Mode.POLICY, Mode.POLICY)),
-    Fault("none, from the ground", _nothing, None, LANDED, task="takeoff_land", exceeded=_never),
     Fault(
         "wind out of the box",
         _push(0.35, 0.1, 0),
@@ -211,19 +169,6 @@ FLIGHT_FAULTS = (
     Fault("every other sample lost", _half_the_samples, "rate", FALLEN_BACK, window=TIMING_WINDOW),
     Fault("samples 80 ms late", _late, "late", FALLEN_BACK, window=TIMING_WINDOW),
     Fault(
-        "battery low",
-        _status(battery=3.0),
-        "battery",
-        LANDED,
-        limits={"min_battery_voltage": 3.3},
-        window=LIMITS.battery_window,
-    ),
-    Fault("link lost", _status(age=0.5), "link", LANDED),
-    Fault(
-        "pilot changes the mode", _status(in_control=False), "mode", Demand(Mode.PILOT, Mode.PILOT)
-    ),
-    Fault("vehicle disarms itself", _status(armed=False), "mode", Demand(Mode.PILOT, Mode.PILOT)),
-    Fault(
         "pressed to the ground",
         _push(0, 0, -0.6),
         "ground",
@@ -232,78 +177,11 @@ FLIGHT_FAULTS = (
         exceeded=_low,
     ),
     Fault(
-        "tethered at take-off",
-        _always(0, 0, -0.7),
-        "takeoff",
-        Demand(Mode.FALLBACK, Mode.DISARMED),
-        window=2.5 + PATIENCE,
-        task="takeoff_land",
-        from_start=True,
-        seconds=25.0,
-    ),
-    Fault(
-        "ground not where it should be",
-        _status(battery=3.0),
-        "battery",
-        Demand(Mode.LAND, Mode.KILLED),
-        limits={"min_battery_voltage": 3.3},
-        window=LIMITS.battery_window,
-        plan={"ground_height": -1.0},
-        seconds=30.0,
-    ),
-    Fault(
         "wind that the guide must lean against",
-        _always(0.16, 0, 0),
+        always(0.16, 0, 0),
         "tilt",
         Demand(Mode.FALLBACK, Mode.KILLED),
         limits=_NARROW,
         exceeded=_tilted,
-    ),
-    Fault("operator lands", _ask(Event.LAND), None, LANDED),
-    Fault("operator kills", _ask(Event.KILL), "ended", Demand(Mode.KILLED, Mode.KILLED)),
-    Fault(
-        "operator leaves it to the pilot",
-        _ask(Event.HAND_OVER),
-        None,
-        Demand(Mode.PILOT, Mode.PILOT),
-        plan={"has_pilot": True},
-    ),
-    Fault("operator disarms in flight", _ask(Event.DISARM), None, Demand(Mode.POLICY, Mode.POLICY)),
-    Fault(
-        "not at rest",
-        _shaken,
-        "rest",
-        REFUSED,
-        from_start=True,
-        task="takeoff_land",
-        window=5.0,
-    ),
-    Fault(
-        "task that starts in the air, on the ground",
-        _ask(Event.ARM),
-        "start",
-        REFUSED,
-        from_start=True,
-        plan={"ground_height": 1.5},
-    ),
-    Fault(
-        "vehicle refuses to arm",
-        _status(armed=False, refusal="no"),
-        "vehicle",
-        REFUSED,
-        from_start=True,
-        task="takeoff_land",
-        window=10.5,
-    ),
-    Fault(
-        "armed, then forgotten",
-        _nothing,
-        "idle",
-        REFUSED,
-        from_start=True,
-        plan=OPERATED,
-        window=30.8,
-        requests={30: Event.ARM},
-        seconds=40.0,
     ),
 )

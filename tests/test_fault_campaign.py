@@ -51,9 +51,9 @@ def test_the_faults_reach_every_verdict(rig: Rig) -> None:
 
 
 def test_the_same_seed_flies_the_same_campaign() -> None:
-    first, second = (list(fly_campaign(3, 5, faults=FAULTS[2:5])) for _ in range(2))
+    first, second = (list(fly_campaign(3, 5, faults=FAULTS[:3])) for _ in range(2))
     assert first == second
-    other = list(fly_campaign(3, 6, faults=FAULTS[2:5]))
+    other = list(fly_campaign(3, 6, faults=FAULTS[:3]))
     assert [x.deviation for _, x in first] != [x.deviation for _, x in other]
 
 

@@ -124,7 +124,7 @@ def test_the_angle_between_attitudes(angle: float, length: float) -> None:
 
 
 def judge(guard: EstimateGuard, odometry: Odometry) -> str | None:
-    verdict = guard.check(odometry, odometry.stamp, thrust=None, airborne=True)
+    verdict = guard.check(odometry, odometry.stamp, thrust=None)
     return verdict.limit if verdict else None
 
 

@@ -28,7 +28,7 @@ class ArmingSequence:
         self._rest = RestWatch()
         self._sample: Odometry | None = None
         self._bad: Verdict | None = None
-        self._lasting: Verdict | None = None  # frames and units do not mend themselves
+        self._lasting: Verdict | None = None
 
     def add(self, sample: Odometry) -> None:
         """Take in a sample on the ground that is valid."""
@@ -39,7 +39,7 @@ class ArmingSequence:
     def add_bad(self, verdict: Verdict) -> None:
         """Take in a sample on the ground that cannot be flown on."""
         self._bad = verdict
-        if verdict.limit in ("units", "gravity"):
+        if verdict.doubts_the_past:
             self._lasting = verdict
 
     def obstacle(self, now: int) -> Verdict | None:

@@ -23,7 +23,7 @@ from snn_controller.guards.limits import Limits
 from snn_controller.guards.timing import TimingGuard
 from snn_controller.guards.vehicle import VehicleGuard
 from snn_controller.guards.verdicts import Verdict
-from snn_controller.guided import Step, watch_landing, watch_policy, watch_takeoff
+from snn_controller.guided import watch_flight
 from snn_controller.helm import Helm
 from snn_controller.policy import Policy
 from snn_controller.quadrotor import Quadrotor
@@ -32,7 +32,6 @@ from snn_controller.state import Odometry, State
 from snn_controller.state_machine import (
     FINAL_MODES,
     GROUND_MODES,
-    MOTORLESS_MODES,
     Event,
     Mode,
     next_mode,
@@ -41,6 +40,7 @@ from snn_controller.state_machine import (
 
 AIRBORNE_HEIGHT = 0.1  # m above the ground
 TOLERATED_SAMPLES = 1  # bad odometry in a row that is answered by the command in force
+RECKONED_DEPTH = 0.1  # m below the ground by dead reckoning: the drone must lie on it
 RECOVERY_TICKS = 3  # valid ones in a row that end a descent
 
 
@@ -73,7 +73,7 @@ class Flight:
         self._airborne = False
         self._bad_samples = self._good_ticks = 0  # in a row
         self._upright = 0.0  # s, when the drone was last within its tilt
-        self._descent_deadline = 0  # ns
+        self._now = 0  # ns, when time was last told
         self._schedule = TickSchedule(self._rate)
         self._arming = ArmingSequence(self.plan, self.limits)
         self._estimate_guard = EstimateGuard(self.limits)
@@ -121,8 +121,8 @@ class Flight:
             return "'hand over' is refused: this link has no pilot; land, or kill the motors"
         self.settle()
         self.landed_on_request |= event is Event.LAND
-        killed = Verdict("ended", "the operator killed the motors")
-        self._raise(event, killed if event is Event.KILL else None)
+        killed = event is Event.KILL
+        self._raise(event, Verdict("ended", "the operator killed the motors") if killed else None)
         self._unsettled = 0
         return None
 
@@ -138,8 +138,8 @@ class Flight:
         if self.plan.auto_start and not self._started:
             self._started = True
             self._raise(Event.ARM)
-        thrust = None if self.mode in MOTORLESS_MODES else self._helm.thrust
-        verdict = self._estimate_guard.check(odometry, now, thrust=thrust, airborne=self._airborne)
+        thrust = self._helm.thrust if self.mode is Mode.TAKEOFF else None
+        verdict = self._estimate_guard.check(odometry, now, thrust=thrust)
         if verdict is not None:
             return self._on_bad_sample(verdict, now)
         self._bad_samples = 0
@@ -153,9 +153,10 @@ class Flight:
     def silence(self, seconds: float, now: int) -> Command | None:
         """Return the command while no odometry has come for some seconds."""
         self.settle()
-        reason = "check the simulator, the estimator and the link"
-        verdict = Verdict("silence", f"no odometry for {seconds * 1e3:.0f} ms; {reason}")
-        return self._without_state(verdict, now)
+        reason = (
+            f"no odometry for {seconds * 1e3:.0f} ms; check the simulator, the estimator, the link"
+        )
+        return self._without_state(Verdict("silence", reason), now)
 
     def stop(self, verdict: Verdict) -> Command | None:
         """Stop the motors for good; a drone that was left to its pilot stays with him."""
@@ -167,13 +168,12 @@ class Flight:
 
     def settle(self) -> None:
         """Do the bookkeeping of the last tick; the next tick does it if nobody has."""
-        if self._unsettled is None:
-            return
-        missed, self._unsettled = self._unsettled, None
-        self._helm.follow()
-        tick = self._helm.describe(self.mode, self.state, self.time)
-        reason = self.verdict.reason if self.verdict else ""
-        self._log.append(replace(tick, verdict=reason, missed=missed))
+        if self._unsettled is not None:
+            tick = self._helm.describe(self.mode, self.state, self.time)
+            reason = self.verdict.reason if self.verdict else ""
+            self._log.append(replace(tick, verdict=reason, missed=self._unsettled))
+            self._helm.follow(self.mode)
+            self._unsettled = None
 
     @property
     def _seconds(self) -> float:
@@ -185,10 +185,10 @@ class Flight:
         mode = next_mode(self.mode, event)
         if mode is None:
             return
-        fresh = mode is Mode.CHECKS
-        self.verdict = verdict if verdict is not None or fresh else self.verdict
-        position = None if self.state is None else self.state.position
-        self._helm.enter(mode, self.mode, position, self.time)
+        blind = verdict is not None and verdict.doubts_the_past
+        self._helm.enter(mode, self.mode, self.time, blind=blind)
+        if verdict is not None or mode is Mode.CHECKS:
+            self.verdict = verdict
         self.mode = mode
         self._upright = self.time
         self._good_ticks = 0
@@ -217,25 +217,39 @@ class Flight:
         """Sink level for the stated time, then stop; on the ground stop at once."""
         if self.mode in FINAL_MODES:
             return self.command
-        if self._first_stamp is not None:
-            self.time = (now - self._first_stamp) * 1e-9
+        self._elapse(now)
         self._judge_vehicle(now)
-        if self.mode is not Mode.DESCENT:
+        if self.mode is Mode.DESCENT:
+            self._sink(verdict)
+        else:
             self._react(verdict)
-            self._descent_deadline = now + round(self.plan.descent_time * 1e9)
-        elif now >= self._descent_deadline:
-            why = f"no valid odometry for {self.plan.descent_time:g} s: {verdict.reason}"
-            self._raise(Event.KILL, Verdict("descent", why))
         self._unsettled = 0
         return self.command
+
+    def _elapse(self, now: int) -> None:
+        """Let time pass without odometry; a clock that jumps counts as one control period."""
+        seconds, self._now = (now - self._now) * 1e-9, now
+        plausible = 0.0 <= seconds <= 2.0 * self.limits.odometry_timeout
+        if self._first_stamp is not None:
+            self.time += seconds if plausible else 1.0 / self._rate
+
+    def _sink(self, verdict: Verdict) -> None:
+        """Go on with a descent, which ends by time, or where it must have reached the ground."""
+        self._helm.sink(self.time)
+        height = self._helm.reckoned_height - self.plan.ground_height
+        if self._seconds >= self.plan.descent_time or height < -RECKONED_DEPTH:
+            why = f"no valid odometry for {self._seconds:.1f} s: {verdict.reason}"
+            self._raise(Event.KILL, Verdict("descent", why))
 
     def _on_tick(self, odometry: Odometry, now: int, missed: int) -> None:
         """Fly one control period on a valid state."""
         if self._first_stamp is None:
             self._first_stamp = odometry.stamp
+        self._now = now
         self.time = (odometry.stamp - self._first_stamp) * 1e-9
         state = self.state = odometry.state
-        self._airborne |= self._height > AIRBORNE_HEIGHT
+        height = float(state.position[2]) - self.plan.ground_height
+        self._airborne |= height > AIRBORNE_HEIGHT
         self._timing_guard.add(missed, (now - odometry.stamp) * 1e-9)
         self._judge_vehicle(now)
         self._prepare(odometry)
@@ -246,11 +260,6 @@ class Flight:
             self._react(verdict)
             self._helm.steer(self.mode, state, self.time)
         self._unsettled = missed
-
-    @property
-    def _height(self) -> float:
-        assert self.state is not None
-        return float(self.state.position[2]) - self.plan.ground_height
 
     def _judge_vehicle(self, now: int) -> None:
         if self.mode in FINAL_MODES or self.mode is Mode.DISARMED:
@@ -263,37 +272,28 @@ class Flight:
 
     def _prepare(self, odometry: Odometry) -> None:
         """Go on from one state on the ground to the next, as far as nothing is in the way."""
-        step = Event.PASS, None
-        while self.mode in GROUND_MODES and step is not None:
+        while self.mode in GROUND_MODES:
             step = self._arming.step(
                 self.mode, odometry, self.status, seconds=self._seconds, airborne=self._airborne
             )
-            if step is not None:
-                self._raise(*step)
+            if step is None:
+                return
+            self._raise(*step)
 
     def _check_limits(self, state: State) -> None:
-        if self.mode not in (Mode.TAKEOFF, Mode.POLICY):
-            return
-        verdict = check_envelope(state, self.limits) or self._timing_guard.check()
-        if verdict is not None:
-            self._react(verdict)
+        if self.mode in (Mode.TAKEOFF, Mode.POLICY):
+            verdict = check_envelope(state, self.limits) or self._timing_guard.check()
+            if verdict is not None:
+                self._react(verdict)
 
     def _watch(self, state: State) -> None:
         """Go on from a state in the air when it has come to its end."""
         self._good_ticks += 1
-        step: Step | None = None
-        if self.mode is Mode.DESCENT and self._good_ticks >= RECOVERY_TICKS:
-            step = Event.RECOVER, None
-        elif self.mode is Mode.TAKEOFF:
-            step = watch_takeoff(state, self.plan, self._helm.start, self._seconds)
-        elif self.mode is Mode.POLICY:
-            step = watch_policy(self._height, self.plan, self._seconds)
-        elif self.mode in (Mode.LAND, Mode.FALLBACK):
-            if not is_overturned(state, self.limits):
-                self._upright = self.time
-            overturned = self.time - self._upright > self.limits.overturned_time
-            step = watch_landing(
-                self._height, self.plan, self._helm.start, self._seconds, overturned=overturned
-            )
+        if not is_overturned(state, self.limits):
+            self._upright = self.time
+        recovered = self._good_ticks >= RECOVERY_TICKS
+        overturned = self.time - self._upright > self.limits.overturned_time
+        place = self.mode, state, self.plan, self._helm.start, self._seconds
+        step = watch_flight(*place, recovered=recovered, overturned=overturned)
         if step is not None:
             self._raise(*step)

@@ -30,8 +30,38 @@ def guided_reference(mode: Mode, plan: FlightPlan, start: Array, seconds: float)
     return landing_reference(start, plan.ground_height, seconds)
 
 
-def watch_takeoff(state: State, plan: FlightPlan, start: Array, seconds: float) -> Step | None:
-    """Return what ends a take-off that began at `start` (3,) in m some seconds ago, or None."""
+def watch_flight(
+    mode: Mode,
+    state: State,
+    plan: FlightPlan,
+    start: Array,
+    seconds: float,
+    *,
+    recovered: bool,
+    overturned: bool,
+) -> Step | None:
+    """Return what ends a state in the air, or None while it goes on.
+
+    Args:
+        mode: The state.
+        state: Where the drone is, valid.
+        plan: The flight's plan.
+        start: Where the state was entered (3,) in m.
+        seconds: Time since then.
+        recovered: Whether odometry has been valid for long enough to end a descent.
+        overturned: Whether the drone has been tilted beyond its limit for too long.
+    """
+    if mode is Mode.TAKEOFF:
+        return _watch_takeoff(state, plan, start, seconds)
+    height = float(state.position[2]) - plan.ground_height
+    if mode is Mode.POLICY:
+        return _watch_policy(height, plan, seconds)
+    if mode in (Mode.LAND, Mode.FALLBACK):
+        return _watch_landing(height, plan, start, seconds, overturned=overturned)
+    return (Event.RECOVER, None) if mode is Mode.DESCENT and recovered else None
+
+
+def _watch_takeoff(state: State, plan: FlightPlan, start: Array, seconds: float) -> Step | None:
     distance = float(np.linalg.norm(state.position - plan.hover_point))
     speed = float(np.linalg.norm(state.velocity))
     if distance < ARRIVAL_DISTANCE and speed < ARRIVAL_SPEED:
@@ -41,25 +71,15 @@ def watch_takeoff(state: State, plan: FlightPlan, start: Array, seconds: float) 
     return None
 
 
-def watch_policy(height: float, plan: FlightPlan, seconds: float) -> Step | None:
-    """Return what ends the policy's flight at a height in m after some seconds, or None."""
+def _watch_policy(height: float, plan: FlightPlan, seconds: float) -> Step | None:
     if height < TOUCHDOWN_HEIGHT:
         return Event.KILL, Verdict("ground", "touched the ground")
     return (Event.LAND, None) if plan.lands and seconds >= plan.duration else None
 
 
-def watch_landing(
+def _watch_landing(
     height: float, plan: FlightPlan, start: Array, seconds: float, *, overturned: bool
 ) -> Step | None:
-    """Return what ends a landing that began at `start` (3,) in m some seconds ago, or None.
-
-    Args:
-        height: Present height above the ground in m.
-        plan: The flight's plan.
-        start: Where the landing began.
-        seconds: Time since then.
-        overturned: Whether the drone has been tilted beyond its limit for too long.
-    """
     if height < TOUCHDOWN_HEIGHT:
         return Event.TOUCH_DOWN, None
     if overturned:

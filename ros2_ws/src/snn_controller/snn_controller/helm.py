@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from snn_controller.action import ActionKind, Command, command_from_action, stop_command
@@ -13,7 +15,7 @@ from snn_controller.guards.policy import PolicyGuard
 from snn_controller.guards.verdicts import Verdict
 from snn_controller.guided import guided_reference
 from snn_controller.observation import observe
-from snn_controller.pilot import GuidePilot, descent_command
+from snn_controller.pilot import GuidePilot, descent_command, descent_reference
 from snn_controller.policy import Policy
 from snn_controller.quadrotor import Quadrotor
 from snn_controller.state import Reference, State
@@ -45,6 +47,9 @@ class Helm:
         self.goal: Array | None = None  # (3,) m, world
         self.since = 0.0  # s, when the present state was entered
         self.start = self._plan.hover_point  # (3,) m, where
+        self._seen: State | None = None  # the last valid state
+        self._reckoned: State | None = None  # where a descent is likely to be
+        self._steered = 0.0  # s, when the command was last set
         self._policy.reset()
 
     @property
@@ -52,10 +57,15 @@ class Helm:
         """What the rotors give now, in m/s^2 per mass."""
         return self._pilot.thrust()
 
-    def enter(self, mode: Mode, before: Mode, position: Array | None, time: float) -> None:
-        """Prepare for a state at a position (3,) and a time in s."""
+    @property
+    def reckoned_height(self) -> float:
+        """World z in m that a descent has reached by dead reckoning; infinity where none is."""
+        return math.inf if self._reckoned is None else float(self._reckoned.position[2])
+
+    def enter(self, mode: Mode, before: Mode, time: float, *, blind: bool = False) -> None:
+        """Prepare for a state at a time in s; `blind` means that no state so far can be trusted."""
         self.since = time
-        self.start = self.start if position is None else position
+        self.start = self.start if self._seen is None else self._seen.position
         if mode is Mode.TAKEOFF:
             self._pilot.reset(rotors_turning=False)
         elif mode is Mode.POLICY:
@@ -64,7 +74,8 @@ class Helm:
             self._policy.reset()
             self._guard.reset()
         elif mode is Mode.DESCENT:
-            self.command = descent_command(self._quadrotor, self._kind)
+            self._reckoned = None if blind else self._seen
+            self.sink(time)
         elif mode is Mode.PILOT:
             self.command = None
         elif mode in MOTORLESS_MODES:
@@ -72,6 +83,10 @@ class Helm:
 
     def steer(self, mode: Mode, state: State, time: float) -> Verdict | None:
         """Set the command that answers a state, or say why the policy cannot give it."""
+        if mode is Mode.DESCENT:
+            self.sink(time)
+            return None
+        self._seen, self._steered = state, time
         reference = self.reference(mode, time)
         if mode is Mode.POLICY:
             action = self._policy.step(observe(state, reference))
@@ -83,9 +98,18 @@ class Helm:
             self.command = self._pilot.fly(state, reference)
         return None
 
-    def follow(self) -> None:
+    def sink(self, time: float) -> None:
+        """Set the command of a descent at a time in s, nobody seeing where the drone is."""
+        if self._reckoned is None or self.command is None:
+            self.command = descent_command(self._quadrotor, self._kind)
+            return
+        seconds, self._steered = time - self._steered, time
+        self._reckoned = self._pilot.coast(self._reckoned, self.command, seconds)
+        self.command = self._pilot.fly(self._reckoned, descent_reference(self._reckoned.position))
+
+    def follow(self, mode: Mode) -> None:
         """Advance the model of the rotors by one period of the command."""
-        if self.command is not None:
+        if self.command is not None and mode is not Mode.DESCENT:  # which does so by itself
             self._pilot.follow(self.command)
 
     def reference(self, mode: Mode, time: float) -> Reference:

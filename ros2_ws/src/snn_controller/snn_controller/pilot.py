@@ -10,6 +10,7 @@ from snn_controller.action import (
     limit_thrust_rates,
     throttle_from_action,
 )
+from snn_controller.dead_reckoning import coast
 from snn_controller.frames import Array
 from snn_controller.guide import GuideGains, geometric_control, geometric_thrust_rates
 from snn_controller.quadrotor import Quadrotor
@@ -20,6 +21,7 @@ CLIMB_SPEED = 0.5  # m/s, of take-off
 SINK_SPEED = 0.4  # m/s, of landing
 PATIENCE = 15.0  # s that a take-off or a landing may take longer than its reference
 BELOW_GROUND = 0.3  # m, how far the landing reference goes on, so that the drone settles
+DESCENT_SPEED = 0.8  # m/s, of a descent without odometry
 DESCENT_WEIGHT_SHARE = 0.9  # thrust of the blind descent as a share of the weight
 # Calmer than the calibration's lead of 5: rotor speeds are modelled in flight, not measured.
 PILOT_GAINS = GuideGains(rate=RateGains(lead=2.0))
@@ -50,6 +52,13 @@ class GuidePilot:
             state, reference, self._rotors, quadrotor=self._quadrotor, gains=PILOT_GAINS
         )
         return Command(self._kind, throttle_from_action(action))
+
+    def coast(self, state: State, command: Command, seconds: float) -> State:
+        """Return the state after some time of a command, nobody looking; the rotors go with it."""
+        state, self._rotors = coast(
+            state, self._rotors, command, seconds, quadrotor=self._quadrotor
+        )
+        return state
 
     def thrust(self) -> float:
         """Return what the rotors give now, in m/s^2 per mass, by the model and the last command."""
@@ -93,6 +102,11 @@ def landing_reference(start: Array, ground_height: float, time: float) -> Refere
     return Reference(
         np.array([start[0], start[1], height]), np.array([0.0, 0.0, -SINK_SPEED * sinking])
     )
+
+
+def descent_reference(position: Array) -> Reference:
+    """Return the reference of a descent by dead reckoning: level, down, wherever it is."""
+    return Reference(position, np.array([0.0, 0.0, -DESCENT_SPEED]))
 
 
 def descent_command(quadrotor: Quadrotor, kind: ActionKind) -> Command:

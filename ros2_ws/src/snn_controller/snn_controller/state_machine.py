@@ -109,7 +109,7 @@ COMMANDERS: dict[Mode, str] = {
     Mode.POLICY: "the policy",
     Mode.LAND: "the guide",
     Mode.FALLBACK: "the guide",
-    Mode.DESCENT: "nobody, equal rotors at 0.9 of the weight",
+    Mode.DESCENT: "the guide by dead reckoning, or equal rotors",
     Mode.KILLED: "nobody, motors off until a new activation",
     Mode.PILOT: "the pilot, nothing is sent until a new activation",
 }

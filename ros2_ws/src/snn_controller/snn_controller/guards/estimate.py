@@ -20,29 +20,24 @@ class EstimateGuard:
         self._before: Odometry | None = None
         self._jumped = False
 
-    def check(
-        self, sample: Odometry, now: int, *, thrust: float | None, airborne: bool
-    ) -> Verdict | None:
+    def check(self, sample: Odometry, now: int, *, thrust: float | None) -> Verdict | None:
         """Take in a sample and say why it cannot be flown on, or None.
 
         Args:
             sample: The odometry.
             now: Present time in ns on the clock that stamped it.
-            thrust: What the rotors give in m/s^2 per mass, None while they do not turn.
-            airborne: Whether nothing but the rotors holds the drone.
+            thrust: What the rotors of a drone that takes off give in m/s^2 per mass, else None.
         """
         verdict = check_odometry(sample, now, self._limits)
         if verdict is not None:
             return verdict
         if self._before is not None:
-            verdict = self._compare(self._before, sample, thrust, airborne)
+            verdict = self._compare(self._before, sample, thrust)
         if verdict is None:
             self._before = sample
         return verdict
 
-    def _compare(
-        self, before: Odometry, sample: Odometry, thrust: float | None, airborne: bool
-    ) -> Verdict | None:
+    def _compare(self, before: Odometry, sample: Odometry, thrust: float | None) -> Verdict | None:
         verdict = check_jump(before, sample, self._limits)
         if verdict is not None:
             if self._jumped:  # it stays away: from now on the new place is the one to compare with
@@ -53,7 +48,7 @@ class EstimateGuard:
         lift = None
         if thrust is not None:
             lift = sample.state.rotation[2, 2].item() * thrust - GRAVITY
-            lift = lift if airborne or lift > 0.0 else None  # the ground pushes back
+            lift = lift if lift > 0.0 else None  # else the ground pushes back
         self._motion.compare(before, sample, lift)
         verdict = self._motion.check()
         if verdict is not None:

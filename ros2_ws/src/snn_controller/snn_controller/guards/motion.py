@@ -46,7 +46,9 @@ class SlopeFit:
 
     def slope(self, evidence: float) -> float | None:
         """Return the slope, or None while the evidence is thin, one-sided or noisy."""
-        if self.count < MIN_SAMPLES or self.expected < max(evidence, SPREAD * self.peak):
+        if self.count < MIN_SAMPLES or max(self.expected, self.observed) < evidence:
+            return None
+        if self.expected <= SPREAD * self.peak:
             return None
         slope = self.product / self.expected
         residual = max(self.observed - slope * self.product, 0.0) / self.count
@@ -68,7 +70,7 @@ class MotionGuard:
         Args:
             before: The sample before.
             sample: The newest.
-            lift: Vertical acceleration in m/s^2 that the rotors must give, None on the ground.
+            lift: Vertical acceleration in m/s^2 that the rotors must give, None where unknown.
         """
         seconds = (sample.stamp - before.stamp) * 1e-9
         if not 0.0 < seconds <= MAX_PERIOD:
@@ -103,7 +105,7 @@ class MotionGuard:
                     " says; check the velocity's unit, its sign and its frame (the child frame)",
                 )
         slope = self._lift.slope(THRUST_EVIDENCE)
-        if slope is not None and slope < 1.0 - 2.0 * TOLERANCE:
+        if slope is not None and slope < -TOLERANCE:  # wind and another mass change it too
             return Verdict(
                 "gravity",
                 "the drone sinks in its odometry where its rotors lift it: z points down (NED);"

@@ -95,6 +95,11 @@ class Verdict:
         """The event that follows in the air."""
         return RULES[self.limit].reaction
 
+    @property
+    def doubts_the_past(self) -> bool:
+        """Whether it speaks against all odometry so far: units do not mend themselves."""
+        return self.limit in ("units", "gravity")
+
 
 def reaction_table() -> str:
     """Return the rules as a Markdown table, for the docs."""

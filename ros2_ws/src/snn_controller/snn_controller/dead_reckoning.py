@@ -1,0 +1,58 @@
+"""Where a drone is likely to be from its last valid state and our own commands. SI units, ENU/FLU.
+
+Rigid body, thrust curve, mixer and motor lag of the airframe; no drag, no wind. Good for the second
+or two that a descent without odometry takes, and for nothing else.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from snn_controller.action import Command
+from snn_controller.frames import Array, axis_angle_to_quaternion, multiply_quaternions
+from snn_controller.quadrotor import Quadrotor
+from snn_controller.state import State
+
+STEP = 2e-3  # s, at most
+MAX_GAP = 0.5  # s, beyond which nothing is carried on
+
+
+def coast(
+    state: State, rotors: Array, command: Command, seconds: float, *, quadrotor: Quadrotor
+) -> tuple[State, Array]:
+    """Return the state and the rotors (4,) after a command has been in force for some time.
+
+    Body rates of a `thrust_rates` command count as reached at once.
+    """
+    steps = math.ceil(min(seconds, MAX_GAP) / STEP)
+    for _ in range(steps):
+        state, rotors = _step(state, rotors, command, min(seconds, MAX_GAP) / steps, quadrotor)
+    return state, rotors
+
+
+def _step(
+    state: State, rotors: Array, command: Command, seconds: float, quadrotor: Quadrotor
+) -> tuple[State, Array]:
+    if command.kind == "motors":
+        rotors = quadrotor.step_rotors(rotors, command.values, seconds)
+        force, *torque = quadrotor.mixer @ quadrotor.thrust(rotors)
+        lift, rates = force / quadrotor.mass, state.body_rates
+        inertia = quadrotor.inertia
+        turned = (np.array(torque) - np.cross(rates, inertia * rates)) / inertia
+        rates = rates + turned * seconds
+    else:
+        lift, rates = command.values[0], command.values[1:]
+    acceleration = lift * state.rotation[:, 2] - np.array([0.0, 0.0, quadrotor.gravity])
+    velocity = state.velocity + acceleration * seconds
+    angle = float(np.linalg.norm(rates))
+    axis = rates / angle if angle > 0.0 else np.array([0.0, 0.0, 1.0])
+    turn = axis_angle_to_quaternion(axis, angle * seconds)
+    after = State(
+        state.position + 0.5 * (state.velocity + velocity) * seconds,
+        multiply_quaternions(state.quaternion, turn),
+        velocity,
+        rates,
+    )
+    return after, rotors

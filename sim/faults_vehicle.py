@@ -1,0 +1,170 @@
+"""Faults of the vehicle and of its place, what an operator may ask for, and flights without any."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from snn_controller.flight_controllers import LinkStatus
+from snn_controller.frames import multiply_quaternions
+from snn_controller.guards.limits import Limits
+from snn_controller.state import State
+from snn_controller.state_machine import Event, Mode
+
+from sim.fault_scene import Demand, Fault, Scene
+from sim.faults_estimate import REFUSED
+
+LANDED = Demand(Mode.LAND, Mode.DISARMED)
+FLOWN = Demand(Mode.POLICY, Mode.POLICY)
+LIMITS = Limits()
+OPERATED = {"auto_start": False}
+PATIENCE = 15.0  # s, of the guide's deadlines
+
+
+def always(*force: float) -> Callable[[Scene], None]:
+    """Push with a force in N in the world, whoever flies."""
+
+    def apply(scene: Scene) -> None:
+        scene.force = np.array(force)
+
+    return apply
+
+
+def _status(**status: Any) -> Callable[[Scene], None]:
+    def apply(scene: Scene) -> None:
+        scene.status = LinkStatus(**status)
+
+    return apply
+
+
+def _shaken(scene: Scene) -> None:
+    assert scene.sample is not None
+    state = scene.sample.state
+    scene.sample = replace(scene.sample, state=replace(state, velocity=np.array([0.2, 0.0, 0.0])))
+
+
+def _nothing(_: Scene) -> None:
+    pass
+
+
+def _never(_: Scene) -> bool:
+    return False
+
+
+def _ask(event: Event) -> Callable[[Scene], None]:
+    def apply(scene: Scene) -> None:
+        if scene.since == 0:
+            scene.flight.request(event, scene.now)
+
+    return apply
+
+
+def _noise(scene: Scene) -> None:
+    """Add the noise of a motion capture that is not a good one."""
+    assert scene.sample is not None
+    state, normal = scene.sample.state, scene.rng.normal
+    turn = np.append(normal(0.0, 0.0025, 3), 1.0)  # about 0.3 degrees an axis
+    noisy = State(
+        state.position + normal(0.0, 0.003, 3),
+        multiply_quaternions(state.quaternion, turn / np.linalg.norm(turn)),
+        state.velocity + normal(0.0, 0.03, 3),
+        state.body_rates + normal(0.0, 0.05, 3),
+    )
+    scene.sample = replace(scene.sample, state=noisy)
+
+
+def _gusts(scene: Scene) -> None:
+    """Push anew every fifth of a second, by a tenth of the weight an axis."""
+    if scene.since % 20 == 0:
+        scene.memory["gust"] = scene.rng.normal(0.0, 0.026, 3)
+    scene.force = scene.memory["gust"]
+
+
+VEHICLE_FAULTS = (
+    Fault("none, but noise", _noise, None, FLOWN),
+    Fault("none, but gusts", _gusts, None, FLOWN),
+    Fault("none, in the air", _nothing, None, FLOWN),
+    Fault("none, from the ground", _nothing, None, LANDED, task="takeoff_land", exceeded=_never),
+    Fault(
+        "battery low",
+        _status(battery=3.0),
+        "battery",
+        LANDED,
+        limits={"min_battery_voltage": 3.3},
+        window=LIMITS.battery_window,
+    ),
+    Fault("link lost", _status(age=0.5), "link", LANDED),
+    Fault(
+        "pilot changes the mode", _status(in_control=False), "mode", Demand(Mode.PILOT, Mode.PILOT)
+    ),
+    Fault("vehicle disarms itself", _status(armed=False), "mode", Demand(Mode.PILOT, Mode.PILOT)),
+    Fault(
+        "tethered at take-off",
+        always(0, 0, -0.7),
+        "takeoff",
+        Demand(Mode.FALLBACK, Mode.DISARMED),
+        window=2.5 + PATIENCE,
+        task="takeoff_land",
+        from_start=True,
+        seconds=25.0,
+    ),
+    Fault(
+        "ground not where it should be",
+        _status(battery=3.0),
+        "battery",
+        Demand(Mode.LAND, Mode.KILLED),
+        limits={"min_battery_voltage": 3.3},
+        window=LIMITS.battery_window,
+        plan={"ground_height": -1.0},
+        seconds=30.0,
+    ),
+    Fault("operator lands", _ask(Event.LAND), None, LANDED),
+    Fault("operator kills", _ask(Event.KILL), "ended", Demand(Mode.KILLED, Mode.KILLED)),
+    Fault(
+        "operator leaves it to the pilot",
+        _ask(Event.HAND_OVER),
+        None,
+        Demand(Mode.PILOT, Mode.PILOT),
+        plan={"has_pilot": True},
+    ),
+    Fault("operator disarms in flight", _ask(Event.DISARM), None, FLOWN),
+    Fault(
+        "not at rest",
+        _shaken,
+        "rest",
+        REFUSED,
+        from_start=True,
+        task="takeoff_land",
+        window=5.0,
+    ),
+    Fault(
+        "task that starts in the air, on the ground",
+        _ask(Event.ARM),
+        "start",
+        REFUSED,
+        from_start=True,
+        plan={"ground_height": 1.5},
+    ),
+    Fault(
+        "vehicle refuses to arm",
+        _status(armed=False, refusal="no"),
+        "vehicle",
+        REFUSED,
+        from_start=True,
+        task="takeoff_land",
+        window=10.5,
+    ),
+    Fault(
+        "armed, then forgotten",
+        _nothing,
+        "idle",
+        REFUSED,
+        from_start=True,
+        plan=OPERATED,
+        window=30.8,
+        requests={30: Event.ARM},
+        seconds=40.0,
+    ),
+)
