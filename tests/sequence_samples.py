@@ -24,6 +24,7 @@ PRESSURE = Pressure(value=2.0, cloning=0.2, slope=5.0)
 def config(**options: Any) -> SequenceConfig:
     small = {
         "bc_huber": 0.0,
+        "delay": 2,
         "smoothness": 0.0,
         "critic_hidden": (8,),
         "batch": 6,
