@@ -40,6 +40,7 @@ def make_args(folder: Path, name: str, **options: Any) -> jsrl.Args:
         updates=12,
         replay=480,  # fills up, so that the ring turns
         first_ticks=60,
+        ticks=1,
         validation=8,
         network=TINY,
         learner=config(value_from=0.3),

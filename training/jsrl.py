@@ -33,6 +33,9 @@ from training.sequence_rules import sequence_rules
 from training.sequence_run import SequenceRun, choose_guide, learn, make_run, say_stopped
 
 
+OWN_STUDY = {"drones": 256, "ticks": 4}  # enough episodes for the jump start to grow in
+
+
 @dataclass
 class Args(SequenceArgs):
     """Train the spiking policy by TD3BC with a jump start."""
@@ -41,13 +44,15 @@ class Args(SequenceArgs):
     """Name of the run; its folder is runs/NAME."""
     first_ticks: int = 200
     """Ticks that are flown before the first gradient step."""
+    ticks: int = 2
+    """Ticks that are flown before each further one."""
     jump_start: JumpStart = field(default_factory=JumpStart)
     """Who flies when."""
 
 
 def main(args: Args) -> None:
     """Train as the arguments say; Ctrl-C keeps the last checkpoint, from which --resume goes on."""
-    args = with_simulator(with_budget(args, STUDY), PYBULLET)
+    args = with_simulator(with_budget(args, {**STUDY, **OWN_STUDY}), PYBULLET)
     check(args)
     use_device(args)
     quadrotor = load_quadrotor(args.airframe)
@@ -69,9 +74,14 @@ def train(
 ) -> None:
     """Fly a little, then fly and learn, from where the run stands."""
     level = guide_level(args, guide, quadrotor)
+
+    def fly_on(progress: float) -> None:
+        for _ in range(args.ticks):
+            fly(args, run, progress, level)
+
     for _ in range(max(args.first_ticks - run.replay.added, 0)):
         fly(args, run, 0.0, level)
-    learn(args, run, quadrotor, reporter, lambda progress: fly(args, run, progress, level))
+    learn(args, run, quadrotor, reporter, fly_on)
 
 
 def check(args: Args) -> None:
@@ -83,7 +93,8 @@ def check(args: Args) -> None:
     least = args.learner.sequence
     first = (least <= args.first_ticks <= 100_000, f"{least} (a window) to 100000")
     jump = jump_start_rules(args.jump_start, EPISODE_STEPS)
-    require({**sequence_rules(args), **jump, "first-ticks": first})
+    ticks = (1 <= args.ticks <= 1000, "1 to 1000")
+    require({**sequence_rules(args), **jump, "first-ticks": first, "ticks": ticks})
 
 
 def first_horizons(args: Args) -> Callable[[int], NDArray[np.int64]]:
