@@ -32,7 +32,6 @@ from training.sequence_options import PYBULLET, STUDY, SequenceArgs, drones_of, 
 from training.sequence_rules import sequence_rules
 from training.sequence_run import SequenceRun, choose_guide, learn, make_run, say_stopped
 
-
 OWN_STUDY = {"drones": 256, "ticks": 4}  # enough episodes for the jump start to grow in
 
 
