@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep, time_ns
 
+from snn_controller.errors import UserError
 from snn_controller.flight import Flight
 from snn_controller.flight_controllers.betaflight import Betaflight
 from snn_controller.flight_controllers.links import LinkOptions
@@ -63,6 +64,12 @@ class FlightLoop:
             UserError: The policy is not fit.
         """
         policy = Policy.load(trial.policy, airframe=trial.airframe, control_rate=1.0 / TICK)
+        kind = policy.metadata.action_kind
+        if kind not in link.action_kinds:
+            raise UserError(
+                f"link '{link.name}' takes {', '.join(link.action_kinds)} commands, but policy"
+                f" {trial.policy} gives {kind}; choose another policy"
+            )
         plan = FlightPlan(task=find_task("hover"), duration=1e6, from_ground=True)
         self.flight = Flight(policy, load_quadrotor(trial.airframe), plan, LIMITS)
         self.driver = LinkDriver(link)

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import select
+import tty
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Thread
 from time import monotonic, sleep
 
 import numpy as np
@@ -13,7 +19,7 @@ from snn_controller.action import Command, stop_command
 from snn_controller.errors import UserError
 from snn_controller.flight_controllers import LinkStatus
 from snn_controller.flight_controllers import msp_messages as msp
-from snn_controller.flight_controllers.betaflight import Betaflight
+from snn_controller.flight_controllers.betaflight import Betaflight, open_betaflight
 from snn_controller.flight_controllers.betaflight_vehicle import read_vehicle
 from snn_controller.flight_controllers.links import LinkOptions
 from snn_controller.flight_controllers.msp_client import MspClient
@@ -212,6 +218,51 @@ def test_closing_and_releasing_twice_does_no_harm(rig: Rig) -> None:
     for _ in range(2):
         rig.link.release()
     assert rig.vehicle.closed
+
+
+@contextmanager
+def on_a_serial_port(vehicle: BetaflightDouble) -> Iterator[str]:
+    """Serve a vehicle on a pseudo-terminal and give its name."""
+    master, slave = pty.openpty()
+    tty.setraw(slave)
+    running = True
+
+    def serve() -> None:
+        while running:
+            if select.select([master], [], [], 0.005)[0]:
+                vehicle.write(os.read(master, 4096))
+            answer = vehicle.read(0.0)
+            if answer:
+                os.write(master, answer)
+
+    thread = Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield os.ttyname(slave)
+    finally:
+        running = False
+        thread.join()
+        os.close(master)
+        os.close(slave)
+
+
+def test_it_arms_and_flies_by_a_serial_port() -> None:
+    pytest.importorskip("serial")
+    vehicle = BetaflightDouble()
+    with on_a_serial_port(vehicle) as port:
+        options = LinkOptions(endpoint=f"{port}:115200", hover_thrust=0.4)
+        link = open_betaflight(options)
+        rig = Rig(vehicle, link)
+        try:
+            assert link.description == f"Betaflight 4.6.0 at {port}:115200"
+            rig.fly()
+            assert vehicle.frames[-1][THROTTLE] > 1300
+            with pytest.raises(UserError, match="is used by another program"):
+                open_betaflight(options)
+        finally:
+            link.close()
+            link.release()
+        assert not vehicle.armed
 
 
 def test_arming_flags_are_told_in_words() -> None:
