@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 from real_time import in_real_time
-from snn_controller.action import Command, limit_thrust_rates, stop_command
 from snn_controller.flight_controllers import LinkStatus
-from snn_controller.flight_controllers.links import LinkOptions, open_link
-from snn_controller.guide import GuideGains, geometric_thrust_rates
-from snn_controller.state import Reference, State
+from snn_controller.flight_controllers.links import LinkOptions
+from snn_controller.state import State
 
 from sim.crazyflie_double import CrazyflieDouble, ground_firmware
 from sim.crazyflie_firmware import HOVER_THRUST
 from sim.crazyflie_supervisor import Phase
 
 pytest.importorskip("cflib")
+from crazyflie_loop import HOVER_POINT, STOP, armed, connect, fly, hover, serve, stop, wait_for
 from snn_controller.flight_controllers.crazyflie import CrazyflieLink
 
-HOVER_POINT = np.array([0.0, 0.0, 0.6])
 RATE_MODES = tuple(f"flightmode.stabMode{axis}" for axis in ("Roll", "Pitch", "Yaw"))
-STOP = stop_command("thrust_rates")
 
 
 @pytest.fixture
@@ -42,62 +38,6 @@ def link(double: CrazyflieDouble) -> Iterator[CrazyflieLink]:
     yield connected
     connected.release()
     assert connected.wait_released()
-
-
-def connect(double: CrazyflieDouble, **options: object) -> CrazyflieLink:
-    given = LinkOptions(
-        endpoint=double.endpoint,
-        hover_thrust=HOVER_THRUST / 65535,
-        **options,  # type: ignore[arg-type]
-    )
-    connected = open_link("crazyflie", given)
-    assert isinstance(connected, CrazyflieLink)
-    return connected
-
-
-def serve(
-    link: CrazyflieLink,
-    command: Callable[[State], Command],
-    seconds: float,
-    until: Callable[[LinkStatus], bool] = lambda status: False,
-) -> LinkStatus:
-    """Answer each state with a command, as the node does, for some time or until something."""
-    deadline = time.perf_counter() + seconds
-    while True:
-        status = link.poll(time.time_ns())
-        if status.odometry is not None:
-            link.send(command(status.odometry.state), status.odometry.stamp)
-        if until(status) or time.perf_counter() > deadline:
-            return status
-        time.sleep(0.002)
-
-
-def hover(state: State) -> Command:
-    values = geometric_thrust_rates(state, Reference(HOVER_POINT), gravity=9.81, gains=GuideGains())
-    return Command("thrust_rates", limit_thrust_rates(values))
-
-
-def stop(state: State) -> Command:
-    return STOP
-
-
-def armed(status: LinkStatus) -> bool:
-    return status.armed and status.in_control
-
-
-def fly(link: CrazyflieLink, seconds: float) -> LinkStatus:
-    link.arm()
-    assert armed(serve(link, stop, 3.0, armed))
-    return serve(link, hover, seconds)
-
-
-def wait_for(what: Callable[[], bool], seconds: float) -> float:
-    """Return after how long something was true."""
-    start = time.perf_counter()
-    while not what():
-        assert time.perf_counter() - start < seconds
-        time.sleep(0.001)
-    return time.perf_counter() - start
 
 
 @in_real_time
@@ -268,36 +208,11 @@ def test_stamps_are_on_the_callers_clock(link: CrazyflieLink) -> None:
     assert (np.diff(stamps) > 0).all()
 
 
-def test_damaged_frames_from_the_vehicle_command_nothing(
-    double: CrazyflieDouble, link: CrazyflieLink
-) -> None:
-    """Damaged copies of every frame a vehicle sends, through cflib's own receiving side."""
-    serve(link, stop, 0.3)
-    cf = link.client
-    from cflib.crtp.crtpstack import CRTPPacket
-
-    rng = np.random.default_rng(7)
-    true = [
-        bytes([0x5E, 0, 1, 0, 0]) + struct.pack("<13e", *np.ones(13)),
-        bytes([0x5E, 1, 1, 0, 0]) + struct.pack("<Hf", 14, 3.9),
-        bytes([0x5D, 3, 1, 0]),
-        bytes([0x2D, 0, 0, 0, 1]),
-        bytes([0x2E, 0, 0, 1]),
-        bytes([0xFC]) + bytes(9),
-        bytes([0xDC, 1, 1, 1]),
-        b"\x00console",
-    ]
-    for i in range(4_000):
-        data = bytearray(true[i % len(true)]) if i % 3 else bytearray(rng.bytes(20))
-        for _ in range(2):
-            data[int(rng.integers(len(data)))] ^= 1 << int(rng.integers(8))
-        data = data[: 1 + int(rng.integers(len(data)))]
-        assert cf.link is not None
-        cf.link.in_queue.put(CRTPPacket(header=data[0], data=bytes(data[1:])))
-        if i % 100 == 0:
-            link.poll(time.time_ns())
-    wait_for(lambda: cf.link is not None and cf.link.in_queue.empty(), 20.0)
-    assert cf.incoming.is_alive()
-    status = serve(link, stop, 0.3)
-    assert not status.armed
-    assert not double.firmware.motors_turn
+@in_real_time
+def test_a_wrong_hover_thrust_is_corrected_in_flight(double: CrazyflieDouble) -> None:
+    options = LinkOptions(endpoint=double.endpoint, hover_thrust=0.9 * HOVER_THRUST / 65535)
+    link = CrazyflieLink(options)
+    fly(link, 6.0)
+    assert np.linalg.norm(double.firmware.drone.state.position - HOVER_POINT) < 0.04
+    link.release()
+    assert link.wait_released()

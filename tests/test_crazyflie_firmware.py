@@ -14,7 +14,7 @@ from snn_controller.flight_controllers.crazyflie_messages import (
     setpoint_from_command,
     state_from_log,
 )
-from snn_controller.frames import axis_angle_to_quaternion, multiply_quaternions
+from snn_controller.frames import GRAVITY, axis_angle_to_quaternion, multiply_quaternions
 from snn_controller.guide import GuideGains, geometric_thrust_rates
 from snn_controller.state import Reference, State
 
@@ -48,7 +48,7 @@ def wire(setpoint: Setpoint) -> bytes:
 
 
 def send(vehicle: CrazyflieFirmware, command: Command) -> None:
-    setpoint = setpoint_from_command(command, HOVER)
+    setpoint = setpoint_from_command(command, lambda thrust: HOVER * thrust / GRAVITY)
     assert setpoint is not None
     vehicle.receive(wire(setpoint))
 

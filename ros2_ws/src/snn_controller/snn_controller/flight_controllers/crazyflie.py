@@ -10,6 +10,7 @@ motors stop and the vehicle locks itself until a restart. The controller's own l
 
 from __future__ import annotations
 
+from dataclasses import replace
 from time import perf_counter, perf_counter_ns
 
 from cflib.crazyflie import Crazyflie
@@ -30,6 +31,7 @@ from snn_controller.flight_controllers.crazyflie_messages import (
 )
 from snn_controller.flight_controllers.crazyflie_radio import CrazyflieRadio
 from snn_controller.flight_controllers.links import LinkOptions
+from snn_controller.flight_controllers.own_estimate import OwnEstimate
 from snn_controller.state import Odometry, State
 
 DEFAULT_ENDPOINT = "radio://0/80/2M/E7E7E7E7E7"
@@ -38,7 +40,6 @@ UNLOCKING_SETPOINTS = 5  # stop setpoints before thrust: the firmware wants one,
 ASKING_PERIOD = 0.5  # s between two requests for modes or for arming
 ESTIMATOR, KALMAN = "stabilizer.estimator", "2"  # the only one that takes poses
 KALMAN_RESET = "kalman.resetEstimation"
-SILENCE_TIME = 1.0  # s without a packet after which nothing is known of the vehicle
 CLOSING_TIME = 0.15  # s for the vehicle to acknowledge the last setpoint
 
 
@@ -61,12 +62,17 @@ class CrazyflieLink:
                 " set the parameter odometry_rate to 100"
             )
         self._options = options
+        # Poses from outside have a frame of their own, which is not that of the start.
+        at_start = options.start_frame and not options.external_pose
+        self._estimate = OwnEstimate(replace(options, start_frame=at_start))
         self._wanted = {name: "0" for name in RATE_MODES}
         if options.external_pose:
             self._wanted[ESTIMATOR] = KALMAN
         needed = [*self._wanted, KALMAN_RESET] if options.external_pose else self._wanted
         self._radio = CrazyflieRadio(options.endpoint or DEFAULT_ENDPOINT, needed)
         self._before = {name: self._radio.parameter(name) or "0" for name in self._wanted}
+        if options.external_pose:
+            self._radio.set_parameters({ESTIMATOR: KALMAN})
         self._poses = 0
         self._clock = VehicleClock()
         self._taken: int | None = None  # vehicle's time of the state last told
@@ -101,14 +107,14 @@ class CrazyflieLink:
         """Ask for rate mode and for arming; `send` brings the stop setpoints that unlock thrust."""
         self._active, self._killed, self._stops = True, False, 0
         self._asked = 0.0
+        self._estimate.start()
 
     def send(self, command: Command, stamp: int) -> None:
         """Send a command; thrust only once `arm` was called, and none after `kill`."""
         allowed = self._active and not self._killed
         setpoint = STOP
         if allowed and not command.stop:
-            options = self._options
-            mapped = setpoint_from_command(command, options.hover_thrust, options.thrust_curve)
+            mapped = setpoint_from_command(command, self._estimate.throttle)
             if mapped is None:
                 return  # not finite: the firmware's watchdog is the better answer
             setpoint = mapped
@@ -178,11 +184,8 @@ class CrazyflieLink:
     def _refusal(self, info: int | None, modes_set: bool) -> str:
         if self._radio.lost:
             return f"the link is lost: {self._radio.lost}"
-        silence = perf_counter() - self._radio.heard
-        if silence > SILENCE_TIME:
-            return (
-                f"nothing has been heard of it for {silence:.0f} s: bring it nearer or restart it"
-            )
+        if self._radio.silent:
+            return "nothing has been heard of it for more than 1 s: bring it nearer or restart it"
         obstacle = arming_obstacle(info)
         if obstacle or not self._active:
             return obstacle
@@ -197,13 +200,15 @@ class CrazyflieLink:
         if stamp is None:
             return None
         status = self._radio.status
-        return Odometry(
+        odometry = Odometry(
             now - (perf_counter_ns() - stamp),
             self._options.world_frame,
             self._options.body_frame,
             state_from_log(sample.values),
             specific_force=None if status is None else specific_force_from_log(status.values),
         )
+        flying = self._active and not self._resting
+        return self._estimate.tell(odometry, flying=flying, armed=self._active)
 
 
 def open_crazyflie(options: LinkOptions) -> CrazyflieLink:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntFlag
 
@@ -15,7 +16,6 @@ import numpy as np
 
 from snn_controller.action import Command
 from snn_controller.errors import UserError
-from snn_controller.flight_controllers.throttle import throttle_from_thrust
 from snn_controller.frames import GRAVITY, Array
 from snn_controller.state import State
 
@@ -91,16 +91,12 @@ def check_endpoint(endpoint: str) -> str:
     return endpoint
 
 
-def setpoint_from_command(
-    command: Command, hover_thrust: float, curve: float = 0.0
-) -> Setpoint | None:
+def setpoint_from_command(command: Command, throttle: Callable[[float], float]) -> Setpoint | None:
     """Return the setpoint that a thrust-and-rates command stands for, None where it is not finite.
 
     Args:
         command: Collective thrust in m/s^2 and body rates in rad/s FLU.
-        hover_thrust: Share of full thrust at which the vehicle hovers.
-        curve: Force over thrust setpoint, 0 where it is linear: firmware that compensates the
-            battery's voltage makes it so.
+        throttle: Maps a thrust in m/s^2 to a share of full thrust in [0, 1].
     """
     thrust, *rates = command.values.tolist()
     if command.stop:
@@ -108,7 +104,7 @@ def setpoint_from_command(
     if not math.isfinite(thrust + sum(rates)):
         return None
     x, y, z = (math.degrees(rate) for rate in rates)
-    wanted = round(FULL_THRUST * throttle_from_thrust(thrust, hover_thrust, curve))
+    wanted = round(FULL_THRUST * throttle(thrust))
     return Setpoint(x, y, -z, min(max(wanted, LOWEST_THRUST), HIGHEST_THRUST))
 
 

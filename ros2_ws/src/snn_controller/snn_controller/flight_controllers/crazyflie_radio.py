@@ -29,6 +29,7 @@ from snn_controller.frames import Array
 
 STATE_PERIOD = 10  # ms
 STATUS_PERIOD = 20  # ms
+SILENCE_TIME = 1.0  # s without a packet after which nothing is known of the vehicle
 STALE = 200_000_000  # ns after which a status is not believed
 SLACK = 0.05  # s after which an idle worker looks around; also the period of stop setpoints at rest
 REST_TIME = 3.0  # s; firmware counts as flying until 2 s after the last thrust
@@ -110,6 +111,11 @@ class CrazyflieRadio:
             return True
         return bool(int(self.status.values[0]) & Supervisor.FLYING)
 
+    @property
+    def silent(self) -> bool:
+        """Whether nothing has been heard of the vehicle for a while."""
+        return perf_counter() - self.heard > SILENCE_TIME
+
     def parameter(self, name: str) -> str | None:
         """Return the value of a parameter as last heard."""
         group, _, variable = name.partition(".")
@@ -186,7 +192,7 @@ class CrazyflieRadio:
     def _work(self) -> None:
         while self._open or self._rest_until > 0.0 or self._jobs:
             setpoint, pose, job = self._next()
-            if self.lost:
+            if self.lost or (not self._open and self.silent):
                 self._rest_until = 0.0
                 continue
             try:
@@ -221,7 +227,7 @@ class CrazyflieRadio:
             job(cf)
 
     def _say_goodbye(self) -> None:
-        if not self.lost:
+        if not self.lost and not self.silent:
             for name, value in self._farewell.items():
                 if self.parameter(name) != value:
                     self.client.param.set_value(name, value)
