@@ -8,7 +8,8 @@ Reproduced as observed with PX4 SITL v1.12.0-1923 over MAVLink:
 - disarming in flight is refused with "Disarming denied! Not landed".
 
 From PX4's documentation, not observed: it wants one second of stream (COM_OF_LOSS_T between
-setpoints at most), disarms 2 s after a landing (COM_DISARM_LAND) and 10 s after arming without a
+setpoints at most), sees a landing after a second without thrust and motion (LNDMC_TRIG_TIME),
+disarms 2 s after it (COM_DISARM_LAND) and 10 s after arming without a
 take-off (COM_DISARM_PRFLT), and disarms by force (21196) in the air. POSCTL without sticks holds
 the position; AUTO.LAND sinks straight down.
 """
@@ -22,6 +23,7 @@ ACCEPTED, TEMPORARILY_REJECTED, DENIED, UNSUPPORTED = 0, 1, 2, 3
 CRITICAL = 2  # severity of a text
 NOT_LANDED = "Disarming denied! Not landed"
 STREAM_TIME = 1.0  # s
+LANDING_TIME = 1.0  # s
 
 
 class Mode(IntEnum):
@@ -54,7 +56,8 @@ class Px4Firmware:
     _first_setpoint: float | None = None
     _last_setpoint: float | None = None
     _armed_at: float = 0.0
-    _landed_at: float | None = None  # since when it stands, None in the air
+    landed: bool = True  # as its landing detector sees it
+    _standing_since: float | None = None  # without thrust, None in the air
     _took_off: bool = False
 
     def take_setpoint(self, now: float) -> None:
@@ -92,7 +95,7 @@ class Px4Firmware:
 
     def request_disarming(self, *, force: bool) -> int:
         """Disarm, and return the answer."""
-        if self.armed and not force and self._landed_at is None:
+        if self.armed and not force and not self.landed:
             self.texts.append(NOT_LANDED)
             return DENIED
         self.armed = self.failsafe = False
@@ -103,22 +106,21 @@ class Px4Firmware:
         if self.mode is Mode.OFFBOARD and not self.streams(now):
             self.mode, self.failsafe = Mode.POSCTL, self.armed
         if on_ground and not (self.armed and thrust):
-            self._landed_at = now if self._landed_at is None else self._landed_at
+            since = self._standing_since
+            self._standing_since = now if since is None else since
         else:
-            self._landed_at = None
+            self._standing_since = None
             self._took_off |= self.armed and not on_ground
-        if self.armed and self._landed_at is not None:
-            self._disarm_in_time(now, self._landed_at)
+        standing = 0.0 if self._standing_since is None else now - self._standing_since
+        # what never left the ground need not be seen to come back
+        self.landed = standing > LANDING_TIME or (not self._took_off and standing > 0.0)
+        if self.armed and self.landed:
+            self._disarm_in_time(now, standing)
 
-    @property
-    def landed(self) -> bool:
-        """Whether it stands on the ground without thrust."""
-        return self._landed_at is not None
-
-    def _disarm_in_time(self, now: float, landed_at: float) -> None:
-        patience = "COM_DISARM_LAND" if self._took_off else "COM_DISARM_PRFLT"
-        since = landed_at if self._took_off else self._armed_at
-        if now - since > self.parameters[patience]:
+    def _disarm_in_time(self, now: float, standing: float) -> None:
+        name = "COM_DISARM_LAND" if self._took_off else "COM_DISARM_PRFLT"
+        waited = standing if self._took_off else now - self._armed_at
+        if waited > self.parameters[name]:
             self.request_disarming(force=True)
 
     def _has_streamed(self, now: float) -> bool:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import monotonic
 
 from snn_controller.action import Command
 from snn_controller.flight import Flight
 from snn_controller.flight_controllers import FlightController, LinkStatus
 from snn_controller.state import Odometry
 from snn_controller.state_machine import Mode
+
+DISARM_TIME = 5.0  # s that a vehicle has to disarm after its flight
 
 
 class LinkDriver:
@@ -19,6 +22,9 @@ class LinkDriver:
         self._link = link
         self._mode = Mode.DISARMED
         self._odometry: Odometry | None = None
+        self._has_armed = False
+        self._done_at: float | None = None  # s, of the steady clock
+        self._flown = False  # it left the states in which nobody has asked it to arm
         self._calls: dict[Mode, Callable[[], None]] = {
             Mode.ARMING: link.arm,
             Mode.DISARMED: link.disarm,
@@ -50,13 +56,28 @@ class LinkDriver:
         """Ask of the vehicle what a new state needs."""
         if mode is not self._mode:
             self._mode = mode
+            self._flown |= mode not in (Mode.DISARMED, Mode.CHECKS)
             self._calls.get(mode, _do_nothing)()
+
+    def has_ended(self, flight: Flight) -> bool:
+        """Whether a flight is done, and a vehicle that it armed is disarmed or had time to.
+
+        Firmware takes a second or two to believe that it has landed before it disarms.
+        """
+        if not flight.done:
+            return False
+        asked = self._has_armed and flight.mode in (Mode.DISARMED, Mode.KILLED)
+        if not asked or not flight.status.armed:
+            return True
+        self._done_at = monotonic() if self._done_at is None else self._done_at
+        return monotonic() - self._done_at > DISARM_TIME
 
     def close(self) -> None:
         """Stop the motors at the end of a flight, unless a pilot flies."""
         if self._mode is not Mode.PILOT:
             self._link.close()
         self._mode = Mode.DISARMED
+        self._has_armed, self._done_at = False, None
 
 
 def _do_nothing() -> None:

@@ -188,8 +188,7 @@ class ControllerNode(ManagedNode):
         flight.log.append_timing(period=period, latency=latency)
         self._last_tick = arrival
         self._telemetry.tell(flight)
-        if flight.done:
-            self._finish()
+        self._finish_if_over(flight)
 
     def _ask(self, event: Event) -> str | None:
         """Do what the operator asks for, or return the sentence that refuses it."""
@@ -199,8 +198,7 @@ class ControllerNode(ManagedNode):
         reason = flight.request(event, self._time_at(stamp))
         self._driver.answer(flight, flight.command, stamp)
         self._telemetry.announce(flight)
-        if flight.done:
-            self._finish()
+        self._finish_if_over(flight)
         return reason
 
     def _on_imu(self, message: Imu) -> None:
@@ -230,8 +228,9 @@ class ControllerNode(ManagedNode):
         odometry = self._driver.take_odometry()
         if odometry is not None:
             self._answer(odometry, perf_counter())
-            if not self._active:  # that was the flight's end
-                return
+        self._finish_if_over(self._flight)
+        if not self._active:
+            return
         seconds = perf_counter() - self._arrival
         if self._answered < 0:
             self._await_odometry(seconds)
@@ -258,7 +257,10 @@ class ControllerNode(ManagedNode):
         now = max(self._now(), self._answered + round(seconds * 1e9))
         self._driver.answer(flight, flight.silence(seconds, now), now)
         self._telemetry.announce(flight)
-        if flight.done:
+        self._finish_if_over(flight)
+
+    def _finish_if_over(self, flight: Flight) -> None:
+        if self._active and self._driver.has_ended(flight):
             self._finish()
 
     def _finish(self) -> None:
