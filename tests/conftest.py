@@ -53,14 +53,19 @@ def sample(state: State, stamp: int, frame: str = "odom", child: str = "base_lin
 
 
 @pytest.fixture
-def loop(policy: Policy, quadrotor: Quadrotor) -> Callable[..., Any]:
+def loop(policy: Policy, quadrotor: Quadrotor) -> Iterator[Callable[..., Any]]:
     """Make closed loops of a flight and a PyBullet drone."""
     from flight_loop import Loop
 
-    def make(task: str = "hover", duration: float = 5.0, **options: Any) -> Loop:
-        return Loop(policy, quadrotor, task, duration, **options)
+    made: list[Loop] = []
 
-    return make
+    def make(task: str = "hover", duration: float = 5.0, **options: Any) -> Loop:
+        made.append(Loop(policy, quadrotor, task, duration, **options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.drone.close()
 
 
 @pytest.fixture

@@ -39,6 +39,7 @@ class CommandTopics:
         self._kind: ActionKind = kind
         self._frame = str(node.get_parameter("body_frame").value)
         self._stamp = 0
+        self._armed = True  # at first: a simulated flight may begin in the air
         self._heard: float | None = None  # s, when somebody last listened
         topic = MOTORS_TOPIC if kind == "motors" else THRUST_RATES_TOPIC
         self._claim = TopicClaim(node, topic, "commands")
@@ -52,16 +53,20 @@ class CommandTopics:
         """
         if self._publisher.get_subscription_count() > 0:
             self._heard = perf_counter()
-        return LinkStatus(age=0.0 if self._heard is None else perf_counter() - self._heard)
+        age = 0.0 if self._heard is None else perf_counter() - self._heard
+        return LinkStatus(age=age, armed=self._armed)
 
     def arm(self) -> None:
-        """Do nothing: a simulated vehicle is always armed."""
+        """Arm at once: a simulated vehicle has no objections."""
+        self._armed = True
 
     def disarm(self) -> None:
-        """Do nothing: the stop command that follows says it."""
+        """Disarm at once; the stop command that follows says it to the simulator."""
+        self._armed = False
 
     def kill(self) -> None:
-        """Do nothing: the stop command that follows says it."""
+        """Disarm at once; the stop command that follows says it to the simulator."""
+        self._armed = False
 
     def hand_back(self) -> None:
         """Do nothing: a simulation has no pilot."""
