@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from snn_controller.action import ACTION_KINDS
+from snn_controller.errors import UserError
 from snn_controller.preparation import prepare_flight
 from snn_controller.settings import ControllerSettings
 
@@ -33,3 +34,9 @@ def test_a_real_vehicle_begins_and_ends_on_the_ground_whatever_the_task() -> Non
     for link, lands in (("sim", False), ("mavlink", True)):
         settings = ControllerSettings(link=link, auto_start="always", task="hover")
         assert prepare_flight(settings, KINDS, has_pilot=True).plan.lands is lands
+
+
+def test_motors_are_refused_over_a_crazyflies_radio_with_the_reason() -> None:
+    settings = ControllerSettings(link="crazyflie")
+    with pytest.raises(UserError, match=r"gives motors \(stock Crazyflie firmware takes no"):
+        prepare_flight(settings, frozenset({"thrust_rates"}), has_pilot=False)

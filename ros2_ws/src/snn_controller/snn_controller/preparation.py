@@ -9,6 +9,7 @@ import numpy as np
 from snn_controller.action import ActionKind
 from snn_controller.errors import UserError
 from snn_controller.flight import Flight
+from snn_controller.flight_controllers.links import why_no_motors
 from snn_controller.flight_plan import FlightPlan
 from snn_controller.policy import Policy
 from snn_controller.quadrotor import load_quadrotor
@@ -60,9 +61,11 @@ def _check_policy(
         )
     kind = policy.metadata.action_kind
     if kind not in link_kinds:
+        why = why_no_motors(settings.link)
         raise UserError(
             f"link '{settings.link}' takes {', '.join(sorted(link_kinds))} commands, but policy"
-            f" {policy.path} gives {kind}; choose another policy or link"
+            f" {policy.path} gives {kind}{f' ({why})' if why else ''}; choose another policy or"
+            " link"
         )
     rate = policy.metadata.control_rate
     ratio = settings.odometry_rate / rate

@@ -62,7 +62,8 @@ class ControllerSettings(GraphSettings, Limits):
         " false: as the vehicle tells it, in ENU",
     )
     external_pose: bool = setting(
-        LinkOptions.external_pose, "odometry comes by topic and goes to the vehicle's estimator"
+        LinkOptions.external_pose,
+        "poses of the topic pose go to the vehicle's estimator (crazyflie)",
     )
     signing_key: str = setting(
         LinkOptions.signing_key, "file of the key that signs MAVLink 2 messages; empty for none"

@@ -170,6 +170,11 @@ class CrazyflieLink:
         return self._radio.join()
 
     @property
+    def description(self) -> str:
+        """What was connected to, in words."""
+        return f"{self._radio.endpoint}, protocol {self.client.platform.get_protocol_version()}"
+
+    @property
     def client(self) -> Crazyflie:
         """The object of cflib, for tests and tools; the link itself uses its own thread."""
         return self._radio.client

@@ -59,6 +59,7 @@ class CrazyflieRadio:
         Raises:
             UserError: The endpoint, the radio, the vehicle or its firmware is not fit.
         """
+        self.endpoint = endpoint
         self.heard = perf_counter()  # s, the last packet
         self.lost = ""  # why the link is lost, "" while it is not
         self.state: Sample | None = None  # newest of STATE_VARIABLES

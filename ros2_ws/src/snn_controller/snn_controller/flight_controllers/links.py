@@ -36,10 +36,17 @@ class _Entry:
     factory: str
     needs: str  # what pip installs when the module's import fails
     has_pilot: bool = False  # somebody is there to whom the vehicle can be left
+    why_no_motors: str = ""  # why `motors` policies cannot fly by this link
 
 
 _LINKS = {
-    "crazyflie": _Entry("crazyflie", "open_crazyflie", "cflib"),
+    "crazyflie": _Entry(
+        "crazyflie",
+        "open_crazyflie",
+        "cflib",
+        why_no_motors="stock Crazyflie firmware takes no setpoint for single motors by radio, and"
+        " motors set by parameters come 60 ms late and go round its stabilisation",
+    ),
     "betaflight": _Entry("betaflight", "open_betaflight", "pyserial"),
     "mavlink": _Entry("mavlink", "open_mavlink", "pymavlink", has_pilot=True),
 }
@@ -53,6 +60,11 @@ def link_names() -> tuple[str, ...]:
 def link_has_pilot(name: str) -> bool:
     """Whether a link has a pilot, as its `FlightController.has_pilot` says."""
     return _LINKS[name].has_pilot
+
+
+def why_no_motors(name: str) -> str:
+    """Return why a link takes no `motors` commands, "" where there is nothing to explain."""
+    return _LINKS[name].why_no_motors if name in _LINKS else ""
 
 
 def open_link(name: str, options: LinkOptions) -> FlightController:

@@ -11,6 +11,7 @@ from snn_controller.flight_controllers import FlightController
 from snn_controller.flight_controllers.links import LinkOptions, link_has_pilot, open_link
 from snn_controller.flight_controllers.px4 import Px4Link
 from snn_controller.nodes.command_topics import COMMAND_KINDS, CommandTopics
+from snn_controller.nodes.pose_relay import PoseRelay
 from snn_controller.nodes.px4_topics import open_px4
 from snn_controller.settings import ControllerSettings
 
@@ -51,5 +52,7 @@ def open_command_link(
         link = open_px4(node, options, kind)
     else:
         link = open_link(settings.link, options)
+    if settings.external_pose:
+        PoseRelay(node, link, settings.world_frame)
     node.get_logger().info(f"link {settings.link}: {getattr(link, 'description', 'connected')}")
     return link
