@@ -65,6 +65,7 @@ def _one_round(flights: int, updates: int) -> tuple[str, ...]:
 
 OFTEN = ("--intervals", "12", "--updates", "75")  # schedules move with the validations
 NO_CLONING = ("--learner.bc-weight", "0")
+SPIKE_READOUT = ("--network.readout", "spikes", "--network.readout-gain", "1")  # the published one
 NO_JUMP_START = ("--jump-start.schedule", "none")
 STUDIES: dict[str, Study] = {
     "learners": Study(
@@ -101,7 +102,7 @@ STUDIES: dict[str, Study] = {
         (
             Setting("LIF", "jsrl"),
             Setting("LIF-without-memory", "jsrl", ("--network.no-memory",)),
-            Setting("LIF-leaky-readout", "jsrl", ("--network.readout", "leaky")),
+            Setting("LIF-spike-readout", "jsrl", SPIKE_READOUT),
             Setting("LIF-recurrent", "jsrl", ("--network.recurrent",)),
             Setting("CuBa-LIF", "jsrl", ("--network.synapse", "current")),
             Setting("GRU", "jsrl", ("--network.kind", "gru")),
