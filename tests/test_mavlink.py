@@ -8,14 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from snn_controller.action import Command, stop_command
+from snn_controller.flight_controllers.links import LinkOptions
 from snn_controller.frames import axis_angle_to_quaternion, roll_pitch_yaw
 from snn_controller.state import State
 
 pytest.importorskip("pymavlink")
 
-from mavlink_lockstep import TICK, Lockstep
-
 from sim.px4_firmware import NOT_LANDED, Mode
+from sim.px4_lockstep import TICK, Lockstep
 
 POINT = np.array([0.0, 0.0, 1.0])
 STOP = stop_command("thrust_rates")
@@ -45,7 +45,7 @@ def test_nothing_is_asked_before_arm(pair: Lockstep) -> None:
 
 
 def test_it_tells_the_vehicles_state_in_enu_and_flu() -> None:
-    pair = Lockstep(start_frame=False)
+    pair = Lockstep(options=LinkOptions(start_frame=False))
     status = pair.run(2.0)
     assert status.odometry is not None
     truth = pair.double.body.state
@@ -222,7 +222,7 @@ def test_a_wrong_hover_thrust_is_corrected_in_flight(error: float) -> None:
     """Takes 6 s."""
     heights = {}
     for lift_estimation in (False, True):
-        pair = Lockstep(thrust_error=error, lift_estimation=lift_estimation)
+        pair = Lockstep(thrust_error=error, options=LinkOptions(lift_estimation=lift_estimation))
         pair.run(2.0)
         pair.arm()
         path = pair.fly(8.0, POINT)

@@ -14,7 +14,6 @@ import pytest
 
 pytest.importorskip("pymavlink")
 
-from mavlink_lockstep import Lockstep, MemoryWire
 from pymavlink.dialects.v20 import common
 from snn_controller.action import stop_command
 from snn_controller.flight_controllers.links import LinkOptions
@@ -25,6 +24,7 @@ from snn_controller.flight_controllers.mavlink_messages import command, setpoint
 
 from sim import px4_telemetry as telemetry
 from sim.px4_firmware import Mode
+from sim.px4_lockstep import Lockstep, MemoryWire
 
 ASKED_WITHOUT_WISH = {  # what a link that nobody has armed may send
     common.MAVLINK_MSG_ID_HEARTBEAT,

@@ -8,7 +8,6 @@ import pytest
 
 pytest.importorskip("pymavlink")
 
-from mavlink_lockstep import MemoryWire
 from mavlink_samples import SECOND, free_port, heartbeat
 from pymavlink.dialects.v20 import common
 from snn_controller.errors import UserError
@@ -16,6 +15,8 @@ from snn_controller.flight_controllers import mavlink_introduction
 from snn_controller.flight_controllers.links import LinkOptions, link_names, open_link
 from snn_controller.flight_controllers.mavlink import MavlinkLink, open_mavlink
 from snn_controller.flight_controllers.mavlink_codec import Codec
+
+from sim.px4_lockstep import MemoryWire
 
 
 @pytest.fixture

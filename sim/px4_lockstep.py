@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from snn_controller.action import Command, limit_thrust_rates, stop_command
@@ -24,7 +25,7 @@ TICK = 0.01  # s
 
 @dataclass
 class MemoryWire:
-    """Carries datagrams within the process, until it is cut or damaged."""
+    """A `Wire` within the process; it can be cut, and what comes to the link can be damaged."""
 
     datagrams: bool = True
     bandwidth: float | None = None
@@ -35,19 +36,22 @@ class MemoryWire:
     closed: bool = False
 
     def read(self) -> list[Chunk]:
+        """Return what the vehicle has sent."""
         chunks = [Chunk(self.damage(data), "vehicle") for data in self.to_link]
         self.to_link.clear()
         return [] if self.cut else chunks
 
     def write(self, data: bytes) -> None:
+        """Keep a datagram for the vehicle."""
         if not self.cut:
             self.to_vehicle.append(data)
 
-    def settle(self, sender: object) -> None:
-        assert sender == "vehicle"
+    def settle(self, sender: Any) -> None:
+        """Nothing to do: there is one vehicle."""
 
     def close(self) -> None:
-        self.closed = True
+        """Carry nothing more."""
+        self.cut = self.closed = True
 
 
 class Lockstep:
@@ -60,21 +64,30 @@ class Lockstep:
         link_key: bytes | None = None,
         vehicle_key: bytes | None = None,
         thrust_error: float = 1.0,
-        **options: bool,
+        options: LinkOptions | None = None,
     ) -> None:
-        quadrotor = load_quadrotor(airframe)
-        self.quadrotor = quadrotor
-        self.double = Px4Double(quadrotor, key=vehicle_key)
+        """Put a vehicle on the ground, and a link at the other end of a wire.
+
+        Args:
+            airframe: Its name in quadrotors.yaml.
+            link_key: Signing key of the link.
+            vehicle_key: Signing key of the vehicle.
+            thrust_error: Factor between the link's `hover_thrust` and the truth.
+            options: What else the link is told.
+        """
+        self.quadrotor = load_quadrotor(airframe)
+        self.double = Px4Double(self.quadrotor, key=vehicle_key)
         self.wire = MemoryWire()
         self.ticks = 0
-        hover_thrust = quadrotor.hover_throttle * thrust_error
-        told = LinkOptions(hover_thrust=hover_thrust, thrust_curve=1.0, **options)
+        hover_thrust = self.quadrotor.hover_throttle * thrust_error
+        told = replace(options or LinkOptions(), hover_thrust=hover_thrust, thrust_curve=1.0)
         self.link = MavlinkLink(self.wire, told, key=link_key, sleep=self.advance)
         self.status = LinkStatus(armed=False, in_control=False)
         self.odometry: Odometry | None = None
 
     @property
     def now(self) -> int:
+        """Time in ns on the link's clock."""
         return START + round(self.double.body.time * 1e9)
 
     def advance(self, seconds: float) -> None:
@@ -111,21 +124,20 @@ class Lockstep:
                 break
         return self.status
 
-    def fly(
-        self, seconds: float, target: Array, *, tick: Callable[[], None] | None = None
-    ) -> Array:
+    def fly(self, seconds: float, target: Array) -> Array:
         """Fly the guide on what the link tells, and return the true positions (n, 3)."""
         path = []
         for _ in range(round(seconds / TICK)):
-            assert self.odometry is not None
-            self.tick(self.guide(self.odometry, target))
+            self.tick(self.guide(target))
             path.append(self.double.body.state.position)
         return np.array(path)
 
-    def guide(self, odometry: Odometry, target: Array) -> Command:
-        """Return the guide's command towards a point."""
+    def guide(self, target: Array) -> Command:
+        """Return the guide's command towards a point (3,), a stop before the first odometry."""
+        if self.odometry is None:
+            return stop_command("thrust_rates")
         values = geometric_thrust_rates(
-            odometry.state,
+            self.odometry.state,
             Reference(target),
             gravity=self.quadrotor.gravity,
             gains=GuideGains(),
@@ -133,4 +145,5 @@ class Lockstep:
         return Command("thrust_rates", limit_thrust_rates(values))
 
     def close(self) -> None:
+        """Close the world."""
         self.double.close()
