@@ -79,6 +79,7 @@ class CrazyflieLink:
         self._asked = 0.0  # s, when modes and arming were last asked for
         self._can_fly = False  # armed, says the vehicle
         self._stops = 0  # stop setpoints since it can fly
+        self._obeys = False  # it has taken our modes, and thrust is unlocked
         self._active = False  # asked to be armed
         self._killed = False
         self._resting = True  # nothing but stop setpoints has been sent last
@@ -92,11 +93,13 @@ class CrazyflieLink:
             self._ask(info or 0, modes_set)
         flight_bits = Supervisor.ARMED | Supervisor.CAN_FLY
         self._can_fly = ((info or 0) & flight_bits) == flight_bits
-        ready = self._active and not self._killed and not self._radio.lost
+        if not self._radio.lost:  # what a lost vehicle does is not known; its age tells the rest
+            self._obeys = modes_set and self._stops >= UNLOCKING_SETPOINTS
+        ready = self._active and not self._killed
         return LinkStatus(
             age=perf_counter() - self._radio.heard,
             armed=ready and self._can_fly,
-            in_control=ready and modes_set and self._stops >= UNLOCKING_SETPOINTS,
+            in_control=ready and self._obeys,
             mode=f"link lost: {self._radio.lost}" if self._radio.lost else mode_in_words(info),
             refusal=self._refusal(info, modes_set),
             battery=None if status is None else status.values[1],
@@ -105,7 +108,8 @@ class CrazyflieLink:
 
     def arm(self) -> None:
         """Ask for rate mode and for arming; `send` brings the stop setpoints that unlock thrust."""
-        self._active, self._killed, self._stops = True, False, 0
+        self._active, self._killed = True, False
+        self._stops, self._obeys = 0, False
         self._asked = 0.0
         self._estimate.start()
 
