@@ -216,8 +216,6 @@ class Args:
     """Folder of the training run, runs/NAME."""
     output: Path
     """The policy file to write."""
-    evaluation: Path | None = None
-    """Report of training/evaluate.py --json to put into the metadata."""
     control_rate: float | None = None
     """Make a benchmark artifact at this rate in Hz instead of the trained rate."""
 
@@ -234,23 +232,10 @@ def main(args: Args) -> None:
         info = ArtifactInfo(
             airframe,
             provenance={k: v for k, v in provenance.items() if k != "spike_statistics"},
-            evaluation=_read_report(args.evaluation) if args.evaluation else {},
             spike_statistics=provenance.get("spike_statistics", {}),
         )
         export_policy(policy, args.output, info)
     sys.stdout.write(f"wrote {args.output}\n")
-
-
-def _read_report(path: Path) -> dict[str, Any]:
-    try:
-        report = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{path} is no report ({error}); make one with training/evaluate.py --json"
-        ) from error
-    if not isinstance(report, dict):
-        raise UserError(f"{path} is no report; make one with training/evaluate.py --json")
-    return report
 
 
 if __name__ == "__main__":
