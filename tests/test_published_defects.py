@@ -13,13 +13,13 @@ from snn_controller.quadrotor import Quadrotor
 from snn_controller.state import Reference, State
 
 from sim.reward import END_COEFFICIENTS, START_COEFFICIENTS, hover_reward
-from training.networks import unroll
 from training.replay import Replay
 from training.sequence_learner import choose_ticks
 from training.sequence_options import SequenceArgs, pressure_at
 from training.sequence_run import slope_now
 from training.sequences import sample_windows
 from training.slopes import SlopeConfig, SlopeState, record_score, slope_at
+from training.unroll import unroll
 
 
 def test_1_the_value_has_a_gradient_into_the_actor(quadrotor: Quadrotor) -> None:

@@ -20,10 +20,11 @@ from training.actor_critic import GuideActor
 from training.collector import Collector
 from training.guides import ActorGuide, GeometricGuide, PolicyGuide
 from training.network_config import NetworkConfig
-from training.networks import numpy_stepper, unroll
+from training.networks import numpy_stepper
 from training.replay import Replay
 from training.rollouts import EpisodeConfig
 from training.sequence_collector import Exploration, SequenceCollector
+from training.unroll import unroll
 
 
 def test_the_guide_flies_first_and_the_policy_goes_on_warm(quadrotor: Quadrotor) -> None:

@@ -263,24 +263,6 @@ def make_network(config: NetworkConfig, *, generator: torch.Generator | None = N
     return BASELINES[config.kind](config, generator)
 
 
-def unroll(
-    network: Network, observations: Tensor, flown: Tensor, restarts: Tensor, slope: float
-) -> Tensor:
-    """Return the actions (T, batch, 4) along what was flown, from zero states.
-
-    Args:
-        network: The policy.
-        observations: (T, batch, 18).
-        flown: Actions (T, batch, 4) that led from each observation to the next, by whomever.
-        restarts: Where a new episode begins (T, batch).
-        slope: Slope k of the surrogate gradient.
-    """
-    if isinstance(network, HistoryPerceptron):
-        return network.follow(observations, flown, restarts)
-    states = network.initial_states(observations.shape[1])
-    return network(observations, states, slope, restarts)[0]
-
-
 def numpy_weights(policy: SpikingPolicy) -> PolicyWeights:
     """Return the policy's arrays as float32 NumPy, for the reference and for roll-outs."""
     return policy.policy_weights().convert(lambda x: x.detach().cpu().numpy().astype(np.float32))

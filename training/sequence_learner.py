@@ -19,11 +19,12 @@ from torch import Tensor, nn
 from sim.reward import RewardCoefficients
 from training.actor_critic import TwinCritic
 from training.network_config import NetworkConfig
-from training.networks import Network, make_network, unroll
+from training.networks import Network, make_network
 from training.replay import Replay
 from training.sequence_config import SequenceConfig
 from training.sequences import Windows, sample_windows, splice, sum_rewards
 from training.td3_learner import clipped_noise, descend, follow, target_of
+from training.unroll import unroll
 
 Ticks = tuple[NDArray[np.int64], NDArray[np.int64]]  # ticks and windows, each (n,)
 HOVER_VALUE = 1.0  # what critics expect at first: rewards are scaled so that hover is worth this

@@ -1,0 +1,26 @@
+"""A policy run along what was flown, whoever flew it."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from training.baselines import HistoryPerceptron
+from training.networks import Network
+
+
+def unroll(
+    network: Network, observations: Tensor, flown: Tensor, restarts: Tensor, slope: float
+) -> Tensor:
+    """Return the actions (T, batch, 4) along what was flown, from zero states.
+
+    Args:
+        network: The policy.
+        observations: (T, batch, 18).
+        flown: Actions (T, batch, 4) that led from each observation to the next, by whomever.
+        restarts: Where a new episode begins (T, batch).
+        slope: Slope k of the surrogate gradient.
+    """
+    if isinstance(network, HistoryPerceptron):
+        return network.follow(observations, flown, restarts)
+    states = network.initial_states(observations.shape[1])
+    return network(observations, states, slope, restarts)[0]
