@@ -14,9 +14,10 @@ from sim.drone import Drone
 from sim.fault_scene import Fault, FaultyPolicy, Outcome, fly_fault
 from sim.faults_estimate import ESTIMATE_FAULTS
 from sim.faults_flight import FLIGHT_FAULTS
+from sim.faults_frames import FRAME_FAULTS
 from sim.faults_vehicle import VEHICLE_FAULTS
 
-FAULTS = (*VEHICLE_FAULTS, *FLIGHT_FAULTS, *ESTIMATE_FAULTS)
+FAULTS = (*VEHICLE_FAULTS, *FLIGHT_FAULTS, *ESTIMATE_FAULTS, *FRAME_FAULTS)
 AIRFRAME = "crazyflie21"
 MAX_REACTION = 3  # ticks
 # Flies one fault with one seed behind one link; None where that link cannot have the fault.

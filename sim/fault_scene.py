@@ -105,6 +105,7 @@ class Scene:
         self.policy, self.drone, self.fault = policy, drone, fault
         plan = FlightPlan(find_task(fault.task), 5.0, **fault.plan)
         self.flight = Flight(policy, quadrotor, plan, Limits(**fault.limits))
+        drone.become(quadrotor)
         start = "ground" if plan.lands else "hover"
         drone.reset(*sample_start(start, self.rng, target=plan.hover_point, quadrotor=quadrotor))
         self.number = 0  # of the tick
@@ -125,6 +126,13 @@ class Scene:
     def since(self) -> int:
         """Ticks since the fault began, negative before."""
         return self.number - self.begin
+
+
+def gusts(scene: Scene) -> None:
+    """Push anew every fifth of a second, by a tenth of the weight an axis."""
+    if scene.since % 20 == 0:
+        scene.memory["gust"] = scene.rng.normal(0.0, 0.026, 3)
+    scene.force = scene.memory["gust"]
 
 
 class Referee:

@@ -10,26 +10,23 @@ import numpy as np
 from snn_controller.frames import (
     axis_angle_to_quaternion,
     multiply_quaternions,
-    swap_enu_ned,
-    swap_flu_frd,
 )
 from snn_controller.guards.limits import Limits
 from snn_controller.state import State
-from snn_controller.state_machine import Event, Mode
+from snn_controller.state_machine import Mode
 
-from sim.fault_scene import ANY, TICK_NS, Demand, Fault, Scene
+from sim.fault_scene import ANY, TICK_NS, Demand, Fault, Scene, gusts
 
 LOST = Demand(Mode.DESCENT, Mode.KILLED, invalid=True)
 BACK = Demand(Mode.DESCENT, Mode.DISARMED, invalid=True)  # valid again: guide lands
 REFUSED = Demand(Mode.DISARMED, Mode.DISARMED)
 SHORT = 30  # ticks of a fault that ends by itself
 HOUR = 3600 * 10**9  # ns
-EVIDENCE = 0.5  # s, the memory of the motion guard
-CARRY_TICKS = 150
+TIMEOUT = Limits().odometry_timeout
 BAD_FIELDS = ("position", "quaternion", "velocity", "body_rates")
 
 
-def _edit(**changes: Any) -> Callable[[Scene], None]:
+def edit_sample(**changes: Any) -> Callable[[Scene], None]:
     """Replace fields of the sample."""
 
     def apply(scene: Scene) -> None:
@@ -39,7 +36,7 @@ def _edit(**changes: Any) -> Callable[[Scene], None]:
     return apply
 
 
-def _state(change: Callable[[Scene, State], State]) -> Callable[[Scene], None]:
+def edit_state(change: Callable[[Scene, State], State]) -> Callable[[Scene], None]:
     """Replace the state in the sample."""
 
     def apply(scene: Scene) -> None:
@@ -68,6 +65,19 @@ def _once(apply: Callable[[Scene], None]) -> Callable[[Scene], None]:
 
 
 def _drop(scene: Scene) -> None:
+    scene.sample = None
+
+
+def _drop_in_gusts(scene: Scene) -> None:
+    gusts(scene)
+    scene.sample = None
+
+
+def _drop_heavier(scene: Scene) -> None:
+    """Lose the odometry of a drone that weighs 10 % more than the airframe says."""
+    if scene.since == 0:
+        known = scene.drone.quadrotor
+        scene.drone.become(replace(known, mass=1.1 * known.mass, inertia=1.1 * known.inertia))
     scene.sample = None
 
 
@@ -111,62 +121,6 @@ def _clock_jump(scene: Scene) -> None:
     scene.now += HOUR
 
 
-def _degrees(_: Scene, state: State) -> State:
-    return replace(state, body_rates=np.rad2deg(state.body_rates))
-
-
-def _ned(_: Scene, state: State) -> State:
-    """Return a state as a NED and FRD stack would send it, unconverted."""
-    x, y, z, w = state.quaternion
-    return State(
-        swap_enu_ned(state.position),
-        np.array([y, x, -z, w]),
-        swap_enu_ned(state.velocity),
-        swap_flu_frd(state.body_rates),
-    )
-
-
-def _frd_body(_: Scene, state: State) -> State:
-    """Return a state whose body is FRD in an ENU world."""
-    turned = multiply_quaternions(state.quaternion, np.array([1.0, 0.0, 0.0, 0.0]))
-    return replace(state, quaternion=turned, body_rates=swap_flu_frd(state.body_rates))
-
-
-def _wxyz(_: Scene, state: State) -> State:
-    return replace(state, quaternion=np.roll(state.quaternion, 1))
-
-
-def _backwards(_: Scene, state: State) -> State:
-    return replace(state, velocity=-state.velocity)
-
-
-def _carry(scene: Scene) -> None:
-    """Let a hand carry and turn the drone about, then put it down."""
-    if scene.sample is None or scene.number >= CARRY_TICKS:
-        return
-    time = scene.number * TICK_NS * 1e-9
-    swing, rate = 0.3 * (1.0 - np.cos(4.0 * time)), 1.2 * np.sin(4.0 * time)
-    axis = np.array([0.6, 0.0, 0.8])
-    at_rest = scene.drone.state.position
-    state = State(
-        at_rest + np.array([swing, 0.0, 0.5 * swing]),
-        axis_angle_to_quaternion(axis, swing),
-        np.array([rate, 0.0, 0.5 * rate]),
-        rate * axis,
-    )
-    scene.sample = replace(scene.sample, state=state)
-
-
-def _carried(change: Callable[[Scene, State], State]) -> Callable[[Scene], None]:
-    """Carry the drone before arming, with odometry that is wrong throughout."""
-
-    def apply(scene: Scene) -> None:
-        _carry(scene)
-        _state(change)(scene)
-
-    return apply
-
-
 def _garbage(scene: Scene) -> None:
     """Send what a broken bridge may: anything, at any time, twice or not at all."""
     assert scene.sample is not None
@@ -188,114 +142,30 @@ def _garbage(scene: Scene) -> None:
     )
 
 
-def _asked(scene: Scene) -> bool:
-    """Whether the operator has asked for something by now."""
-    return scene.number >= min(scene.fault.requests)
-
-
-def _turning(scene: Scene) -> bool:
-    """Whether the drone has begun to turn, so that body rates can be judged."""
-    return float(np.abs(scene.drone.state.body_rates).max()) > 0.05
-
-
-def _moving(scene: Scene) -> bool:
-    return float(np.linalg.norm(scene.drone.state.velocity)) > 0.2
-
-
-def _rising(scene: Scene) -> bool:
-    return float(scene.drone.state.velocity[2]) > 0.01
-
-
 ESTIMATE_FAULTS = (
-    Fault("frame names change", _edit(frame="map_ned"), "frame", LOST),
-    Fault("NaN or infinity for good", _state(_not_finite), "finite", LOST),
-    Fault("NaN or infinity for 0.3 s", _short(_state(_not_finite)), "finite", BACK),
-    Fault("quaternion of half length", _state(_half_quaternion), "attitude", LOST),
+    Fault("frame names change", edit_sample(frame="map_ned"), "frame", LOST),
+    Fault("NaN or infinity for good", edit_state(_not_finite), "finite", LOST),
+    Fault("NaN or infinity for 0.3 s", _short(edit_state(_not_finite)), "finite", BACK),
+    Fault("quaternion of half length", edit_state(_half_quaternion), "attitude", LOST),
     Fault("odometry 0.2 s old", _old, "stale", LOST),
     Fault("clock 1 h behind the odometry", _ahead, "stale", LOST),
     Fault("clock jumps 1 h ahead for 0.3 s", _short(_clock_jump), "stale", BACK),
-    Fault("odometry stops for good", _drop, "silence", LOST, window=Limits().odometry_timeout),
-    Fault(
-        "odometry stops for 0.3 s", _short(_drop), "silence", BACK, window=Limits().odometry_timeout
-    ),
-    Fault("position jumps 1 m", _state(_shifted), "jump", Demand(Mode.DESCENT, Mode.DISARMED)),
+    Fault("odometry stops for good", _drop, "silence", LOST, window=TIMEOUT),
+    Fault("odometry stops in gusts", _drop_in_gusts, "silence", LOST, window=TIMEOUT),
+    Fault("odometry of a heavier drone stops", _drop_heavier, "silence", LOST, window=TIMEOUT),
+    Fault("odometry stops for 0.3 s", _short(_drop), "silence", BACK, window=TIMEOUT),
+    Fault("position jumps 1 m", edit_state(_shifted), "jump", Demand(Mode.DESCENT, Mode.DISARMED)),
     Fault(
         "velocity jumps 3 m/s",
-        _state(_flung),
+        edit_state(_flung),
         "jump",
         Demand(Mode.DESCENT, Mode.KILLED, other_end=Mode.DISARMED),
     ),
-    Fault("attitude jumps 1 rad", _state(_spun), "jump", Demand(Mode.DESCENT, Mode.DISARMED)),
-    Fault("position doubtful", _edit(position_deviation=0.5), "deviation", LOST),
-    Fault("attitude doubtful", _edit(attitude_deviation=0.5), "deviation", LOST),
-    Fault("velocity unknown", _edit(velocity_deviation=float("nan")), "deviation", LOST),
-    Fault("garbage for good", _garbage, ANY, LOST),
-    Fault("one bad sample", _once(_state(_not_finite)), None, Demand(Mode.POLICY, Mode.POLICY)),
-    Fault("one jump and back", _once(_state(_shifted)), None, Demand(Mode.POLICY, Mode.POLICY)),
-    Fault(
-        "gyro turns to deg/s in flight",
-        _state(_degrees),
-        "units",
-        Demand(Mode.DESCENT, Mode.KILLED, other_end=Mode.DISARMED),
-        window=EVIDENCE,
-        exceeded=_turning,
-    ),
-    Fault(
-        "velocity turns its sign in flight",
-        _state(_backwards),
-        "units",
-        Demand(Mode.DESCENT, Mode.KILLED, other_end=Mode.DISARMED),
-        window=EVIDENCE,
-        exceeded=_moving,
-    ),
-    Fault(
-        "gyro in deg/s, found in the hand",
-        _carried(_degrees),
-        "units",
-        REFUSED,
-        from_start=True,
-        exceeded=_asked,
-        task="takeoff_land",
-        plan={"auto_start": False},
-        requests={300: Event.ARM},
-    ),
-    Fault(
-        "gyro in deg/s, found at take-off",
-        _state(_degrees),
-        "units",
-        Demand(Mode.KILLED, Mode.KILLED),
-        window=EVIDENCE,
-        exceeded=_turning,
-        from_start=True,
-        task="takeoff_land",
-    ),
-    Fault(
-        "odometry in NED, found at take-off",
-        _state(_ned),
-        "gravity",
-        Demand(Mode.KILLED, Mode.KILLED),
-        window=EVIDENCE,
-        exceeded=_rising,
-        from_start=True,
-        task="takeoff_land",
-    ),
-    Fault(
-        "odometry in NED, found by the accelerometer",
-        _edit(specific_force=np.array([0.0, 0.0, -9.81])),
-        "gravity",
-        REFUSED,
-        from_start=True,
-        task="takeoff_land",
-    ),
-    Fault(
-        "body in FRD", _state(_frd_body), "gravity", REFUSED, from_start=True, task="takeoff_land"
-    ),
-    Fault(
-        "quaternion in order wxyz",
-        _state(_wxyz),
-        "gravity",
-        REFUSED,
-        from_start=True,
-        task="takeoff_land",
-    ),
+    Fault("attitude jumps 1 rad", edit_state(_spun), "jump", Demand(Mode.DESCENT, Mode.DISARMED)),
+    Fault("position doubtful", edit_sample(position_deviation=0.5), "deviation", LOST),
+    Fault("attitude doubtful", edit_sample(attitude_deviation=0.5), "deviation", LOST),
+    Fault("velocity unknown", edit_sample(velocity_deviation=float("nan")), "deviation", LOST),
+    Fault("garbage for good", _garbage, ANY, LOST, window=TIMEOUT),
+    Fault("one bad sample", _once(edit_state(_not_finite)), None, Demand(Mode.POLICY, Mode.POLICY)),
+    Fault("one jump and back", _once(edit_state(_shifted)), None, Demand(Mode.POLICY, Mode.POLICY)),
 )

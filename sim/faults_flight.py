@@ -170,7 +170,7 @@ FLIGHT_FAULTS = (
     Fault("samples 80 ms late", _late, "late", FALLEN_BACK, window=TIMING_WINDOW),
     Fault(
         "pressed to the ground",
-        _push(0, 0, -0.6),
+        _push(0, 0, -0.36),
         "ground",
         Demand(Mode.KILLED, Mode.KILLED),
         limits={"max_speed": 50.0},

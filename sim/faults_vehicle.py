@@ -13,7 +13,7 @@ from snn_controller.guards.limits import Limits
 from snn_controller.state import State
 from snn_controller.state_machine import Event, Mode
 
-from sim.fault_scene import Demand, Fault, Scene
+from sim.fault_scene import TICK_NS, Demand, Fault, Scene, gusts
 from sim.faults_estimate import REFUSED
 
 LANDED = Demand(Mode.LAND, Mode.DISARMED)
@@ -39,10 +39,13 @@ def _status(**status: Any) -> Callable[[Scene], None]:
     return apply
 
 
-def _shaken(scene: Scene) -> None:
+def _dragged(scene: Scene) -> None:
+    """Let something drag the drone over the ground."""
     assert scene.sample is not None
-    state = scene.sample.state
-    scene.sample = replace(scene.sample, state=replace(state, velocity=np.array([0.2, 0.0, 0.0])))
+    state, velocity = scene.sample.state, np.array([0.2, 0.0, 0.0])
+    position = state.position + scene.number * TICK_NS * 1e-9 * velocity
+    dragged = replace(state, position=position, velocity=velocity)
+    scene.sample = replace(scene.sample, state=dragged)
 
 
 def _nothing(_: Scene) -> None:
@@ -75,16 +78,9 @@ def _noise(scene: Scene) -> None:
     scene.sample = replace(scene.sample, state=noisy)
 
 
-def _gusts(scene: Scene) -> None:
-    """Push anew every fifth of a second, by a tenth of the weight an axis."""
-    if scene.since % 20 == 0:
-        scene.memory["gust"] = scene.rng.normal(0.0, 0.026, 3)
-    scene.force = scene.memory["gust"]
-
-
 VEHICLE_FAULTS = (
     Fault("none, but noise", _noise, None, FLOWN),
-    Fault("none, but gusts", _gusts, None, FLOWN),
+    Fault("none, but gusts", gusts, None, FLOWN),
     Fault("none, in the air", _nothing, None, FLOWN),
     Fault("none, from the ground", _nothing, None, LANDED, task="takeoff_land", exceeded=_never),
     Fault(
@@ -132,7 +128,7 @@ VEHICLE_FAULTS = (
     Fault("operator disarms in flight", _ask(Event.DISARM), None, FLOWN),
     Fault(
         "not at rest",
-        _shaken,
+        _dragged,
         "rest",
         REFUSED,
         from_start=True,

@@ -72,15 +72,15 @@ def test_the_script_writes_its_result(tmp_path: Path) -> None:
     file = tmp_path / "campaign.json"
     command = [sys.executable, ROOT / "benchmarks" / "fault_campaign.py"]
     done = subprocess.run(
-        [*command, "--flights", "4", "--seed", "1", "--json", file],
+        [*command, "--flights", "8", "--seed", "1", "--json", file],
         capture_output=True,
         text=True,
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
     result = json.loads(file.read_text())
-    assert result["flights"] == 4
+    assert result["flights"] == 8
     assert result["uncommanded_motion"] == result["wrong_state"] == 0
     assert result["worst_reaction_ticks"] <= MAX_REACTION
-    assert [row["fault"] for row in result["table"]] == [fault.name for fault in FAULTS[:4]]
-    assert result["table"][2]["fault"] in done.stdout
+    assert [row["fault"] for row in result["table"]] == [fault.name for fault in FAULTS[:8]]
+    assert result["table"][7]["fault"] in done.stdout

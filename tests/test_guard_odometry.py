@@ -116,6 +116,20 @@ def test_a_turn_that_the_body_rates_explain_is_no_jump() -> None:
     assert check_jump(before, turned, LIMITS) is None
 
 
+@pytest.mark.parametrize(("turn", "limit"), [(0.02, "units"), (0.3, None)])
+def test_body_rates_beyond_the_limit_must_be_seen_in_the_attitude(
+    turn: float, limit: str | None
+) -> None:
+    before = sample(hovering(), SECOND)
+    spinning = after(
+        before,
+        body_rates=np.array([0.0, 0.0, 30.0]),
+        quaternion=axis_angle_to_quaternion([0, 0, 1], turn),
+    )
+    verdict = check_jump(before, spinning, LIMITS)
+    assert (verdict.limit if verdict else None) == limit
+
+
 @given(st.floats(0.0, np.pi), st.floats(0.97, 1.03))
 def test_the_angle_between_attitudes(angle: float, length: float) -> None:
     turned = axis_angle_to_quaternion([0.0, 0.6, 0.8], angle)

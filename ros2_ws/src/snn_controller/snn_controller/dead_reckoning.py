@@ -36,8 +36,9 @@ def _step(
     state: State, rotors: Array, command: Command, seconds: float, quadrotor: Quadrotor
 ) -> tuple[State, Array]:
     if command.kind == "motors":
+        middle = quadrotor.step_rotors(rotors, command.values, 0.5 * seconds)
         rotors = quadrotor.step_rotors(rotors, command.values, seconds)
-        force, *torque = quadrotor.mixer @ quadrotor.thrust(rotors)
+        force, *torque = quadrotor.mixer @ quadrotor.thrust(middle)
         lift, rates = force / quadrotor.mass, state.body_rates
         inertia = quadrotor.inertia
         turned = (np.array(torque) - np.cross(rates, inertia * rates)) / inertia

@@ -48,6 +48,7 @@ class Helm:
         self.since = 0.0  # s, when the present state was entered
         self.start = self._plan.hover_point  # (3,) m, where
         self._seen: State | None = None  # the last valid state
+        self._seen_rotors = self._pilot.rotors  # (4,) then
         self._reckoned: State | None = None  # where a descent is likely to be
         self._steered = 0.0  # s, when the command was last set
         self._policy.reset()
@@ -75,6 +76,7 @@ class Helm:
             self._guard.reset()
         elif mode is Mode.DESCENT:
             self._reckoned = None if blind else self._seen
+            self._pilot.rotors = self._seen_rotors  # of the same instant
             self.sink(time)
         elif mode is Mode.PILOT:
             self.command = None
@@ -86,7 +88,7 @@ class Helm:
         if mode is Mode.DESCENT:
             self.sink(time)
             return None
-        self._seen, self._steered = state, time
+        self._seen, self._seen_rotors, self._steered = state, self._pilot.rotors, time
         reference = self.reference(mode, time)
         if mode is Mode.POLICY:
             action = self._policy.step(observe(state, reference))

@@ -35,12 +35,12 @@ class GuidePilot:
         self._quadrotor = quadrotor
         self._kind: ActionKind = kind
         self._period = period
-        self._rotors = np.full(4, quadrotor.hover_throttle)
+        self.rotors = np.full(4, quadrotor.hover_throttle)  # (4,) in [0, 1], by the model
         self._commanded = 0.0  # m/s^2
 
     def reset(self, *, rotors_turning: bool) -> None:
         """Begin a flight with rotors at hover throttle or at rest."""
-        self._rotors = np.full(4, self._quadrotor.hover_throttle if rotors_turning else 0.0)
+        self.rotors = np.full(4, self._quadrotor.hover_throttle if rotors_turning else 0.0)
 
     def fly(self, state: State, reference: Reference) -> Command:
         """Return the guide's command towards a reference."""
@@ -49,15 +49,13 @@ class GuidePilot:
             values = geometric_thrust_rates(state, reference, gravity=gravity, gains=PILOT_GAINS)
             return Command(self._kind, limit_thrust_rates(values))
         action = geometric_control(
-            state, reference, self._rotors, quadrotor=self._quadrotor, gains=PILOT_GAINS
+            state, reference, self.rotors, quadrotor=self._quadrotor, gains=PILOT_GAINS
         )
         return Command(self._kind, throttle_from_action(action))
 
     def coast(self, state: State, command: Command, seconds: float) -> State:
         """Return the state after some time of a command, nobody looking; the rotors go with it."""
-        state, self._rotors = coast(
-            state, self._rotors, command, seconds, quadrotor=self._quadrotor
-        )
+        state, self.rotors = coast(state, self.rotors, command, seconds, quadrotor=self._quadrotor)
         return state
 
     def thrust(self) -> float:
@@ -65,12 +63,12 @@ class GuidePilot:
         if self._kind == "thrust_rates":
             return self._commanded
         quadrotor = self._quadrotor
-        return float(quadrotor.thrust(self._rotors).sum()) / quadrotor.mass
+        return float(quadrotor.thrust(self.rotors).sum()) / quadrotor.mass
 
     def follow(self, command: Command) -> None:
         """Advance the rotor model over one period of a command, whoever gave it."""
         if command.kind == "motors":
-            self._rotors = self._quadrotor.step_rotors(self._rotors, command.values, self._period)
+            self.rotors = self._quadrotor.step_rotors(self.rotors, command.values, self._period)
         else:
             self._commanded = float(command.values[0])
 
