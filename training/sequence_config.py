@@ -62,7 +62,8 @@ class SequenceConfig:
     """Distance up to which cloning is quadratic, beyond it is linear; 0 is quadratic always, as
     published."""
     smoothness: float = 0.4
-    """Weight of the squared change of the action from tick to tick."""
+    """Weight of the squared change of the action from tick to tick, beyond the guide's own where
+    that is cloned."""
 
 
 def learner_rules(config: SequenceConfig) -> Rules:

@@ -185,9 +185,16 @@ class SequenceLearner:
         return mean_over(pull.sum(dim=-1), self._tensor(windows.counted))
 
     def change_loss(self, actions: Tensor, windows: Windows) -> Tensor:
-        """Return the mean squared change of the actions from tick to tick of an episode."""
+        """Return the mean squared change of the actions from tick to tick of an episode.
+
+        Where the guide is cloned, only what the guide would not have changed costs anything, so
+        that the price of jitter does not slow recoveries down.
+        """
         counted = windows.counted[:-1] & windows.counted[1:] & ~windows.restarts[1:]
-        return mean_over((actions[1:] - actions[:-1]).square().sum(dim=-1), self._tensor(counted))
+        change = actions[1:] - actions[:-1]
+        if self.config.bc_target == "guide" and self.config.bc_weight > 0.0:
+            change = change - self._tensor(windows.labels[1:] - windows.labels[:-1])
+        return mean_over(change.square().sum(dim=-1), self._tensor(counted))
 
     def flyer(self) -> Network:
         """Return the actor where NumPy can tick it: on the CPU."""
