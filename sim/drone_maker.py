@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 from snn_controller.action import ACTION_KINDS, ActionKind
 from snn_controller.errors import UserError
 from snn_controller.quadrotor import Quadrotor
-from snn_controller.rate_control import RateGains
+from snn_controller.rate_control import RateGains, autopilot_gains
 
 from sim.disturbances import NOMINAL, Disturbances
 from sim.drone import CONTROL_RATE
 from sim.drones import SIMULATORS, Drones, Simulator
 from sim.rate_layer import RateControlledDrones
+from sim.rate_variation import RateVariation
 from sim.reward import START_COEFFICIENTS, RewardCoefficients
 from sim.rules import CRASH_DISTANCE, EPISODE_STEPS
 
@@ -24,6 +25,7 @@ def make_drones(
     *,
     action_kind: ActionKind = "motors",
     rate_gains: RateGains | None = None,
+    rate_variation: RateVariation | None = None,
     starts: Sequence[str] = ("standard",),
     disturbances: Disturbances = NOMINAL,
     coefficients: RewardCoefficients = START_COEFFICIENTS,
@@ -35,8 +37,9 @@ def make_drones(
 ) -> Drones:
     """Return drones in a simulator: `batched`, the compiled twin, or `pybullet`, slower and few.
 
-    Actions of the kind `thrust_rates` go through a rate loop, with its own gains unless others are
-    given. The rest is what `DroneBatch` takes.
+    Actions of the kind `thrust_rates` go through a rate loop, with the gains of the airframe's
+    autopilot unless others are given, or by `rate_variation` with others in every episode. The
+    rest is what `DroneBatch` takes.
 
     Raises:
         UserError: A name is unknown, a number impossible, or the simulator's package missing.
@@ -61,8 +64,10 @@ def make_drones(
     )
     if not rate_loop:
         return drones
-    gains = RateGains() if rate_gains is None else rate_gains
-    return RateControlledDrones(drones, gains, history_steps=history_steps)
+    gains = autopilot_gains(quadrotor) if rate_gains is None else rate_gains
+    return RateControlledDrones(
+        drones, gains, variation=rate_variation, history_steps=history_steps, seed=seed
+    )
 
 
 def _batch_type(sim: Simulator) -> Callable[..., Drones]:

@@ -13,13 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 from snn_controller.action import action_from_throttle, thrust_rates_from_action
 from snn_controller.frames import Array
-from snn_controller.rate_control import RateGains, control_rates
+from snn_controller.rate_control import RateGains
 from snn_controller.state import Reference, State
 
 from sim.action_history import ActionHistory
 from sim.batch_checks import check_actions
 from sim.disturbances import Disturbance
 from sim.drones import Drones
+from sim.rate_variation import (
+    RateLoops,
+    RateVariation,
+    control_by_loops,
+    draw_loops,
+    same_loops,
+)
 from sim.reward import RewardCoefficients
 
 BODY_RATES = slice(15, 18)  # of the observation
@@ -32,14 +39,33 @@ class RateControlledDrones:
     the fixed test's does, and the true rotors. It counts on the nominal airframe.
     """
 
-    def __init__(self, drones: Drones, gains: RateGains, *, history_steps: int = 0) -> None:
-        """Put the loop before drones that take motor actions, at the start of their episodes."""
-        self.drones, self.gains = drones, gains
+    def __init__(
+        self,
+        drones: Drones,
+        gains: RateGains,
+        *,
+        variation: RateVariation | None = None,
+        history_steps: int = 0,
+        seed: int = 0,
+    ) -> None:
+        """Put loops before drones that take motor actions, at the start of their episodes.
+
+        Args:
+            drones: Of either simulator.
+            gains: Of the loop that all have.
+            variation: Draws another loop for every episode instead.
+            history_steps: Actions that `histories` shows.
+            seed: Of the variation; an episode's loop depends on it and on the numbers of drone
+                and episode alone.
+        """
+        self.drones, self.variation, self.seed = drones, variation, seed
         self.quadrotor = drones.quadrotor
         self.count = drones.count
         self.control_period = drones.control_period
         self._history = ActionHistory(self.count, history_steps)
-        self._begin_histories(np.arange(self.count))
+        self.loops = same_loops(gains, self.count)
+        self._episodes = np.zeros(self.count, np.int64)  # begun so far
+        self._begin(np.arange(self.count))
 
     @property
     def observations(self) -> NDArray[Any]:
@@ -107,13 +133,15 @@ class RateControlledDrones:
     def reset(self, *, seed: int | None = None) -> NDArray[Any]:
         """Begin an episode on every drone and return observations."""
         observations = self.drones.reset(seed=seed)
-        self._begin_histories(np.arange(self.count))
+        if seed is not None:
+            self.seed, self._episodes[:] = seed, 0
+        self._begin(np.arange(self.count))
         return observations
 
     def restart(self, drones: NDArray[Any]) -> None:
         """Begin the next episodes of the drones of a mask (count,) or of some numbers."""
         self.drones.restart(drones)
-        self._begin_histories(np.arange(self.count)[drones])
+        self._begin(np.arange(self.count)[drones])
 
     def step(self, actions: NDArray[np.floating], *, auto_reset: bool = True) -> None:
         """Fly one control period with actions (count, 4): thrust and body rates, clipped to +-1.
@@ -122,17 +150,17 @@ class RateControlledDrones:
             UserError: The actions have another shape.
         """
         check_actions(actions, self.count)
-        throttle = control_rates(
+        throttle = control_by_loops(
             thrust_rates_from_action(actions),
             self.observations[:, BODY_RATES].astype(np.float64),
             self.rotors,
             quadrotor=self.quadrotor,
-            gains=self.gains,
+            loops=self.loops,
         )
         self.drones.step(action_from_throttle(throttle), auto_reset=auto_reset)
         self._history.append(actions)
         if auto_reset:
-            self._begin_histories(np.flatnonzero(self.terminated | self.truncated))
+            self._begin(np.flatnonzero(self.terminated | self.truncated))
 
     def set_coefficients(self, coefficients: RewardCoefficients) -> None:
         """Use other weights of the reward from the next step on."""
@@ -153,17 +181,36 @@ class RateControlledDrones:
 
     def snapshot(self) -> dict[str, Any]:
         """Return all that changes in flight."""
-        return {**self.drones.snapshot(), "history": self._history.snapshot()}
+        return {
+            **self.drones.snapshot(),
+            "history": self._history.snapshot(),
+            "loops": self.loops._asdict(),
+            "loop_episodes": self._episodes,
+        }
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
         """Fly on from a snapshot."""
         self._history.restore(snapshot["history"])
+        self.loops = RateLoops(**{k: np.array(x) for k, x in snapshot["loops"].items()})
+        self._episodes = np.array(snapshot["loop_episodes"])
         nothing = np.zeros((self.count, 0, 4), np.float32)
         self.drones.restore({**snapshot, "history": nothing})
 
     def close(self) -> None:
         """Free what the drones hold; closing twice does no harm."""
         self.drones.close()
+
+    def _begin(self, drones: NDArray[np.int64]) -> None:
+        """Begin the episodes of some drones: a loop for each, and a history."""
+        if self.variation is not None:
+            for number in drones:
+                rng = np.random.default_rng((self.seed, number, self._episodes[number]))
+                for values, new in zip(
+                    self.loops, draw_loops(self.variation, self.quadrotor, 1, rng), strict=True
+                ):
+                    values[number] = new[0]
+        self._episodes[drones] += 1
+        self._begin_histories(drones)
 
     def _begin_histories(self, drones: NDArray[np.int64]) -> None:
         if self._history.steps and len(drones):

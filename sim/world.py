@@ -9,7 +9,7 @@ from snn_controller.action import Command
 from snn_controller.errors import UserError
 from snn_controller.frames import Array
 from snn_controller.quadrotor import Quadrotor, load_quadrotor
-from snn_controller.rate_control import RateGains, control_rates
+from snn_controller.rate_control import autopilot_gains, control_rates
 from snn_controller.settings import SimulatorSettings
 from snn_controller.state import State
 
@@ -85,7 +85,7 @@ class Simulation:
             self._world.state.body_rates,
             self._world.rotors,
             quadrotor=self._quadrotor,
-            gains=RateGains(),
+            gains=autopilot_gains(self._quadrotor),
         )
 
 

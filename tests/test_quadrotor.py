@@ -53,6 +53,19 @@ def test_published_numbers_of_the_crazyflie() -> None:
     assert 4.0 * quadrotor.thrust(1.0) == pytest.approx(0.521, abs=5e-4)
 
 
+@pytest.mark.parametrize(
+    ("name", "hover", "thrust_to_weight"), [("x500", 0.73, 1.69), ("racer5", 0.35, 6.6)]
+)
+def test_larger_airframes_are_of_their_class(
+    name: str, hover: float, thrust_to_weight: float
+) -> None:
+    quadrotor = load_quadrotor(name)
+    weight = quadrotor.mass * quadrotor.gravity
+    assert quadrotor.hover_throttle == pytest.approx(hover, abs=0.005)
+    assert 4.0 * quadrotor.thrust(1.0) / weight == pytest.approx(thrust_to_weight, abs=0.05)
+    assert quadrotor.inertia[0] + quadrotor.inertia[1] > quadrotor.inertia[2]
+
+
 @given(airframes, arrays(np.float64, 4, elements=st.floats(-1.0, 1.0)))
 def test_inverse_mixer_undoes_the_mixer(quadrotor: Any, thrusts: Array) -> None:
     found = quadrotor.inverse_mixer @ (quadrotor.mixer @ thrusts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from snn_controller.action import thrust_rates_from_action
 from snn_controller.quadrotor import load_quadrotor
-from snn_controller.rate_control import RateGains, control_rates
+from snn_controller.rate_control import autopilot_gains, control_rates
 from snn_controller.state import Reference
 
 from sim.disturbances import NOISY
@@ -29,7 +29,7 @@ def test_the_loop_turns_actions_into_the_throttle_that_is_charged() -> None:
             measured,
             drones.rotors,
             quadrotor=QUADROTOR,
-            gains=RateGains(),
+            gains=autopilot_gains(QUADROTOR),
         )
         drones.step(actions, auto_reset=False)
         np.testing.assert_allclose(drones.throttles, expected, atol=1e-12)

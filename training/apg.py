@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from snn_controller.action import ActionKind
 from snn_controller.errors import UserError
 from snn_controller.quadrotor import load_quadrotor
 from tqdm import tqdm
@@ -63,6 +64,8 @@ class Args:
     """Seed of all randomness; the same seed gives the same policy, bit by bit."""
     airframe: str = "crazyflie21"
     """Airframe to fly."""
+    action_kind: ActionKind = "motors"
+    """What the policy commands: rotors, or thrust and body rates of an autopilot's rate loop."""
     budget: Budget = "full"
     """`study` cuts the run to about a minute on one core, where options are defaults."""
     intervals: int = 40
@@ -119,9 +122,18 @@ def make_run(args: Args) -> ApgRun:
         script="apg",
         folder=args.folder / args.name,
         rng=np.random.default_rng(args.seed),
-        learner=ApgLearner(args.learner, args.cost, network, quadrotor, total=total),
+        learner=ApgLearner(
+            args.learner, args.cost, network, quadrotor, total=total, action_kind=args.action_kind
+        ),
         replay=Nothing(),
-        collector=FlightPool(args.pool, quadrotor, network, ticks=args.ticks, seed=args.seed),
+        collector=FlightPool(
+            args.pool,
+            quadrotor,
+            network,
+            ticks=args.ticks,
+            seed=args.seed,
+            action_kind=args.action_kind,
+        ),
     )
 
 
@@ -156,7 +168,13 @@ def summary(args: Args, run: ApgRun, costs: list[float]) -> dict[str, Any]:
         "transitions": updates * args.ticks * args.pool.flights,
         "updates": updates,
         "cost": float(f"{np.mean(costs):.4g}"),
-        **validate_network(network, quadrotor, seed=args.seed, episodes=args.validation),
+        **validate_network(
+            network,
+            quadrotor,
+            seed=args.seed,
+            episodes=args.validation,
+            action_kind=args.action_kind,
+        ),
     }
 
 
@@ -166,7 +184,8 @@ def save_interval(args: Args, run: ApgRun, row: dict[str, Any]) -> None:
     The artifact is that of the best interval so far, by the return of its validation.
     """
     if row["return_end"] >= max((x["return_end"] for x in run.rows), default=-np.inf):
-        info = ArtifactInfo(args.airframe, provenance={**run.provenance, "validation": row})
+        provenance = {**run.provenance, "validation": row}
+        info = ArtifactInfo(args.airframe, args.action_kind, provenance)
         export_policy(run.learner.network, run.folder / POLICY, info)
         run.best = copy.deepcopy(run.learner.network.state_dict())
     log_row(run, row)

@@ -9,12 +9,15 @@ from shutil import which
 from typing import Any, Literal
 
 import torch
+from snn_controller.action import ActionKind
 from snn_controller.errors import UserError
 from snn_controller.quadrotor import Quadrotor
 from torch import Tensor, nn
 
 from sim.drone import CONTROL_RATE
+from sim.rate_layer import BODY_RATES
 from training.differentiable_drone import DronePhysics, DroneState, make_drone_step, observe
+from training.differentiable_rates import LoopTensors, make_rate_loop
 from training.flight_cost import CostConfig, flight_cost
 from training.flight_pool import FlightPool, Segment
 from training.lif import PolicyWeights, policy_step
@@ -56,6 +59,7 @@ class ApgLearner:
         quadrotor: Quadrotor,
         *,
         total: int,
+        action_kind: ActionKind = "motors",
     ) -> None:
         """Prepare a network, in place, to be trained for so many steps.
 
@@ -63,7 +67,9 @@ class ApgLearner:
             UserError: The tick is to be compiled and there is no compiler.
         """
         self.config, self.network, self.quadrotor = config, network, quadrotor
-        begin_at_hover(network, quadrotor.hover_throttle, config.readout_scale)
+        self.action_kind: ActionKind = action_kind
+        hover = 0.0 if action_kind == "thrust_rates" else 2.0 * quadrotor.hover_throttle - 1.0
+        begin_at_hover(network, hover, config.readout_scale)
         slow = network.time_constants()
         others = [x for x in network.parameters() if all(x is not y for y in slow)]
         fast = {"params": slow, "lr": config.time_constant_speed * config.learning_rate}
@@ -97,7 +103,14 @@ class ApgLearner:
             there = (segment.positions[tick + 1], segment.velocities[tick + 1])
             disturbed = (segment.noise[tick], segment.pushes[tick])
             state, states, action, cost = self.tick(
-                weights, state, segment.physics, states, action, here, there, disturbed
+                weights,
+                state,
+                (segment.physics, segment.loops),
+                states,
+                action,
+                here,
+                there,
+                disturbed,
             )
             costs.append(cost)
         return torch.stack(costs), (state, states, action)
@@ -124,12 +137,13 @@ class ApgLearner:
 def make_tick(network: Network, quadrotor: Quadrotor, cost: CostConfig, slope: float) -> Callable:
     """Return one tick of closed loop, differentiable in weights, states and the last action."""
     drone_step = make_drone_step(quadrotor, 1.0 / CONTROL_RATE)
+    rate_loop = make_rate_loop(quadrotor)
     act = _actor(network, slope)
 
     def tick(
         weights: PolicyWeights | None,
         state: DroneState,
-        physics: DronePhysics,
+        equipment: tuple[DronePhysics, LoopTensors | None],
         states: States,
         last: Tensor,
         here: tuple[Tensor, Tensor],
@@ -137,12 +151,17 @@ def make_tick(network: Network, quadrotor: Quadrotor, cost: CostConfig, slope: f
         disturbed: tuple[Tensor, Tensor],
     ) -> tuple[DroneState, States, Tensor, Tensor]:
         noise, push = disturbed
-        action, states = act(weights, observe(state, *here, noise), states)
-        state = drone_step(state, physics, action, push)
+        seen, (physics, loops) = observe(state, *here, noise), equipment
+        action, states = act(weights, seen, states)
+        motors = action
+        if loops is not None:
+            motors = 2.0 * rate_loop(action, seen[:, BODY_RATES], state.rotors, loops) - 1.0
+        state = drone_step(state, physics, motors, push)
         spent = flight_cost(
             state,
             *there,
             (last, action),
+            (motors + 1.0) / 2.0,
             hover_throttle=quadrotor.hover_throttle,
             config=cost,
         )
@@ -156,14 +175,14 @@ def network_weights(network: Network) -> PolicyWeights | None:
     return network.policy_weights() if isinstance(network, SpikingPolicy) else None
 
 
-def begin_at_hover(network: Network, hover_throttle: float, scale: float) -> None:
-    """Scale the read-out, in place, and let it answer nothing with the hover throttle."""
+def begin_at_hover(network: Network, hover: float, scale: float) -> None:
+    """Scale the read-out, in place, and let it answer nothing with the action that hovers."""
     spiking = isinstance(network, SpikingPolicy)
     weight = network.readout_weight if spiking else network.readout.weight
     bias = network.readout_bias if spiking else network.readout.bias
     with torch.no_grad():
         weight.mul_(scale)
-        bias.fill_(atanh(2.0 * hover_throttle - 1.0))
+        bias.fill_(atanh(hover))
 
 
 def apg_rules(config: ApgConfig) -> Rules:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from snn_controller.action import ACTION_SIZE, action_from_throttle, throttle_from_action
+from snn_controller.action import ACTION_SIZE, action_from_throttle
 from snn_controller.state import Reference
 
 from sim.drones import Drones
@@ -88,7 +88,7 @@ class Collector:
             observations,
             actions,
             drones.observations.copy(),
-            reward_parts_of(drones, actions, reference),
+            reward_parts_of(drones, reference),
             terminated,
             drones.truncated & ~terminated,
             steps,
@@ -153,7 +153,7 @@ def validate(drones: Drones, controller: Controller) -> dict[str, float]:
             break
         actions = controller(np.concatenate([drones.observations, histories], axis=1))
         drones.step(actions, auto_reset=False)
-        total[flying] += reward_parts_of(drones, actions)[flying]
+        total[flying] += reward_parts_of(drones)[flying]
         if tick > 0:
             change += float(np.abs(actions - histories[:, -ACTION_SIZE:])[flying].sum())
             changes += ACTION_SIZE * int(flying.sum())
@@ -169,16 +169,17 @@ def validate(drones: Drones, controller: Controller) -> dict[str, float]:
     }
 
 
-def reward_parts_of(drones: Drones, actions: Rows, reference: Reference = ORIGIN) -> Rows:
+def reward_parts_of(drones: Drones, reference: Reference = ORIGIN) -> Rows:
     """Return the reward parts (count, 5) of the step that was just flown.
 
+    What counts is the throttle that moves the rotors, behind a rate loop where there is one.
     Like the twin, which pays nothing for a state that is not finite, this gives zeros there.
     """
     with np.errstate(all="ignore"):
         parts = reward_parts(
             drones.state,
             reference,
-            throttle_from_action(actions),
+            drones.throttles,
             hover_throttle=drones.quadrotor.hover_throttle,
         ).astype(np.float32)
     parts[~np.isfinite(parts).all(axis=1)] = 0.0

@@ -41,6 +41,7 @@ def flight_cost(
     position: Tensor,
     velocity: Tensor,
     actions: tuple[Tensor, Tensor],
+    throttle: Tensor,
     *,
     hover_throttle: float,
     config: CostConfig,
@@ -52,12 +53,12 @@ def flight_cost(
         position: References (n, 3) in m.
         velocity: References (n, 3) in m/s.
         actions: Action of the tick before and of this one, each (n, 4) in [-1, 1].
+        throttle: That was commanded (n, 4) in [0, 1].
         hover_throttle: Throttle that carries the weight.
         config: Weights.
     """
     reward, error = END_COEFFICIENTS, state.position - position
     last, action = actions
-    throttle = (action + 1.0) / 2.0
     distance = error.abs()
     beyond = (distance - config.wall_distance).clamp(0.0, WALL_DEPTH)
     # Twice the sum of 1 - cos is the squared angle where that is small, and smooth everywhere.

@@ -14,12 +14,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from snn_controller.action import ActionKind
 from snn_controller.quadrotor import Quadrotor
 from snn_controller.state import Reference
 from torch import Tensor
 
 from sim.batched import DroneBatch
 from training.differentiable_drone import DronePhysics, DroneState, read_physics, read_states
+from training.differentiable_rates import LoopTensors, loop_tensors
+from training.flight_loops import FlightLoops
 from training.flight_mix import split_flights
 from training.networks import Network
 from training.rollouts import EpisodeConfig, References, draw_references
@@ -55,6 +58,7 @@ class Segment(NamedTuple):
 
     state: DroneState
     physics: DronePhysics
+    loops: LoopTensors | None  # the rate loops, where actions are thrust and rates
     network_states: tuple[Tensor, ...]  # (n, ...)
     last_actions: Tensor  # (n, 4)
     positions: Tensor  # (T, n, 3) references in m, after each tick at T + 1
@@ -67,7 +71,14 @@ class FlightPool:
     """The flights; `segment` says where they stand, `advance` flies them on."""
 
     def __init__(
-        self, config: PoolConfig, quadrotor: Quadrotor, network: Network, *, ticks: int, seed: int
+        self,
+        config: PoolConfig,
+        quadrotor: Quadrotor,
+        network: Network,
+        *,
+        ticks: int,
+        seed: int,
+        action_kind: ActionKind = "motors",
     ) -> None:
         """Begin all flights.
 
@@ -77,6 +88,7 @@ class FlightPool:
             network: The policy, for the size of its states.
             ticks: Length of a segment.
             seed: Of all that is drawn.
+            action_kind: What the policy commands; thrust and rates go through a rate loop.
         """
         self.config, self.ticks, self.network = config, ticks, network
         self.rng = np.random.default_rng(seed)
@@ -97,6 +109,9 @@ class FlightPool:
         self.paths = draw_references(config.flights, self.tracks, self.period, self.rng)
         self.age = np.zeros(config.flights, np.int64)  # segments flown
         self.state, self.physics = self._fresh(np.ones(config.flights, np.bool_))
+        self.loops = FlightLoops(quadrotor, groups) if action_kind == "thrust_rates" else None
+        if self.loops is not None:
+            self.loops.redraw(np.ones(config.flights, np.bool_), self.rng)
         self.network_states = network.initial_states(config.flights)
         self.last_actions = torch.zeros(config.flights, 4)
 
@@ -108,6 +123,7 @@ class FlightPool:
         return Segment(
             self.state,
             self.physics,
+            None if self.loops is None else loop_tensors(self.loops.present),
             self.network_states,
             self.last_actions,
             positions=_stack([x.position for x in references]),
@@ -126,6 +142,8 @@ class FlightPool:
         over = ~(error <= LOST).all(axis=1) | (self.age >= self.config.segments)
         over |= self.rng.random(len(over)) < self.config.end_chance
         self._redraw(over)
+        if self.loops is not None:
+            self.loops.redraw(over, self.rng)
         fresh, physics = self._fresh(over)
         mask = torch.from_numpy(over)[:, None].to(actions.device)
         self.state = DroneState(*(_choose(mask, *x) for x in zip(fresh, state, strict=True)))
@@ -142,6 +160,7 @@ class FlightPool:
             "state": {k: x.numpy() for k, x in self.state._asdict().items()},
             "network_states": {str(i): x.numpy() for i, x in enumerate(self.network_states)},
             "last_actions": self.last_actions.numpy(),
+            "loops": {} if self.loops is None else self.loops.snapshot(),
             "generator": json.dumps(self.rng.bit_generator.state),
         }
 
@@ -155,6 +174,8 @@ class FlightPool:
         self.physics = _join([read_physics(group) for group in self.groups])
         self.network_states = tuple(torch.tensor(x) for x in snapshot["network_states"].values())
         self.last_actions = torch.tensor(snapshot["last_actions"])
+        if self.loops is not None:
+            self.loops.restore(snapshot["loops"])
         self.rng.bit_generator.state = json.loads(snapshot["generator"])
 
     def _references(self, ticks: NDArray[np.int64]) -> Reference:

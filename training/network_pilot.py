@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from snn_controller.action import ActionKind
 from snn_controller.observation import OBSERVATION_SIZE
 from snn_controller.quadrotor import Quadrotor
 
-from sim.batched import DroneBatch
 from sim.drone import CONTROL_RATE
+from sim.drone_maker import make_drones
 from training.collector import validate
 from training.networks import Network, numpy_stepper
 
@@ -36,7 +37,12 @@ def network_pilot(policy: Network, count: int) -> NetworkPilot:
 
 
 def validate_network(
-    policy: Network, quadrotor: Quadrotor, *, seed: int, episodes: int = VALIDATION_EPISODES
+    policy: Network,
+    quadrotor: Quadrotor,
+    *,
+    seed: int,
+    episodes: int = VALIDATION_EPISODES,
+    action_kind: ActionKind = "motors",
 ) -> dict[str, Any]:
     """Return the scores of standard starts on the batched twin, the same ones for a seed.
 
@@ -46,6 +52,13 @@ def validate_network(
     if policy.config.control_rate != CONTROL_RATE:
         return {}
     fly = network_pilot(policy, episodes)
-    drones = DroneBatch(quadrotor, episodes, starts=("standard",), seed=VALIDATION_SEED + seed)
+    drones = make_drones(
+        "batched",
+        quadrotor,
+        episodes,
+        action_kind=action_kind,
+        starts=("standard",),
+        seed=VALIDATION_SEED + seed,
+    )
     scores = validate(drones, lambda inputs: fly(inputs[:, :OBSERVATION_SIZE]))
     return {name: float(f"{x:.4g}") if np.isfinite(x) else "" for name, x in scores.items()}

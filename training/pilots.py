@@ -13,7 +13,7 @@ from snn_controller.guide import GuideGains, geometric_control
 from snn_controller.observation import observe
 from snn_controller.policy import Policy
 from snn_controller.quadrotor import Quadrotor, load_quadrotor
-from snn_controller.rate_control import RateGains, control_rates
+from snn_controller.rate_control import RateGains, autopilot_gains, control_rates
 from snn_controller.state import Reference, State
 
 from sim.drone import CONTROL_RATE
@@ -102,7 +102,7 @@ class PolicyPilot:
         self._policy = policy
         self._quadrotor = quadrotor
         self._kind: ActionKind = policy.metadata.action_kind
-        self._rate_gains = RateGains()
+        self._rate_gains = autopilot_gains(quadrotor)
         self._reset_every_tick = reset_every_tick
 
     @property

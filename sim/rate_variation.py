@@ -1,0 +1,78 @@
+"""Rate loops of other autopilots: gains and lags around those of ours, one loop a drone.
+
+A policy that has met them flies behind loops it was not trained with. What they look like: behind
+Betaflight roll and pitch follow as a second-order lag of 38 to 42 rad/s with a damping of 0.5 to
+0.6 (docs/real_flight.md), and no firmware leads the motors on collective thrust.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from snn_controller.frames import Array
+from snn_controller.quadrotor import Quadrotor
+from snn_controller.rate_control import (
+    AUTOPILOT_LAG,
+    RateGains,
+    autopilot_gains,
+    desired_throttle,
+    lead_for,
+)
+
+
+@dataclass(frozen=True)
+class RateVariation:
+    """Factors on the loop's gains and on the lag that it leaves, drawn uniformly.
+
+    The lead on collective thrust is a uniform share of that on torque, down to none.
+    """
+
+    tilt: tuple[float, float] = (0.6, 1.4)
+    yaw: tuple[float, float] = (0.5, 1.6)
+    lag: tuple[float, float] = (0.6, 1.5)
+
+
+class RateLoops(NamedTuple):
+    """One loop a drone."""
+
+    rates: Array  # (n, 3) gains per body axis in 1/s
+    lead: Array  # (n, 1) on what turns the drone
+    thrust_lead: Array  # (n, 1) on what all rotors have in common
+
+
+def same_loops(gains: RateGains, count: int) -> RateLoops:
+    """Return the same loop for so many drones."""
+    lead = np.full((count, 1), gains.lead)
+    return RateLoops(np.tile(gains.rates, (count, 1)), lead, lead.copy())
+
+
+def draw_loops(
+    variation: RateVariation, quadrotor: Quadrotor, count: int, rng: np.random.Generator
+) -> RateLoops:
+    """Draw a loop for each of so many drones; four numbers a drone."""
+    low, high = np.transpose([variation.tilt, variation.yaw, variation.lag, (0.0, 1.0)])
+    tilt, yaw, lag, share = rng.uniform(low, high, (count, 4)).T
+    lead = lead_for(quadrotor, AUTOPILOT_LAG * lag)
+    factors = np.stack([tilt, tilt, yaw], axis=1)
+    rates = autopilot_gains(quadrotor).rates * factors
+    return RateLoops(rates, lead[:, None], (share * lead)[:, None])
+
+
+def control_by_loops(
+    thrust_rates: Array, body_rates: Array, rotors: Array, *, quadrotor: Quadrotor, loops: RateLoops
+) -> Array:
+    """Return throttle (n, 4) in [0, 1], as `rate_control.control_rates` but one loop a drone.
+
+    Args:
+        thrust_rates: Collective thrust in m/s^2 and body rates in rad/s (n, 4).
+        body_rates: Measured body rates (n, 3) in rad/s.
+        rotors: Present rotor state (n, 4).
+        quadrotor: Airframe that the loops count on.
+        loops: Of the drones.
+    """
+    desired = desired_throttle(thrust_rates, body_rates, loops.rates, quadrotor)
+    ahead = desired - rotors
+    common = ahead.mean(axis=1, keepdims=True)
+    return np.clip(desired + loops.lead * (ahead - common) + loops.thrust_lead * common, 0.0, 1.0)
