@@ -152,13 +152,21 @@ def test_huber_cloning_is_quadratic_then_linear(quadrotor: Quadrotor) -> None:
 
 
 def test_changes_count_within_an_episode_only(quadrotor: Quadrotor) -> None:
-    policy = learner()
+    policy = learner(bc_target="flown")
     windows = windows_of(flown(quadrotor, policy, 100, start="hard", episode=25))
     assert windows.restarts[1:].any()
     episodes = np.cumsum(windows.restarts, axis=0)  # one action an episode
     actions = torch.from_numpy(episodes.astype(np.float32))[..., None].expand(-1, -1, 4)
     assert policy.change_loss(actions, windows).item() == 0.0
     assert policy.change_loss(torch.arange(20.0)[:, None, None] + actions, windows).item() == 4.0
+
+
+def test_changes_that_the_cloned_guide_makes_are_free(quadrotor: Quadrotor) -> None:
+    windows = windows_of(flown(quadrotor, learner(), 60))
+    labels = torch.from_numpy(windows.labels)
+    assert learner(bc_target="guide").change_loss(labels + 0.3, windows).item() < 1e-10
+    for options in ({"bc_target": "flown"}, {"bc_target": "guide", "bc_weight": 0.0}):
+        assert learner(**options).change_loss(labels, windows).item() > 1e-4
 
 
 def test_privileged_numbers_reach_the_critics(quadrotor: Quadrotor) -> None:
