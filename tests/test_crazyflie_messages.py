@@ -176,7 +176,7 @@ def test_a_sample_that_was_held_up_shows_its_age() -> None:
     clock = VehicleClock()
     for i in range(200):
         clock.stamp(10 * i, 10 * i * MS)
-    late = clock.stamp(2000, 2300 * MS)
+    late = clock.stamp(2000, 2300 * MS)  # 0.3 s on its way
     assert late == 2000 * MS
 
 
@@ -195,3 +195,18 @@ def test_repeated_and_overtaken_packets_have_no_stamp() -> None:
     assert clock.stamp(120, 21 * MS) is None
     assert clock.stamp(110, 22 * MS) is None
     assert clock.stamp(130, 30 * MS) is not None
+
+
+def test_damaged_times_are_dropped_and_a_restart_is_followed() -> None:
+    clock = VehicleClock()
+    for i in range(10):
+        clock.stamp(10_000 + 10 * i, 10 * i * MS)
+    assert clock.stamp(10_000 + 4_000_000, 100 * MS) is None  # bits turned
+    assert clock.stamp(110, 105 * MS) is None
+    assert clock.stamp(10_110, 110 * MS) is not None
+    assert [clock.stamp(10 * i, (200 + 10 * i) * MS) is None for i in range(4)] == [
+        True,
+        True,
+        False,
+        False,
+    ]

@@ -110,7 +110,8 @@ class CrazyflieLink:
         """Ask for rate mode and for arming; `send` brings the stop setpoints that unlock thrust."""
         self._active, self._killed = True, False
         self._stops, self._obeys = 0, False
-        self._asked = 0.0
+        self._radio.set_parameters(self._wanted)  # whatever they are thought to be
+        self._asked = perf_counter() - 0.8 * ASKING_PERIOD  # a first answer takes a moment
         self._estimate.start()
 
     def send(self, command: Command, stamp: int) -> None:

@@ -78,6 +78,9 @@ def connect(
         _wait_for("answered", news, endpoint, ANSWER_TIME)
         _wait_for("ready", news, endpoint, CONNECTION_TIME)
         _check_firmware(cf, endpoint, needed_logs, needed_parameters)
+        # From here on a packet that looks like the version must not begin the set-up anew, which
+        # would end all logs in flight.
+        cf.platform.fetch_platform_informations(_do_nothing)
     except UserError:
         close(cf)
         raise
@@ -152,3 +155,7 @@ def _check_firmware(
             raise UserError(
                 f"Crazyflie at {endpoint}: its firmware has no {kind} {missing[0]}; {update}"
             )
+
+
+def _do_nothing() -> None:
+    pass
