@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from snn_controller.flight_controllers.start_frame import StartFrame
+from snn_controller.frames import axis_angle_to_quaternion, quaternion_to_matrix, roll_pitch_yaw
+from snn_controller.state import Odometry, State
+
+numbers = st.floats(-50.0, 50.0)
+places = st.tuples(numbers, numbers, numbers).map(np.array)
+headings = st.floats(-3.1, 3.1)
+
+
+def sample(place: np.ndarray, heading: float, velocity: np.ndarray | None = None) -> Odometry:
+    quaternion = axis_angle_to_quaternion([0.0, 0.0, 1.0], heading)
+    speed = np.zeros(3) if velocity is None else velocity
+    return Odometry(0, "odom", "base_link", State(place, quaternion, speed, np.ones(3)))
+
+
+@given(places, headings)
+def test_the_start_is_the_origin_heading_along_x(place: np.ndarray, heading: float) -> None:
+    told = StartFrame().tell(sample(place, heading), on_start=True).state
+    np.testing.assert_allclose(told.position, 0.0, atol=1e-9)
+    np.testing.assert_allclose(told.rotation, np.eye(3), atol=1e-9)
+
+
+@given(places, headings, places, headings, places)
+def test_what_comes_later_is_seen_from_the_start(
+    start: np.ndarray, first: float, place: np.ndarray, heading: float, velocity: np.ndarray
+) -> None:
+    frame = StartFrame()
+    frame.tell(sample(start, first), on_start=True)
+    told = frame.tell(sample(place, heading, velocity), on_start=False).state
+    back = quaternion_to_matrix(axis_angle_to_quaternion([0.0, 0.0, 1.0], first))
+    np.testing.assert_allclose(back @ told.position + start, place, atol=1e-9)
+    np.testing.assert_allclose(back @ told.velocity, velocity, atol=1e-9)
+    turned = float(roll_pitch_yaw(told.rotation)[2])
+    assert abs(np.angle(np.exp(1j * (turned - heading + first)))) < 1e-6
+    np.testing.assert_array_equal(told.body_rates, 1.0)
+
+
+def test_before_a_start_and_without_numbers_nothing_is_changed() -> None:
+    frame = StartFrame()
+    odometry = sample(np.array([1.0, 2.0, 3.0]), 0.5)
+    assert np.allclose(frame.tell(odometry, on_start=False).state.position, [1.0, 2.0, 3.0])
+    broken = sample(np.array([np.nan, 0.0, 0.0]), 0.5)
+    assert frame.tell(broken, on_start=True) is broken
