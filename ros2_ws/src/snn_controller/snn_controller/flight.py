@@ -168,6 +168,7 @@ class Flight:
 
     def settle(self) -> None:
         """Do the bookkeeping of the last tick; the next tick does it if nobody has."""
+        self._estimate_guard.settle()
         if self._unsettled is not None:
             tick = self._helm.describe(self.mode, self.state, self.time)
             reason = self.verdict.reason if self.verdict else ""

@@ -11,7 +11,7 @@ from snn_controller.state import Odometry
 
 
 class EstimateGuard:
-    """Remembers the newest sample that could be trusted."""
+    """Remembers the newest sample that could be trusted by itself."""
 
     def __init__(self, limits: Limits) -> None:
         """Begin without samples."""
@@ -19,6 +19,8 @@ class EstimateGuard:
         self._motion = MotionGuard()
         self._before: Odometry | None = None
         self._jumped = False
+        self._misfit: Verdict | None = None  # between the samples so far
+        self._unsettled: tuple[Odometry, Odometry, float | None] | None = None
 
     def check(self, sample: Odometry, now: int, *, thrust: float | None) -> Verdict | None:
         """Take in a sample and say why it cannot be flown on, or None.
@@ -28,29 +30,36 @@ class EstimateGuard:
             now: Present time in ns on the clock that stamped it.
             thrust: What the rotors of a drone that takes off give in m/s^2 per mass, else None.
         """
+        self.settle()
         verdict = check_odometry(sample, now, self._limits)
+        if verdict is None and self._before is not None:
+            verdict = self._check_jump(self._before, sample)
+            if verdict is None:
+                self._unsettled = self._before, sample, thrust
         if verdict is not None:
             return verdict
-        if self._before is not None:
-            verdict = self._compare(self._before, sample, thrust)
-        if verdict is None:
-            self._before = sample
-        return verdict
+        self._before = sample
+        return self._misfit
 
-    def _compare(self, before: Odometry, sample: Odometry, thrust: float | None) -> Verdict | None:
-        verdict = check_jump(before, sample, self._limits)
-        if verdict is not None:
-            if self._jumped:  # it stays away: from now on the new place is the one to compare with
-                self._before = sample
-            self._jumped = not self._jumped
-            return verdict
-        self._jumped = False
+    def settle(self) -> None:
+        """Compare the newest two samples, which may take its time after their command."""
+        if self._unsettled is None:
+            return
+        before, sample, thrust = self._unsettled
+        self._unsettled = None
         lift = None
         if thrust is not None:
             lift = sample.state.rotation[2, 2].item() * thrust - GRAVITY
             lift = lift if lift > 0.0 else None  # else the ground pushes back
         self._motion.compare(before, sample, lift)
-        verdict = self._motion.check()
-        if verdict is not None:
+        self._misfit = self._motion.check()
+
+    def _check_jump(self, before: Odometry, sample: Odometry) -> Verdict | None:
+        verdict = check_jump(before, sample, self._limits)
+        if verdict is None:
+            self._jumped = False
+            return None
+        if self._jumped:  # it stays away: from now on the new place is the one to compare with
             self._before = sample
+        self._jumped = not self._jumped
         return verdict
