@@ -22,8 +22,8 @@ MAX_LAG = 0.1  # s that a busy machine may fall behind before time is let go
 
 
 def run(double: Px4Double, wires: list[Wire], seconds: float) -> None:
-    """Let a double live in real time for some seconds."""
-    period = double.body.period
+    """Let a double live in real time for some seconds, and print what its commander does."""
+    period, told = double.body.period, ""
     start = time.monotonic()
     due = start
     while (now := time.monotonic()) < start + seconds:
@@ -34,10 +34,22 @@ def run(double: Px4Double, wires: list[Wire], seconds: float) -> None:
         while due <= now:
             double.step()
             due += period
+        if (doing := _describe(double)) != told:
+            told = doing
+            print(f"{double.body.time:8.2f} s  {told}", flush=True)
         for data in double.transmit():
             for wire in wires:
                 wire.write(data)
         time.sleep(period)
+
+
+def _describe(double: Px4Double) -> str:
+    firmware = double.firmware
+    armed = "armed" if firmware.armed else "disarmed"
+    failsafe = ", failsafe" if firmware.failsafe else ""
+    return (
+        f"{firmware.mode.name}, {armed}{failsafe}, {'landed' if firmware.landed else 'in the air'}"
+    )
 
 
 def main() -> None:

@@ -12,10 +12,12 @@ places = st.tuples(numbers, numbers, numbers).map(np.array)
 headings = st.floats(-3.1, 3.1)
 
 
-def sample(place: np.ndarray, heading: float, velocity: np.ndarray | None = None) -> Odometry:
+def sample(
+    place: np.ndarray, heading: float, velocity: np.ndarray | None = None, *, stamp: int = 0
+) -> Odometry:
     quaternion = axis_angle_to_quaternion([0.0, 0.0, 1.0], heading)
     speed = np.zeros(3) if velocity is None else velocity
-    return Odometry(0, "odom", "base_link", State(place, quaternion, speed, np.ones(3)))
+    return Odometry(stamp, "odom", "base_link", State(place, quaternion, speed, np.full(3, 0.1)))
 
 
 @given(places, headings)
@@ -37,7 +39,23 @@ def test_what_comes_later_is_seen_from_the_start(
     np.testing.assert_allclose(back @ told.velocity, velocity, atol=1e-9)
     turned = float(roll_pitch_yaw(told.rotation)[2])
     assert abs(np.angle(np.exp(1j * (turned - heading + first)))) < 1e-6
-    np.testing.assert_array_equal(told.body_rates, 1.0)
+    np.testing.assert_array_equal(told.body_rates, 0.1)
+
+
+def test_a_vehicle_that_is_carried_moves_and_is_followed_once_it_stands() -> None:
+    frame = StartFrame()
+    frame.tell(sample(np.zeros(3), 0.0), on_start=True)
+
+    def told(time: float, place: float, speed: float) -> float:
+        velocity = np.array([speed, 0.0, 0.0])
+        odometry = sample(np.array([place, 0.0, 0.0]), 0.0, velocity, stamp=round(time * 1e9))
+        return float(frame.tell(odometry, on_start=True).state.position[0])
+
+    assert told(1.0, 0.5, 1.0) == 0.5
+    assert told(1.1, 0.6, 0.0) == 0.6
+    assert told(1.2, 0.6, 0.0) == 0.6
+    assert told(1.5, 0.6, 0.0) == 0.0
+    assert told(1.6, 0.61, 0.0) == 0.0  # a drift
 
 
 def test_before_a_start_and_without_numbers_nothing_is_changed() -> None:
