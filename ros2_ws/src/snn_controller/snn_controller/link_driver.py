@@ -22,7 +22,6 @@ class LinkDriver:
         self._link = link
         self._mode = Mode.DISARMED
         self._odometry: Odometry | None = None
-        self._has_armed = False
         self._done_at: float | None = None  # s, of the steady clock
         self._flown = False  # it left the states in which nobody has asked it to arm
         self._calls: dict[Mode, Callable[[], None]] = {
@@ -66,7 +65,7 @@ class LinkDriver:
         """
         if not flight.done:
             return False
-        asked = self._has_armed and flight.mode in (Mode.DISARMED, Mode.KILLED)
+        asked = self._flown and flight.mode in (Mode.DISARMED, Mode.KILLED)
         if not asked or not flight.status.armed:
             return True
         self._done_at = monotonic() if self._done_at is None else self._done_at
@@ -77,7 +76,7 @@ class LinkDriver:
         if self._mode is not Mode.PILOT:
             self._link.close()
         self._mode = Mode.DISARMED
-        self._has_armed, self._done_at = False, None
+        self._flown, self._done_at = False, None
 
 
 def _do_nothing() -> None:
