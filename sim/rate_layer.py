@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from snn_controller.action import action_from_throttle, thrust_rates_from_action
 from snn_controller.frames import Array
+from snn_controller.quadrotor import Quadrotor
 from snn_controller.rate_control import RateGains
 from snn_controller.state import Reference, State
 
@@ -215,7 +216,11 @@ class RateControlledDrones:
     def _begin_histories(self, drones: NDArray[np.int64]) -> None:
         if self._history.steps and len(drones):
             thrust = self.quadrotor.thrust(self.rotors[drones]).sum(axis=1)
-            weight = self.quadrotor.mass * self.quadrotor.gravity
-            actions = np.zeros((len(drones), 4))
-            actions[:, 0] = np.clip(thrust / weight - 1.0, -1.0, 1.0)
-            self._history.begin(drones, actions)
+            self._history.begin(drones, action_from_thrust(thrust, self.quadrotor))
+
+
+def action_from_thrust(thrust: Array, quadrotor: Quadrotor) -> Array:
+    """Return the actions (n, 4) that ask for thrusts in N (n,) and no body rates."""
+    actions = np.zeros((len(thrust), 4))
+    actions[:, 0] = np.clip(thrust / (quadrotor.mass * quadrotor.gravity) - 1.0, -1.0, 1.0)
+    return actions

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from snn_controller.action import ACTION_SIZE, action_from_throttle
+from snn_controller.action import ACTION_SIZE, ActionKind, action_from_throttle
+from snn_controller.frames import Array
 from snn_controller.state import Reference
 
 from sim.drones import Drones
+from sim.rate_layer import action_from_thrust
 from sim.reward import END_COEFFICIENTS, START_COEFFICIENTS, reward_parts
 from sim.rules import EPISODE_STEPS
 from training.history import HISTORY_SIZE, append_action, constant_history
@@ -40,6 +42,7 @@ class Collector:
         blank_share: float,
         rng: np.random.Generator,
         tracks: EpisodeConfig | None = None,
+        action_kind: ActionKind = "motors",
     ) -> None:
         """Take the drones as they stand after a reset.
 
@@ -48,8 +51,10 @@ class Collector:
             blank_share: Share of episodes whose history begins with zeros.
             rng: Decides which, and how references move.
             tracks: How the references of episodes move; None holds them at the origin.
+            action_kind: What the drones take.
         """
         self.drones, self.blank_share, self.rng = drones, blank_share, rng
+        self.action_kind: ActionKind = action_kind
         self.start_commands = np.zeros((drones.count, ACTION_SIZE), np.float32)
         self.histories = constant_history(self.start_commands)
         everyone = np.arange(drones.count)
@@ -118,9 +123,15 @@ class Collector:
 
     def _begin(self, drones: NDArray[np.int64]) -> None:
         known = self.rng.random(len(drones)) >= self.blank_share
-        commands = action_from_throttle(self.drones.rotors[drones]) * known[:, None]
-        self.start_commands[drones] = commands
+        self.start_commands[drones] = self._shown(drones) * known[:, None]
         self.histories[drones] = constant_history(self.start_commands[drones])
+
+    def _shown(self, drones: NDArray[np.int64]) -> Array:
+        """Return the actions (n, 4) that the rotors of some drones show."""
+        rotors, quadrotor = self.drones.rotors[drones], self.drones.quadrotor
+        if self.action_kind == "motors":
+            return action_from_throttle(rotors)
+        return action_from_thrust(quadrotor.thrust(rotors).sum(axis=-1), quadrotor)
 
     def snapshot(self) -> dict[str, Any]:
         """Return all that changes in flight, for a checkpoint; the generator is the caller's."""

@@ -223,7 +223,8 @@ class Args:
 def main(args: Args) -> None:
     """Export as the arguments say."""
     policy, provenance = load_checkpoint(args.run)
-    airframe = str(provenance.get("config", {}).get("airframe", "crazyflie21"))
+    config = provenance.get("config", {})
+    airframe = str(config.get("airframe", "crazyflie21"))
     if args.control_rate is not None:
         if not 1.0 <= args.control_rate <= 10_000.0:
             raise UserError("--control-rate must be between 1 and 10000 Hz")
@@ -231,6 +232,7 @@ def main(args: Args) -> None:
     else:
         info = ArtifactInfo(
             airframe,
+            config.get("action_kind", "motors"),
             provenance={k: v for k, v in provenance.items() if k != "spike_statistics"},
             spike_statistics=provenance.get("spike_statistics", {}),
         )

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from snn_controller.action import ActionKind
 from snn_controller.errors import UserError
 from snn_controller.quadrotor import Quadrotor
 
-from sim.batched import DroneBatch
+from sim.drone_maker import make_drones
 from sim.reward import END_COEFFICIENTS
 from sim.rules import EPISODE_STEPS
 from training import apg, td3
@@ -26,23 +27,29 @@ GUIDE_FOLDER = "guide"  # in the run's folder, where the guide is trained
 GUIDE_INTERVALS = {"apg": 18, "td3": 12}  # for how long, enough to guide
 
 
-def open_guide(choice: str, count: int) -> Guide:
+def open_guide(choice: str, count: int, action_kind: ActionKind = "motors") -> Guide:
     """Return a guide for so many drones.
 
     Args:
         choice: `geometric`, the folder of a run of training/td3.py, or a policy file.
         count: Drones that it flies.
+        action_kind: What it must command.
 
     Raises:
-        UserError: There is no such guide, or it is unusable.
+        UserError: There is no such guide, it is unusable, or commands something else.
     """
     path = Path(choice)
+    if path.is_file():
+        return PolicyGuide(path, count, action_kind)
+    if action_kind != "motors" and (choice == "geometric" or path.is_dir()):
+        raise UserError(
+            f"the guide '{choice}' commands motors; for --action-kind {action_kind} give apg or a "
+            "policy.onnx that training/apg.py made with the same --action-kind"
+        )
     if choice == "geometric":
         return GeometricGuide()
     if path.is_dir():
         return ActorGuide(load_guide(path))
-    if path.is_file():
-        return PolicyGuide(path, count)
     raise UserError(
         f"there is no guide '{choice}'; give geometric, apg, td3, the folder of a run of "
         "training/td3.py, or a policy.onnx file"
@@ -50,7 +57,14 @@ def open_guide(choice: str, count: int) -> Guide:
 
 
 def train_guide(
-    learner: str, folder: Path, *, intervals: int, seed: int, airframe: str, threads: int
+    learner: str,
+    folder: Path,
+    *,
+    intervals: int,
+    seed: int,
+    airframe: str,
+    threads: int,
+    action_kind: ActionKind = "motors",
 ) -> str:
     """Train a guide in a run's folder, or go on where it was interrupted.
 
@@ -61,14 +75,19 @@ def train_guide(
         seed: Of its training.
         airframe: That it flies.
         threads: Of PyTorch.
+        action_kind: What it commands; an `apg` guide can command either kind.
 
     Returns:
         The guide to open.
 
     Raises:
         KeyboardInterrupt: Its training was interrupted, so there is nothing to go on with.
-        UserError: The folder holds a guide that was trained otherwise.
+        UserError: The folder holds a guide that was trained otherwise, or TD3 cannot train it.
     """
+    if learner != "apg" and action_kind != "motors":
+        raise UserError(
+            "TD3 guides command motors; choose --guide apg for --action-kind " + action_kind
+        )
     guide = folder / GUIDE_FOLDER
     script: Any = apg if learner == "apg" else td3  # both have an Args with these options
     intervals = intervals or GUIDE_INTERVALS[learner]
@@ -83,6 +102,7 @@ def train_guide(
             airframe=airframe,
             threads=threads,
             reporting=quiet,
+            **({"action_kind": action_kind} if learner == "apg" else {}),
         )
     )
     with (guide / LOG).open() as file:
@@ -91,11 +111,27 @@ def train_guide(
     return str(guide / POLICY if learner == "apg" else guide)
 
 
-def guide_return(choice: str, quadrotor: Quadrotor, *, seed: int, episodes: int) -> float:
+def guide_return(
+    choice: str,
+    quadrotor: Quadrotor,
+    *,
+    seed: int,
+    episodes: int,
+    action_kind: ActionKind = "motors",
+) -> float:
     """Return the mean return (end coefficients) of a guide on a run's validation starts."""
-    drones = DroneBatch(quadrotor, episodes, starts=("standard",), seed=VALIDATION_SEED + seed)
-    collector = Collector(drones, blank_share=1.0, rng=np.random.default_rng(0))
-    guide, total = open_guide(choice, episodes), 0.0
+    drones = make_drones(
+        "batched",
+        quadrotor,
+        episodes,
+        action_kind=action_kind,
+        starts=("standard",),
+        seed=VALIDATION_SEED + seed,
+    )
+    collector = Collector(
+        drones, blank_share=1.0, rng=np.random.default_rng(0), action_kind=action_kind
+    )
+    guide, total = open_guide(choice, episodes, action_kind), 0.0
     flying, weights = np.ones(episodes, np.bool_), np.array(astuple(END_COEFFICIENTS))
     for _ in range(EPISODE_STEPS):
         flown = collector.step(guide.act(collector))

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from snn_controller.action import ActionKind
 from snn_controller.errors import UserError
 from snn_controller.guide import GuideGains
 from snn_controller.observation import OBSERVATION_SIZE
@@ -93,15 +94,18 @@ class ActorGuide(Forgetful):
 class PolicyGuide:
     """A policy file with a state for each drone."""
 
-    def __init__(self, path: Path, count: int) -> None:
+    def __init__(self, path: Path, count: int, action_kind: ActionKind = "motors") -> None:
         """Open the file for so many drones.
 
         Raises:
-            UserError: It is unusable, or does not command motors.
+            UserError: It is unusable, or does not command what it is to.
         """
         policy = Policy.load(path, control_rate=CONTROL_RATE)
-        if policy.metadata.action_kind != "motors":
-            raise UserError(f"{path} commands body rates; a guide must command motors")
+        if policy.metadata.action_kind != action_kind:
+            raise UserError(
+                f"{path} commands {policy.metadata.action_kind} and the policy is to command "
+                f"{action_kind}; give a guide that was trained with --action-kind {action_kind}"
+            )
         self.policy = BatchedPolicy(policy, count)
 
     def act(self, collector: Collector) -> Rows:

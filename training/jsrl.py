@@ -142,7 +142,13 @@ def guide_level(args: Args, guide: str, quadrotor: Quadrotor) -> float:
     """Return the guide's return on the validation starts, where the schedule asks for it."""
     if args.jump_start.schedule != "gated":
         return 0.0
-    return guide_return(guide, quadrotor, seed=args.seed, episodes=args.validation)
+    return guide_return(
+        guide,
+        quadrotor,
+        seed=args.seed,
+        episodes=args.validation,
+        action_kind=args.action_kind,
+    )
 
 
 if __name__ == "__main__":

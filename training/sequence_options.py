@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from snn_controller.action import ActionKind
 from snn_controller.errors import UserError
 from snn_controller.quadrotor import Quadrotor
 
+from sim.disturbances import ROBUST
 from sim.drone_maker import make_drones
 from sim.drones import Drones, Simulator
 from sim.joined import JoinedDrones
+from sim.rate_variation import RateVariation
 from sim.rules import EPISODE_STEPS
 from training.budget import Budget
 from training.curriculum import Curriculum
@@ -62,6 +65,8 @@ class SequenceArgs:
     """Seed of all randomness; the same seed gives the same policy, bit by bit."""
     airframe: str = "crazyflie21"
     """Airframe to fly."""
+    action_kind: ActionKind = "motors"
+    """What the policy commands: rotors, or thrust and body rates of an autopilot's rate loop."""
     budget: Budget = "full"
     """`study` cuts the run to about a minute on one core, where options are defaults."""
     sim: Simulator = "batched"
@@ -132,6 +137,8 @@ def drones_of(args: SequenceArgs, quadrotor: Quadrotor) -> Drones:
             args.sim,
             quadrotor,
             count,
+            action_kind=args.action_kind,
+            rate_variation=RateVariation() if disturbances == ROBUST else None,
             starts=args.starts,
             disturbances=disturbances,
             seed=args.seed + number * GROUP_SEEDS,

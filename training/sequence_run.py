@@ -60,8 +60,10 @@ def make_run(
         args.learner, args.network, privileged=privileged, device=args.device, seed=args.seed
     )
     collector = SequenceCollector(
-        Collector(drones, blank_share=0.0, rng=rng, tracks=tracks_of(args)),
-        open_guide(guide, args.drones),
+        Collector(
+            drones, blank_share=0.0, rng=rng, tracks=tracks_of(args), action_kind=args.action_kind
+        ),
+        open_guide(guide, args.drones, args.action_kind),
         learner.actor,
         exploration=args.exploration,
         privileged=args.privileged,
@@ -136,7 +138,13 @@ def summary(
     means = Losses(*np.mean(losses, axis=0))
     progress = len(run.rows) / args.intervals
     network = run.learner.flyer()
-    scores = validate_network(network, quadrotor, seed=args.seed, episodes=args.validation)
+    scores = validate_network(
+        network,
+        quadrotor,
+        seed=args.seed,
+        episodes=args.validation,
+        action_kind=args.action_kind,
+    )
     return {
         "interval": len(run.rows) + 1,
         "transitions": run.replay.added * run.replay.drones,
@@ -154,7 +162,8 @@ def save_interval(args: SequenceArgs, run: SequenceRun, row: Mapping[str, Any]) 
     The artifact is that of the best interval so far, by the return of its validation.
     """
     if row["return_end"] >= max((x["return_end"] for x in run.rows), default=-np.inf):
-        info = ArtifactInfo(args.airframe, provenance={**run.provenance, "validation": dict(row)})
+        provenance = {**run.provenance, "validation": dict(row)}
+        info = ArtifactInfo(args.airframe, args.action_kind, provenance)
         export_policy(run.learner.flyer(), run.folder / POLICY, info)
         run.best = copy.deepcopy(run.learner.actor.state_dict())
     log_row(run, dict(row))
@@ -185,6 +194,7 @@ def choose_guide(args: SequenceArgs) -> str:
         intervals=args.guide_intervals,
         seed=args.seed,
         airframe=args.airframe,
+        action_kind=args.action_kind,
         threads=args.threads,
     )
 
