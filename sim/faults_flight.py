@@ -113,10 +113,11 @@ FLIGHT_FAULTS = (
     ),
     Fault(
         "tipped over",
-        _twist(6e-3, 0, 0),
+        _twist(3e-3, 0, 0),
         "tilt",
         FALLEN_BACK,
-        limits={"max_tilt_deg": 60.0, "max_body_rate": 60.0},
+        limits={"max_tilt_deg": 40.0, "max_body_rate": 60.0},
+        plan={"hover_point": np.array([0.0, 0.0, 2.0])},  # room to recover
         exceeded=_tilted,
     ),
     Fault(

@@ -89,7 +89,7 @@ def _turning(scene: Scene) -> bool:
 
 
 def _moving(scene: Scene) -> bool:
-    return float(np.linalg.norm(scene.drone.state.velocity)) > 0.2
+    return float(np.linalg.norm(scene.drone.state.velocity)) > 0.3
 
 
 def _rising(scene: Scene) -> bool:

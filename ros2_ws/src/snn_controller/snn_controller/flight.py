@@ -153,9 +153,7 @@ class Flight:
     def silence(self, seconds: float, now: int) -> Command | None:
         """Return the command while no odometry has come for some seconds."""
         self.settle()
-        reason = (
-            f"no odometry for {seconds * 1e3:.0f} ms; check the simulator, the estimator, the link"
-        )
+        reason = f"no odometry for {seconds * 1e3:.0f} ms; check its sender and the link"
         return self._without_state(Verdict("silence", reason), now)
 
     def stop(self, verdict: Verdict) -> Command | None:
@@ -211,6 +209,7 @@ class Flight:
         if self.mode in GROUND_MODES:
             self._arming.add_bad(verdict)
         elif self._bad_samples <= TOLERATED_SAMPLES and self.mode is not Mode.DESCENT:
+            self._elapse(now)
             return self.command
         return self._without_state(verdict, now)
 
