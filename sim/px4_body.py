@@ -36,11 +36,19 @@ class Px4Body:
         self._gain = _BANDWIDTH * (1.0 + self._damping)
         self._integral = np.zeros(3)
         self._rates = np.zeros(3)
+        self._velocity = np.zeros(3)
 
     @property
     def state(self) -> State:
         """True state."""
         return self._drone.state
+
+    @property
+    def specific_force(self) -> Array:
+        """What an accelerometer measures (3,) in m/s^2, body: at rest gravity, upwards."""
+        gain = (self._drone.state.velocity - self._velocity) / self.period
+        gain[2] += self.quadrotor.gravity
+        return self._drone.state.rotation.T @ gain
 
     @property
     def time(self) -> float:
@@ -66,7 +74,7 @@ class Px4Body:
     def stop(self) -> None:
         """Advance with motors that stand still."""
         self._integral = np.zeros(3)
-        self._rates = self._drone.step(None).body_rates
+        self._advance(None)
 
     def step(self, throttle: float, rates: Array, *, push: Array | None = None) -> None:
         """Advance with a collective throttle in [0, 1], towards body rates (3,) in rad/s.
@@ -76,18 +84,17 @@ class Px4Body:
         state = self._drone.state
         error = rates - state.body_rates
         turning = (state.body_rates - self._rates) / self.period  # rad/s^2
-        self._rates = state.body_rates
         if self.on_ground:
             self._integral = np.zeros(3)
         else:
             wound = self._integral + _INTEGRAL * error * self.period
             self._integral = np.clip(wound, -_INTEGRAL_LIMIT, _INTEGRAL_LIMIT)
         acceleration = self._gain * error - self._damping * turning + self._integral
-        self._drone.step(self._mix(throttle, acceleration), torque=push)
+        self._advance(self._mix(throttle, acceleration), push)
 
     def drive(self, throttle: Array) -> None:
         """Advance with the throttle of each rotor (4,), past all loops."""
-        self._rates = self._drone.step(throttle).body_rates
+        self._advance(throttle)
 
     def hold(self, target: Array, velocity: Array) -> None:
         """Advance under the firmware's own position control."""
@@ -101,6 +108,12 @@ class Px4Body:
     def close(self) -> None:
         """Close the world."""
         self._drone.close()
+
+    def _advance(self, throttle: Array | None, push: Array | None = None) -> None:
+        """Step, and remember how it moved before."""
+        state = self._drone.state
+        self._velocity, self._rates = state.velocity, state.body_rates
+        self._drone.step(throttle, torque=push)
 
     def _mix(self, throttle: float, acceleration: Array) -> Array:
         """Return the throttle of each rotor (4,); rotors idle at zero collective, as PX4's do."""

@@ -104,6 +104,29 @@ def extended_state(body: Px4Body, firmware: Px4Firmware) -> Any:
     return common.MAVLink_extended_sys_state_message(0, _ON_GROUND if firmware.landed else _IN_AIR)
 
 
+def inertial(body: Px4Body, firmware: Px4Firmware) -> Any:
+    """Return HIGHRES_IMU without noise; magnetometer and barometer stay empty."""
+    xacc, yacc, zacc = _frd(body.specific_force)
+    roll, pitch, yaw = _frd(body.state.body_rates)
+    return common.MAVLink_highres_imu_message(
+        time_usec=round(body.time * 1e6),
+        xacc=xacc,
+        yacc=yacc,
+        zacc=zacc,
+        xgyro=roll,
+        ygyro=pitch,
+        zgyro=yaw,
+        xmag=0.0,
+        ymag=0.0,
+        zmag=0.0,
+        abs_pressure=0.0,
+        diff_pressure=0.0,
+        pressure_alt=0.0,
+        temperature=0.0,
+        fields_updated=0b111111,
+    )
+
+
 def version() -> Any:
     """Return AUTOPILOT_VERSION."""
     capabilities = (
@@ -121,6 +144,7 @@ STREAMS: dict[int, Callable[[Px4Body, Px4Firmware], Any]] = {
     common.MAVLINK_MSG_ID_ATTITUDE_QUATERNION: attitude_quaternion,
     common.MAVLINK_MSG_ID_LOCAL_POSITION_NED: local_position,
     common.MAVLINK_MSG_ID_ODOMETRY: odometry,
+    common.MAVLINK_MSG_ID_HIGHRES_IMU: inertial,
 }
 
 

@@ -52,6 +52,7 @@ def test_it_tells_the_vehicles_state_in_enu_and_flu() -> None:
     np.testing.assert_allclose(status.odometry.state.position, truth.position, atol=1e-6)
     assert status.odometry.stamp == pair.now
     assert status.odometry.position_deviation == pytest.approx(0.05)
+    np.testing.assert_allclose(status.odometry.specific_force, [0.0, 0.0, 9.81], atol=0.05)
     assert status.battery == pytest.approx(3.9)
     assert status.age == 0.0 and status.mode == "MANUAL"
     pair.close()
