@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -69,9 +70,10 @@ def test_apg_begins_at_hover_and_learns_to_recover() -> None:
         step_share=0.0, segments=1,
     )  # fmt: skip
     config = ApgConfig(learning_rate=1e-2, compile="off")
-    kind = {"action_kind": "thrust_rates"}
+    kind: dict[str, Any] = {"action_kind": "thrust_rates"}
     learner = ApgLearner(config, CostConfig(), network, QUADROTOR, total=30, **kind)
-    assert (network.readout.bias == 0.0).all()  # the action that hovers
+    bias = network.get_parameter("readout.bias")
+    assert bool((bias == 0.0).all())  # the action that hovers
     pool = FlightPool(pool_config, QUADROTOR, network, ticks=50, seed=1, **kind)
     costs = [learner.update(pool) for _ in range(30)]
     assert np.mean(costs[-3:]) < 0.9 * np.mean(costs[:3])
@@ -136,6 +138,6 @@ def test_guides_of_another_kind_are_refused(guide: Path, tmp_path: Path) -> None
     export_policy(make_network(HISTORY), motors, ArtifactInfo("crazyflie21"))
     with pytest.raises(UserError, match="--action-kind thrust_rates"):
         open_guide(str(motors), 2, "thrust_rates")
-    options = {"intervals": 1, "seed": 0, "airframe": "crazyflie21", "threads": 1}
+    options: dict[str, Any] = {"intervals": 1, "seed": 0, "airframe": "crazyflie21", "threads": 1}
     with pytest.raises(UserError, match="--guide apg"):
         train_guide("td3", tmp_path, **options, action_kind="thrust_rates")

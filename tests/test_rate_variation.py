@@ -10,6 +10,7 @@ from snn_controller.quadrotor import load_quadrotor
 from snn_controller.rate_control import autopilot_gains, control_rates
 
 from sim.drone_maker import make_drones
+from sim.rate_layer import RateControlledDrones
 from sim.rate_variation import RateVariation, control_by_loops, draw_loops, same_loops
 from training.differentiable_rates import loop_tensors, make_rate_loop
 
@@ -45,10 +46,10 @@ def test_pytorch_has_the_same_law_and_finite_slopes(airframe: str) -> None:
     expected = control_by_loops(
         thrust_rates_from_action(actions), rates, rotors, quadrotor=quadrotor, loops=loops
     )
-    tensors = [torch.tensor(x, dtype=torch.float32) for x in (actions, rates, rotors)]
+    tensors = tuple(torch.tensor(x, dtype=torch.float32) for x in (actions, rates, rotors))
     for tensor in tensors:
         tensor.requires_grad_()
-    found = make_rate_loop(quadrotor)(*tensors, loop_tensors(loops))
+    found = make_rate_loop(quadrotor)(tensors[0], tensors[1], tensors[2], loop_tensors(loops))
     # next to the turn of the thrust curve the throttle is off by 0.01, times the lead of up to 4
     off = np.abs(found.detach().numpy() - expected)
     assert off.max() < 0.06 and np.mean(off > 1e-4) < 0.15
@@ -73,8 +74,8 @@ def test_loops_are_drawn_around_the_autopilots() -> None:
 
 
 def test_an_episode_has_the_loop_of_its_seed_and_numbers() -> None:
-    def make(count: int, seed: int = 5):
-        return make_drones(
+    def make(count: int, seed: int = 5) -> RateControlledDrones:
+        drones = make_drones(
             "batched",
             QUADROTOR,
             count,
@@ -83,6 +84,8 @@ def test_an_episode_has_the_loop_of_its_seed_and_numbers() -> None:
             starts=("hover",),
             seed=seed,
         )
+        assert isinstance(drones, RateControlledDrones)
+        return drones
 
     few, many = make(3), make(6)
     np.testing.assert_array_equal(few.loops.rates, many.loops.rates[:3])
