@@ -110,6 +110,7 @@ def fly(args: Args, run: SequenceRun, progress: float, level: float) -> None:
         network,
         numpy_stepper(network),
         lambda count: horizons(args, returns, level, progress, count, run.rng),
+        progress=progress,
     )
     run.replay.add(flown)
 

@@ -21,6 +21,7 @@ from training.replay import Transitions
 
 Rows = NDArray[np.float32]
 Privileged = Literal["none", "rotors", "all"]
+GOLDEN_RATIO = (5.0**0.5 - 1.0) / 2.0
 PRIVILEGED_SIZE: dict[Privileged, int] = {"none": 0, "rotors": 4, "all": 10}
 
 
@@ -35,6 +36,9 @@ class Exploration:
     """The same for the guide's actions."""
     memory: float = 0.9
     """Correlation of the noise from tick to tick; 0 makes it white."""
+    until: float = 0.5
+    """Share of the run by which the noise has gone, linearly; the rest is learnt from flights as
+    they will be. Above 1 some is left to the end."""
 
 
 class SequenceCollector:
@@ -67,10 +71,16 @@ class SequenceCollector:
         self.states = empty_states(network, count)
         self.guided = guided(count)
         self.wander = np.zeros((count, ACTION_SIZE), np.float32)
-        self._sizes = np.linspace(0.0, 2.0, count, dtype=np.float32)[:, None]
+        # A golden-ratio sequence covers 0 to 2 evenly in every group of neighbouring drones.
+        self._sizes = np.float32(2.0 * (np.arange(count) * GOLDEN_RATIO % 1.0))[:, None]
 
     def step(
-        self, network: Network, tick: Callable, guided: Callable[[int], NDArray[np.int64]]
+        self,
+        network: Network,
+        tick: Callable,
+        guided: Callable[[int], NDArray[np.int64]],
+        *,
+        progress: float = 0.0,
     ) -> Transitions:
         """Fly one tick and return it.
 
@@ -78,12 +88,15 @@ class SequenceCollector:
             network: The policy.
             tick: `numpy_stepper` of it.
             guided: As for the constructor; asked for the episodes that this step begins.
+            progress: Share of the run that is done, by which noise fades.
         """
         collector = self.collector
         labels = self.guide.act(collector)
         actions, self.states, _ = tick(collector.drones.observations.copy(), self.states)
         leads = collector.drones.steps < self.guided
-        flown = self._explore(np.where(leads[:, None], labels, actions), leads)
+        noise = self._noise(leads, progress)
+        flown = np.where(leads[:, None], labels, actions) + noise
+        flown = np.clip(flown, -1.0, 1.0, dtype=np.float32)
         before = self.privileged_rows()
         transitions = collector.step(flown, watch=self.privileged_rows)
         self.states = tuple(np.array(x) for x in network.heed(self.states, flown))
@@ -123,13 +136,12 @@ class SequenceCollector:
         self.states = tuple(np.array(snapshot["states"][str(i)]) for i in range(len(self.states)))
         self.guided, self.wander = np.array(snapshot["guided"]), np.array(snapshot["wander"])
 
-    def _explore(self, actions: Rows, leads: NDArray[np.bool_]) -> Rows:
-        memory = self.exploration.memory
-        fresh = self.collector.rng.standard_normal(actions.shape, dtype=np.float32)
+    def _noise(self, leads: NDArray[np.bool_], progress: float) -> Rows:
+        memory, fade = self.exploration.memory, max(1.0 - progress / self.exploration.until, 0.0)
+        fresh = self.collector.rng.standard_normal(self.wander.shape, dtype=np.float32)
         self.wander = memory * self.wander + np.float32((1.0 - memory**2) ** 0.5) * fresh
-        size = np.where(leads[:, None], self.exploration.guide, self.exploration.policy)
-        noise = size.astype(np.float32) * self._sizes * self.wander
-        return np.clip(actions + noise, -1.0, 1.0, dtype=np.float32)
+        size = fade * np.where(leads[:, None], self.exploration.guide, self.exploration.policy)
+        return size.astype(np.float32) * self._sizes * self.wander
 
 
 def empty_states(network: Network, count: int) -> tuple[Rows, ...]:

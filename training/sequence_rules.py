@@ -60,5 +60,6 @@ def _exploration_rules(exploration: Exploration) -> Rules:
     return {
         "exploration.policy": (0.0 <= exploration.policy <= 2.0, "0 to 2"),
         "exploration.guide": (0.0 <= exploration.guide <= 2.0, "0 to 2"),
+        "exploration.until": (exploration.until > 0.0, "above 0"),
         "exploration.memory": (0.0 <= exploration.memory < 1.0, "0 or more and below 1"),
     }
