@@ -70,5 +70,7 @@ def test_goals(goal: tuple[float, float, float], word: str | None) -> None:
 def test_every_rule_is_carried_out_by_an_event_that_guards_may_raise() -> None:
     assert {rule.reaction for rule in RULES.values()} == set(GUARD_EVENTS)
     assert Verdict("battery", "low").reaction is Event.LAND
+    assert Verdict("units", "deg/s").doubts_the_past
+    assert not Verdict("finite", "NaN").doubts_the_past
     for name in RULES:
         assert f"| `{name}` |" in reaction_table()

@@ -51,3 +51,28 @@ def test_odometry_of_any_poll_is_taken_once() -> None:
     driver.poll(subject, 2)
     assert driver.take_odometry() is odometry
     assert driver.take_odometry() is None
+
+
+def told(link: Mock) -> list[str]:
+    """Return the calls that a link has got, in order."""
+    return [call[0] for call in link.method_calls]
+
+
+def test_a_link_is_asked_once_for_each_state() -> None:
+    link = Mock()
+    driver = LinkDriver(link)
+    for mode in (
+        *(Mode.DISARMED, Mode.CHECKS, Mode.ARMING, Mode.ARMING, Mode.ARMED, Mode.POLICY),
+        *(Mode.LAND, Mode.DISARMED, Mode.DISARMED, Mode.KILLED, Mode.KILLED),
+    ):
+        driver.follow(mode)
+    driver.close()
+    assert told(link) == ["arm", "disarm", "kill", "close"]
+
+
+def test_a_pilots_drone_is_handed_back_and_sent_nothing() -> None:
+    link = Mock()
+    driver = LinkDriver(link)
+    driver.answer(flight(Mode.PILOT), None, 1)
+    driver.close()  # the pilot's motors go on
+    assert told(link) == ["hand_back"]

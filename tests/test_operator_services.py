@@ -1,8 +1,6 @@
-"""What an operator asks of the controller node, on real services, and what links are told."""
+"""What an operator asks of the controller node, on real services."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +10,6 @@ rclpy = pytest.importorskip("rclpy")
 from conftest import TICK_NS, hovering  # noqa: E402
 from node_graph import FIRST, Graph  # noqa: E402
 from sensor_msgs.msg import Imu  # noqa: E402
-from snn_controller.flight_controllers import LinkStatus  # noqa: E402
-from snn_controller.link_driver import LinkDriver  # noqa: E402
 from snn_controller.nodes.messages import motors_from_message  # noqa: E402
 from snn_controller.nodes.operator_services import SERVICES  # noqa: E402
 from snn_controller.state_machine import OPERATOR_EVENTS, Mode  # noqa: E402
@@ -94,48 +90,6 @@ def test_a_simulation_waits_for_no_operator_but_a_session_does(graph) -> None:
     g.activate()
     g.spin_until(lambda: False, seconds=0.5)
     assert g.controller.exit_code is None  # no odometry yet, and nobody has asked for anything
-
-
-class RecordingLink:
-    """A link that keeps what it was told."""
-
-    name, action_kinds, has_pilot = "recording", frozenset({"motors"}), True
-
-    def __init__(self) -> None:
-        self.calls: list[str] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda *_: self.calls.append(name)
-
-    def poll(self, now: int) -> LinkStatus:
-        return LinkStatus(age=float(now))
-
-
-def test_the_driver_asks_once_for_each_state() -> None:
-    link = RecordingLink()
-    driver = LinkDriver(link)
-    for mode in (
-        *(Mode.DISARMED, Mode.CHECKS, Mode.ARMING, Mode.ARMING, Mode.ARMED, Mode.POLICY),
-        *(Mode.LAND, Mode.DISARMED, Mode.DISARMED, Mode.KILLED, Mode.KILLED),
-    ):
-        driver.follow(mode)
-    assert link.calls == ["arm", "disarm", "kill"]
-    driver.close()
-    driver.follow(Mode.PILOT)
-    driver.close()  # the pilot's motors go on
-    assert link.calls == ["arm", "disarm", "kill", "close", "hand_back"]
-
-
-def test_a_pilots_drone_is_sent_nothing() -> None:
-    link = RecordingLink()
-    driver = LinkDriver(link)
-
-    class Left:
-        mode, status = Mode.PILOT, None
-
-    driver.answer(Left(), None, FIRST)
-    assert link.calls == ["hand_back"]
-    driver.poll(Left(), 7)
 
 
 def test_the_simulators_link_is_lost_when_nobody_listens_any_more(graph) -> None:
