@@ -47,10 +47,22 @@ def test_exploration_wanders_and_differs_between_drones(quadrotor: Quadrotor) ->
     wander = replay.take("actions", rows, drones) - replay.take("labels", rows, drones)
     np.testing.assert_array_equal(wander[:, 0], 0.0)
     sizes = wander.std(axis=(0, 2))
-    assert sizes[1] < sizes[2] < sizes[3]
-    assert sizes[2] == pytest.approx(0.13, rel=0.25)
-    steps = wander[1:, 2].ravel(), wander[:-1, 2].ravel()
+    assert sizes[2] < sizes[1] < sizes[3]
+    assert sizes[1] == pytest.approx(0.124, rel=0.25)
+    steps = wander[1:, 1].ravel(), wander[:-1, 1].ravel()
     assert np.corrcoef(*steps)[0, 1] == pytest.approx(0.9, abs=0.05)
+
+
+@pytest.mark.parametrize(("progress", "share"), [(0.0, 1.0), (0.25, 0.5), (0.5, 0.0), (0.9, 0.0)])
+def test_exploration_fades(quadrotor: Quadrotor, progress: float, share: float) -> None:
+    spread = []
+    for now in (0.0, progress):
+        noise = Exploration(policy=0.1, guide=0.1, until=0.5)
+        collector = fliers(quadrotor, 3, start="hover", guided=5, exploration=noise)
+        tick = numpy_stepper(learner().actor)
+        flown = collector.step(learner().actor, tick, lambda n: np.zeros(n, int), progress=now)
+        spread.append(flown.actions - flown.labels)
+    np.testing.assert_allclose(spread[1], share * spread[0], atol=1e-6)
 
 
 def test_a_history_policy_sees_what_the_guide_flew(quadrotor: Quadrotor) -> None:
