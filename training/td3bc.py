@@ -28,6 +28,8 @@ from training.sequence_options import PYBULLET, STUDY, SequenceArgs, drones_of, 
 from training.sequence_rules import sequence_rules
 from training.sequence_run import SequenceRun, choose_guide, learn, make_run, say_stopped
 
+OWN_STUDY = {"flown_ticks": 750}  # as many as a study's replay holds
+
 
 @dataclass
 class Args(SequenceArgs):
@@ -43,7 +45,7 @@ class Args(SequenceArgs):
 
 def main(args: Args) -> None:
     """Train as the arguments say; Ctrl-C keeps the last checkpoint, from which --resume goes on."""
-    args = with_simulator(with_budget(args, STUDY), PYBULLET)
+    args = with_simulator(with_budget(args, {**STUDY, **OWN_STUDY}), PYBULLET)
     check(args)
     use_device(args)
     quadrotor = load_quadrotor(args.airframe)
