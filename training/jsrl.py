@@ -28,11 +28,11 @@ from training.networks import numpy_stepper
 from training.reporting import Reporter
 from training.rules import require
 from training.runs import POLICY
-from training.sequence_options import PYBULLET, STUDY, SequenceArgs, drones_of, use_device
+from training.sequence_options import PYBULLET, SEQUENCE_STUDY, SequenceArgs, drones_of, use_device
 from training.sequence_rules import sequence_rules
 from training.sequence_run import SequenceRun, choose_guide, learn, make_run, say_stopped
 
-OWN_STUDY = {"drones": 256, "ticks": 4}  # enough episodes for the jump start to grow in
+STUDY = {**SEQUENCE_STUDY, "drones": 256, "ticks": 4}  # room for the jump start to grow
 
 
 @dataclass
@@ -51,7 +51,7 @@ class Args(SequenceArgs):
 
 def main(args: Args) -> None:
     """Train as the arguments say; Ctrl-C keeps the last checkpoint, from which --resume goes on."""
-    args = with_simulator(with_budget(args, {**STUDY, **OWN_STUDY}), PYBULLET)
+    args = with_simulator(with_budget(args, STUDY), PYBULLET)
     check(args)
     use_device(args)
     quadrotor = load_quadrotor(args.airframe)

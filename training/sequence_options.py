@@ -38,7 +38,7 @@ GROUP_SEEDS = 2**41  # between the seeds of groups, so that no two draw the same
 SMOOTH_NETWORK = NetworkConfig(
     kernel="auto", readout="leaky", readout_time_constant=0.03, readout_gain=0.3
 )
-STUDY = {  # what --budget study changes
+SEQUENCE_STUDY = {  # what --budget study changes
     "guide": "geometric",
     "disturbances": "nominal",
     "moving_share": 0.0,

@@ -24,11 +24,11 @@ from training.reporting import Reporter
 from training.rules import require
 from training.runs import POLICY
 from training.sequence_collector import Exploration
-from training.sequence_options import PYBULLET, STUDY, SequenceArgs, drones_of, use_device
+from training.sequence_options import PYBULLET, SEQUENCE_STUDY, SequenceArgs, drones_of, use_device
 from training.sequence_rules import sequence_rules
 from training.sequence_run import SequenceRun, choose_guide, learn, make_run, say_stopped
 
-OWN_STUDY = {"flown_ticks": 750}  # as many as a study's replay holds
+STUDY = {**SEQUENCE_STUDY, "flown_ticks": 750}  # as many as a study's replay holds
 
 
 @dataclass
@@ -45,7 +45,7 @@ class Args(SequenceArgs):
 
 def main(args: Args) -> None:
     """Train as the arguments say; Ctrl-C keeps the last checkpoint, from which --resume goes on."""
-    args = with_simulator(with_budget(args, {**STUDY, **OWN_STUDY}), PYBULLET)
+    args = with_simulator(with_budget(args, STUDY), PYBULLET)
     check(args)
     use_device(args)
     quadrotor = load_quadrotor(args.airframe)
