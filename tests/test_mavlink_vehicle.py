@@ -53,8 +53,11 @@ def test_vehicles_that_are_flown_get_none() -> None:
     assert objection(vehicle_of(heartbeat(ARDUPILOT), version(4, 5), options)) == ""
 
 
-def test_ground_stations_are_no_vehicle() -> None:
+def test_ground_stations_and_gimbals_are_no_vehicle() -> None:
     assert vehicle_of(heartbeat(common.MAV_AUTOPILOT_INVALID, common.MAV_TYPE_GCS)).system == 0
+    vehicle = Vehicle()
+    assert not vehicle.take(received(heartbeat(), component=common.MAV_COMP_ID_GIMBAL), 0)
+    assert vehicle.system == 0
 
 
 @pytest.mark.parametrize(

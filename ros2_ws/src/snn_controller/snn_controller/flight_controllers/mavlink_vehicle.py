@@ -87,8 +87,10 @@ class Vehicle:
         return True
 
     def _adopt(self, message: Any) -> bool:
-        """Make the first autopilot that is heard ours; ground stations are none."""
+        """Make the first autopilot that is heard ours; ground stations and gimbals are none."""
         if message.get_msgId() != common.MAVLINK_MSG_ID_HEARTBEAT:
+            return False
+        if message.get_srcComponent() != common.MAV_COMP_ID_AUTOPILOT1:
             return False
         if message.autopilot == common.MAV_AUTOPILOT_INVALID or message.get_srcSystem() == 0:
             return False

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 
-SAMPLES = 16  # round trips that are remembered: the quickest of them counts
+# Round trips that are remembered, of which the quickest counts: few, because a simulator that is
+# too slow for real time has a clock that runs away.
+SAMPLES = 8
 RESTART = 1_000_000_000  # ns that a clock must go back to count as started anew
 
 
@@ -15,7 +17,7 @@ class VehicleClock:
         """Know nothing yet."""
         self._asked: int | None = None
         self._trips: deque[tuple[int, int]] = deque(maxlen=SAMPLES)  # (duration, offset)
-        self._delays: deque[int] = deque(maxlen=SAMPLES * 16)  # ours minus the vehicle's
+        self._delays: deque[int] = deque(maxlen=SAMPLES * 32)  # ours minus the vehicle's
         self._newest = 0
 
     def ask(self, now: int) -> int:
