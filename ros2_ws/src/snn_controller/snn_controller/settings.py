@@ -32,7 +32,7 @@ class GraphSettings(FrameNames):
 class ControllerSettings(GraphSettings, Limits):
     """Parameters of the controller node."""
 
-    policy: str = setting("", "policy file; empty for the shipped hover policy")
+    policy: str = setting("", "policy file, or name of a shipped one; empty for `hover`")
     policy_sha256: str = setting("", "refuse any policy file but the one with this hash, if set")
     link: str = setting("sim", "flight controller to command", choices=LINKS)
     endpoint: str = setting(

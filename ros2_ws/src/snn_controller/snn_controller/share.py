@@ -33,8 +33,16 @@ def share_directory() -> Path:
 
 
 def policy_path(name: str) -> Path:
-    """Return the policy file of that name or path; an empty name is the shipped policy."""
-    return Path(name).expanduser() if name else share_directory() / "policies" / SHIPPED_POLICY
+    """Return the policy file of that path, or the shipped one of that name (`hover_rates`).
+
+    An empty name is the shipped policy `hover`. A file of the name in the working folder wins.
+    """
+    given = Path(name).expanduser()
+    if name and (given.exists() or given.suffix or given.name != name):
+        return given
+    shipped = share_directory() / "policies"
+    found = shipped / (f"{name}.onnx" if name else SHIPPED_POLICY)
+    return found if not name or found.is_file() else given
 
 
 def report_folder(folder: str, task: str, seed: int) -> Path:
