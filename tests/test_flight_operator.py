@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from flight_loop import Loop, modes, poison
+from snn_controller.guards.verdicts import Verdict
 from snn_controller.state import Odometry
 from snn_controller.state_machine import Event, Mode
 
@@ -204,3 +205,21 @@ def test_bad_odometry_disarms_on_the_ground(operated: Callable[..., Loop], state
     flown.run(0.01, poison)
     assert flown.flight.mode is Mode.DISARMED
     assert flown.limit == "finite"
+
+
+@pytest.mark.parametrize(
+    ("has_pilot", "mode"), [(True, Mode.PILOT), (False, Mode.KILLED)], ids=["pilot", "alone"]
+)
+def test_ended_from_outside_in_the_air_leaves_the_drone_to_its_pilot(
+    operated: Callable[..., Loop], has_pilot: bool, mode: Mode
+) -> None:
+    flown = in_air(operated(duration=20.0, has_pilot=has_pilot))
+    flown.flight.stop(Verdict("ended", "Ctrl-C"))
+    assert flown.flight.mode is mode and flown.flight.done
+    assert (flown.flight.command is not None and flown.flight.command.stop) is not has_pilot
+
+
+def test_ended_from_outside_on_the_ground_stops_the_motors(operated: Callable[..., Loop]) -> None:
+    flown = operated(duration=20.0, has_pilot=True)
+    flown.flight.stop(Verdict("ended", "Ctrl-C"))
+    assert flown.flight.mode is Mode.KILLED

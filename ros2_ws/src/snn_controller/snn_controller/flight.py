@@ -157,10 +157,11 @@ class Flight:
         return self._without_state(Verdict("silence", reason), now)
 
     def stop(self, verdict: Verdict) -> Command | None:
-        """Stop the motors for good; a drone that was left to its pilot stays with him."""
+        """End the flight for good: in the air a pilot gets the drone, else its motors stop."""
         self.settle()
         if self.mode is not Mode.PILOT:
-            self._raise(Event.KILL, verdict)
+            left = self.plan.has_pilot and self.mode not in (*GROUND_MODES, *FINAL_MODES)
+            self._raise(Event.HAND_OVER if left else Event.KILL, verdict)
             self._unsettled = 0
         return self.command
 

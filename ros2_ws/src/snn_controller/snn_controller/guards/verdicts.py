@@ -74,7 +74,9 @@ RULES: dict[str, Rule] = {
     "overturned": Rule(
         "beyond `max_tilt_deg` for `overturned_time` while the guide flies", Event.KILL
     ),
-    "ended": Rule("signal, launcher gone, deactivation", Event.KILL),
+    "ended": Rule(
+        "signal, launcher gone, deactivation; where the link has a pilot: hand over", Event.KILL
+    ),
     # only asked on the ground, before arming
     "rest": Rule("moving, turning or tilted by more than 15 degrees before arming", Event.DISARM),
     "start": Rule("the task cannot begin here", Event.DISARM),
