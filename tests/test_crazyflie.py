@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 
@@ -110,6 +111,8 @@ def test_a_far_end_that_is_gone_is_told_and_nothing_hangs(double: CrazyflieDoubl
     link.close()
     link.release()
     assert time.perf_counter() - begun < 0.25
+    others = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
+    assert all(thread.daemon for thread in others)  # none keeps the process from ending
     assert link.wait_released()
 
 

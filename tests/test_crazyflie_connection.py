@@ -102,3 +102,16 @@ def test_errors_of_cflib_become_sentences(message: str, words: str) -> None:
     sentence = crazyflie_connection.failure_in_words("radio://0/80/2M", message)
     assert words in sentence
     assert "\n" not in sentence
+
+
+def test_a_second_controller_is_refused_and_the_next_one_waits_for_the_first_to_leave() -> None:
+    double = CrazyflieDouble(ground_firmware())
+    double.start()
+    options = LinkOptions(endpoint=double.endpoint)
+    first = open_link("crazyflie", options)
+    assert "another controller flies the vehicle" in refused(double.endpoint)
+    first.release()
+    second = open_link("crazyflie", options)
+    assert second.poll(0).age < 1.0
+    second.release()
+    double.stop()

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import errno
 import socket
-import sys
 from typing import Any, Protocol
 
 from snn_controller.errors import UserError
+from snn_controller.flight_controllers.claim import claim_endpoint
 
 DEFAULT_BAUD = 115200
 CONNECT_TIME = 2.0  # s
 MAX_READ = 4096  # bytes
-MAX_NAME = 100  # characters, a little less than the name of a socket may have
 
 
 class ByteStream(Protocol):
@@ -63,7 +62,7 @@ class _TcpStream:
         host, _, port = endpoint.removeprefix("tcp:").rpartition(":")
         if not host or not port.isdecimal() or not 0 < int(port) < 65536:
             raise UserError(f"endpoint '{endpoint}' must be tcp:HOST:PORT, as tcp:127.0.0.1:5761")
-        self._claim = _claim(endpoint)
+        self._claim = claim_endpoint(endpoint)
         try:
             self._socket = socket.create_connection((host, int(port)), timeout=CONNECT_TIME)
         except OSError as error:
@@ -91,26 +90,6 @@ class _TcpStream:
     def close(self) -> None:
         self._socket.close()
         self._claim.close()
-
-
-def _claim(endpoint: str) -> socket.socket:
-    """Return a socket that keeps other links of this machine from an endpoint until it is closed.
-
-    Two controllers of one vehicle would pull it back and forth. A serial port is locked instead.
-
-    Raises:
-        UserError: Another link uses the endpoint.
-    """
-    holder = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    if sys.platform == "linux":  # names without a file exist there only
-        try:
-            holder.bind(f"\0snn_controller/{endpoint}"[:MAX_NAME])
-        except OSError as error:
-            holder.close()
-            raise UserError(
-                f"another controller flies the vehicle at {endpoint}; stop it first"
-            ) from error
-    return holder
 
 
 class _SerialStream:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 import threading
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from queue import Empty, SimpleQueue
 from time import perf_counter
 
+import cflib.crazyflie
 import cflib.crtp
 from cflib.crazyflie import Crazyflie
 from cflib.crtp.udpdriver import UdpDriver
@@ -53,6 +54,18 @@ class ResendingUdpDriver(UdpDriver):
         """As cflib's, but not trusting the net."""
         super().__init__()
         self.needs_resending = True
+
+
+class DaemonTimer(threading.Timer):
+    """What cflib repeats packets by. Where a link breaks in the wrong moment, its lock stays taken.
+
+    A timer that waits for it must not keep the process from ending.
+    """
+
+    def __init__(self, interval: float, function: Callable[[], None]) -> None:
+        """As any timer, but a daemon."""
+        super().__init__(interval, function)
+        self.daemon = True
 
 
 def connect(
@@ -109,6 +122,7 @@ def _prepare_cflib() -> None:
     if not any(driver is ResendingUdpDriver for driver in cflib.crtp.CLASSES):
         cflib.crtp.init_drivers()
         cflib.crtp.CLASSES.insert(0, ResendingUdpDriver)
+        cflib.crazyflie.Timer = DaemonTimer
     logger = logging.getLogger("cflib")
     if not logger.handlers:
         logger.addHandler(logging.NullHandler())

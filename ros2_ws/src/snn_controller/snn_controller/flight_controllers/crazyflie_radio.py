@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 from cflib.crazyflie import Crazyflie
 from cflib.crazyflie.log import LogConfig
 
+from snn_controller.errors import UserError
+from snn_controller.flight_controllers.claim import claim_endpoint
 from snn_controller.flight_controllers.crazyflie_connection import CLOSING_TIME, close, connect
 from snn_controller.flight_controllers.crazyflie_messages import (
     STATE_VARIABLES,
@@ -34,6 +36,8 @@ STALE = 200_000_000  # ns after which a status is not believed
 SLACK = 0.05  # s after which an idle worker looks around; also the period of stop setpoints at rest
 REST_TIME = 3.0  # s; firmware counts as flying until 2 s after the last thrust
 FAREWELL_TIME = 1.0  # s for the parameters to be given back
+LEAVING_TIME = REST_TIME + FAREWELL_TIME + CLOSING_TIME + SLACK  # s, at most
+_LEAVING: dict[str, threading.Thread] = {}  # workers by endpoint that are closing their link
 
 Job = Callable[[Crazyflie], None]
 
@@ -72,7 +76,14 @@ class CrazyflieRadio:
         self._rest_until = 0.0  # s; stop setpoints go on until then, for as long as it flies
         self._open = True
         self._farewell: dict[str, str] = {}
-        self.client = connect(endpoint, (*STATE_VARIABLES, *STATUS_VARIABLES), parameters)
+        if (leaving := _LEAVING.pop(endpoint, None)) is not None:
+            leaving.join(LEAVING_TIME)
+        self._claim = claim_endpoint(endpoint)
+        try:
+            self.client = connect(endpoint, (*STATE_VARIABLES, *STATUS_VARIABLES), parameters)
+        except UserError:
+            self._claim.close()
+            raise
         self._listen()
         self._worker = threading.Thread(target=self._work, name="crazyflie", daemon=True)
         self._worker.start()
@@ -142,8 +153,9 @@ class CrazyflieRadio:
         with self._wake:
             self._open, self._farewell = False, farewell
             self._wake.notify()
+        _LEAVING[self.endpoint] = self._worker
 
-    def join(self, patience: float = REST_TIME + FAREWELL_TIME + CLOSING_TIME + SLACK) -> bool:
+    def join(self, patience: float = LEAVING_TIME) -> bool:
         """Wait for a released link to be closed, and say whether it is."""
         self._worker.join(patience)
         return not self._worker.is_alive()
@@ -236,6 +248,7 @@ class CrazyflieRadio:
             while perf_counter() < deadline and not self._taken(self._farewell):
                 sleep(0.01)
         close(self.client)
+        self._claim.close()
 
     def _taken(self, values: dict[str, str]) -> bool:
         return all(self.parameter(name) == value for name, value in values.items())
