@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from snn_controller.action import thrust_rates_from_action
+import pytest
+from snn_controller.action import RATE_LIMITS, thrust_rates_from_action
+from snn_controller.guide import GuideGains, geometric_thrust_rates
 from snn_controller.quadrotor import load_quadrotor
 from snn_controller.rate_control import autopilot_gains, control_rates
 from snn_controller.state import Reference
@@ -50,6 +52,23 @@ def test_zero_actions_hover_and_ask_for_nothing_else() -> None:
         drones.step(np.zeros((3, 4)))
     np.testing.assert_allclose(drones.state.position, start, atol=1e-3)
     np.testing.assert_allclose(drones.throttles, QUADROTOR.hover_throttle, atol=1e-3)
+
+
+@pytest.mark.parametrize("airframe", ["crazyflie21", "x500", "racer5"])
+def test_every_airframe_flies_to_its_point_behind_its_loop(airframe: str) -> None:
+    quadrotor = load_quadrotor(airframe)
+    drones = make_drones(
+        "batched", quadrotor, 20, action_kind="thrust_rates", starts=("hover",), seed=3
+    )
+    for _ in range(300):
+        asked = geometric_thrust_rates(
+            drones.state, Reference(np.zeros(3)), gravity=quadrotor.gravity, gains=GuideGains()
+        )
+        thrust, rates = asked[:, :1] / quadrotor.gravity - 1.0, asked[:, 1:] / RATE_LIMITS
+        drones.step(np.concatenate([thrust, rates], axis=1), auto_reset=False)
+        assert not drones.terminated.any()
+    np.testing.assert_allclose(drones.state.position, 0.0, atol=1e-3)
+    np.testing.assert_allclose(drones.throttles, quadrotor.hover_throttle, atol=1e-3)
 
 
 def test_body_rates_follow_the_actions() -> None:
