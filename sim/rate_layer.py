@@ -205,7 +205,7 @@ class RateControlledDrones:
         """Begin the episodes of some drones: a loop for each, and a history."""
         if self.variation is not None:
             for number in drones:
-                rng = np.random.default_rng((self.seed, number, self._episodes[number]))
+                rng = np.random.default_rng([self.seed, int(number), int(self._episodes[number])])
                 for values, new in zip(
                     self.loops, draw_loops(self.variation, self.quadrotor, 1, rng), strict=True
                 ):

@@ -72,7 +72,8 @@ class SequenceCollector:
         self.guided = guided(count)
         self.wander = np.zeros((count, ACTION_SIZE), np.float32)
         # A golden-ratio sequence covers 0 to 2 evenly in every group of neighbouring drones.
-        self._sizes = np.float32(2.0 * (np.arange(count) * GOLDEN_RATIO % 1.0))[:, None]
+        sizes = 2.0 * (np.arange(count) * GOLDEN_RATIO % 1.0)
+        self._sizes = sizes.astype(np.float32)[:, None]
 
     def step(
         self,
