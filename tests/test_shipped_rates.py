@@ -1,0 +1,35 @@
+"""The shipped policy of thrust and body rates hovers, also behind other rate loops."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from snn_controller.policy import Policy
+from snn_controller.quadrotor import load_quadrotor
+from snn_controller.share import policy_path
+
+from sim.drone_maker import make_drones
+from sim.rate_variation import RateVariation
+from training.batched_policy import BatchedPolicy
+
+COUNT = 40
+
+
+@pytest.mark.parametrize("variation", [None, RateVariation()], ids=["our loop", "other loops"])
+def test_the_shipped_policy_hovers(variation: RateVariation | None) -> None:
+    policy = Policy.load(policy_path("hover_rates"), airframe="crazyflie21")
+    assert policy.metadata.action_kind == "thrust_rates"
+    drones = make_drones(
+        "batched",
+        load_quadrotor(policy.metadata.airframe),
+        COUNT,
+        action_kind="thrust_rates",
+        rate_variation=variation,
+        starts=("hover",),
+        seed=2,
+    )
+    pilot = BatchedPolicy(policy, COUNT)
+    for _ in range(300):
+        drones.step(pilot.step(drones.observations), auto_reset=False)
+        assert not drones.terminated.any()
+    assert np.linalg.norm(drones.state.position, axis=1).max() < 0.15
