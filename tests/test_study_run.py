@@ -33,7 +33,7 @@ def test_a_run_is_trained_and_scored(job: Job, tmp_path: Path) -> None:
     assert result["curve"]["return_end"][:2] == [3.0, 43.0]
     assert result["evaluation"]["robust"]["survival"]["mean"] == 3.0
     assert 0.0 <= result["processor_seconds"] <= 60.0
-    assert 1.0 < result["peak_memory_mb"] < 1000.0
+    assert result["peak_memory_mb"] > 1.0  # at least what this process uses, see Cost
     assert result["git"] == "abc"
     assert not result["resumed"]
     assert not (job.place / "checkpoint.pt").exists()
