@@ -189,6 +189,6 @@ def test_the_shipped_policy_loads_and_carries_its_story() -> None:
     )
     metadata = policy.metadata
     assert [x.neurons for x in metadata.layers] == [256, 128]
-    assert metadata.provenance["command"].startswith("python training/bc.py")
+    assert metadata.provenance["command"].startswith("python training/jsrl.py")
     assert "+changes" not in metadata.provenance["git"]
     assert metadata.evaluation["cells"]["standard"]["survival"]["mean"] > 0.9
