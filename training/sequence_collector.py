@@ -36,9 +36,8 @@ class Exploration:
     """The same for the guide's actions."""
     memory: float = 0.9
     """Correlation of the noise from tick to tick; 0 makes it white."""
-    until: float = 0.5
-    """Share of the run by which the noise has gone, linearly; the rest is learnt from flights as
-    they will be. Above 1 some is left to the end."""
+    until: float = 10.0
+    """Share of the run by which the noise has gone, linearly; far above 1 it hardly fades."""
 
 
 class SequenceCollector:
