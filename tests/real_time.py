@@ -17,12 +17,12 @@ LATEST = 0.01  # s that a step of a vehicle may be late
 def in_real_time(test: Callable[..., None]) -> Callable[..., None]:
     """Skip a test that fails where this machine did not keep up with a vehicle.
 
-    The collector of garbage is off meanwhile, as it is in flight: it stops for 0.8 s.
+    The collector of garbage is off meanwhile, as it is in flight: it stops for 0.8 s, in which
+    the odometry of a vehicle that is already there would grow stale.
     """
 
     @functools.wraps(test)
     def run(*args: Any, **kwargs: Any) -> None:
-        gc.collect()
         gc.disable()
         CrazyflieDouble.latest = 0.0
         try:
