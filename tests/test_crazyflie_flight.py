@@ -108,7 +108,8 @@ def test_it_arms_takes_off_flies_lands_and_flies_again(operated: Operated) -> No
         assert operated.double.firmware.drone.state.position[2] == pytest.approx(0.5, abs=0.12)
         assert operated.reach(Mode.DISARMED, 20.0)
         assert operated.run(0.5, lambda: not operated.double.firmware.motors_turn)
-        assert operated.double.firmware.drone.state.position[2] < 0.06
+        # Motors stop 5 cm above the ground, give or take what a busy machine is late.
+        assert operated.double.firmware.drone.state.position[2] < 0.08
     operated.run(2.5)
     assert operated.double.firmware.supervisor.phase is not Phase.LOCKED
 
