@@ -150,8 +150,7 @@ FLIGHT_FAULTS = (
         _membranes(1e6, layer=1),
         "firing",
         FALLEN_BACK,
-        window=0.05,
-        limits={"layer_window": 0.05},  # the drone tips over soon after
+        window=LIMITS.layer_window,
     ),
     Fault(
         "actions at their limit",

@@ -93,8 +93,8 @@ class Limits(FrameNames):
         low=0.0,
         high=60.0,
     )
-    layer_window: float = setting(
-        0.2, "time in s that a layer may be all silent or all firing", low=0.0, high=60.0
+    layer_window: float = setting(  # a layer gone for 0.1 s has tipped a Crazyflie over
+        0.05, "time in s that a layer may be all silent or all firing", low=0.0, high=60.0
     )
     link_timeout: float = setting(
         0.3, "silence of the flight controller in s that counts as a lost link", low=0.02, high=60.0
