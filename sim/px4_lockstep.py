@@ -11,7 +11,7 @@ from snn_controller.action import Command, limit_thrust_rates, stop_command
 from snn_controller.flight_controllers import LinkStatus
 from snn_controller.flight_controllers.links import LinkOptions
 from snn_controller.flight_controllers.mavlink import MavlinkLink
-from snn_controller.flight_controllers.mavlink_endpoint import Chunk
+from snn_controller.flight_controllers.mavlink_wire import Chunk
 from snn_controller.frames import Array
 from snn_controller.guide import GuideGains, geometric_thrust_rates
 from snn_controller.quadrotor import load_quadrotor

@@ -12,7 +12,7 @@ import time
 
 from snn_controller.errors import UserError
 from snn_controller.flight_controllers.mavlink_codec import read_signing_key
-from snn_controller.flight_controllers.mavlink_endpoint import Wire, open_wire
+from snn_controller.flight_controllers.mavlink_wire import Wire, open_wire
 from snn_controller.quadrotor import load_quadrotor
 
 from sim.px4_double import Px4Double

@@ -19,8 +19,8 @@ from snn_controller.action import stop_command
 from snn_controller.flight_controllers.links import LinkOptions
 from snn_controller.flight_controllers.mavlink import MavlinkLink
 from snn_controller.flight_controllers.mavlink_codec import Codec
-from snn_controller.flight_controllers.mavlink_endpoint import Chunk
 from snn_controller.flight_controllers.mavlink_messages import command, setpoint
+from snn_controller.flight_controllers.mavlink_wire import Chunk
 
 from sim import px4_telemetry as telemetry
 from sim.px4_firmware import Mode

@@ -1,19 +1,22 @@
-"""Byte streams to a flight controller: TCP or a serial port, by one `endpoint` string.
-
-`tcp:HOST:PORT`, or a serial port as `/dev/ttyACM0` or `/dev/ttyACM0:115200` (`COM3:115200`).
-"""
+"""Byte streams to a flight controller, read by a thread that may wait: TCP or a serial port."""
 
 from __future__ import annotations
 
-import errno
 import socket
 from typing import Any, Protocol
 
 from snn_controller.errors import UserError
 from snn_controller.flight_controllers.claim import claim_endpoint
+from snn_controller.flight_controllers.endpoints import (
+    connect_tcp,
+    names_serial_port,
+    names_tcp,
+    open_serial_port,
+    parse_serial_port,
+)
 
 DEFAULT_BAUD = 115200
-CONNECT_TIME = 2.0  # s
+WRITE_TIME = 2.0  # s, patience with a peer that takes no bytes
 MAX_READ = 4096  # bytes
 
 
@@ -47,31 +50,29 @@ def open_stream(endpoint: str) -> ByteStream:
     Raises:
         UserError: The endpoint is malformed, or nobody is there, or we may not use it.
     """
-    if endpoint.startswith("tcp:"):
-        return _TcpStream(endpoint)
-    if endpoint.startswith(("/", "COM", "serial:")):
-        return _SerialStream(endpoint.removeprefix("serial:"))
+    if names_tcp(endpoint):
+        return _open_tcp(endpoint)
+    if names_serial_port(endpoint):
+        device, baud = parse_serial_port(endpoint, DEFAULT_BAUD)
+        return _SerialStream(open_serial_port(device, baud, write_timeout=WRITE_TIME))
     raise UserError(
         f"endpoint '{endpoint}' is neither tcp:HOST:PORT nor a serial port such as /dev/ttyACM0 or"
         " /dev/ttyACM0:115200; give one of these"
     )
 
 
+def _open_tcp(endpoint: str) -> _TcpStream:
+    claim = claim_endpoint(endpoint)
+    try:
+        return _TcpStream(connect_tcp(endpoint), claim)
+    except UserError:
+        claim.close()
+        raise
+
+
 class _TcpStream:
-    def __init__(self, endpoint: str) -> None:
-        host, _, port = endpoint.removeprefix("tcp:").rpartition(":")
-        if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-            raise UserError(f"endpoint '{endpoint}' must be tcp:HOST:PORT, as tcp:127.0.0.1:5761")
-        self._claim = claim_endpoint(endpoint)
-        try:
-            self._socket = socket.create_connection((host, int(port)), timeout=CONNECT_TIME)
-        except OSError as error:
-            self._claim.close()
-            raise UserError(
-                f"nobody answers at {endpoint} ({error}); start the flight controller or its"
-                " bridge, or give another endpoint:="
-            ) from error
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    def __init__(self, connection: socket.socket, claim: socket.socket) -> None:
+        self._socket, self._claim = connection, claim
 
     def read(self, timeout: float) -> bytes:
         self._socket.settimeout(max(timeout, 1e-4))
@@ -84,7 +85,7 @@ class _TcpStream:
         return data
 
     def write(self, data: bytes) -> None:
-        self._socket.settimeout(CONNECT_TIME)
+        self._socket.settimeout(WRITE_TIME)
         self._socket.sendall(data)
 
     def close(self) -> None:
@@ -93,53 +94,16 @@ class _TcpStream:
 
 
 class _SerialStream:
-    def __init__(self, endpoint: str) -> None:
-        try:
-            import serial
-        except ImportError as error:
-            raise UserError(
-                f"serial port {endpoint} needs the package pyserial: pip install pyserial"
-            ) from error
-        port, separator, baud = endpoint.partition(":")
-        if separator and (not baud.isdecimal() or int(baud) == 0):
-            raise UserError(f"endpoint '{endpoint}' must be PORT or PORT:BAUD, as {port}:115200")
-        self._serial: Any = None
-        try:
-            self._serial = serial.Serial(
-                port,
-                int(baud) if separator else DEFAULT_BAUD,
-                timeout=0.0,
-                write_timeout=CONNECT_TIME,
-                exclusive=True,
-            )
-        except (OSError, ValueError) as error:
-            raise UserError(_serial_trouble(port, error)) from error
+    def __init__(self, port: Any) -> None:
+        self._port = port
 
     def read(self, timeout: float) -> bytes:
-        self._serial.timeout = timeout
-        first = self._serial.read(1)
-        return first + self._serial.read(min(self._serial.in_waiting, MAX_READ))
+        self._port.timeout = timeout
+        first = self._port.read(1)
+        return first + self._port.read(min(self._port.in_waiting, MAX_READ))
 
     def write(self, data: bytes) -> None:
-        self._serial.write(data)
+        self._port.write(data)
 
     def close(self) -> None:
-        self._serial.close()
-
-
-def _serial_trouble(port: str, error: Exception) -> str:
-    """Return the sentence for a serial port that cannot be opened."""
-    number = getattr(error, "errno", None)
-    if number in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
-        return (
-            f"serial port {port} does not exist; connect the flight controller, or give another"
-            " endpoint:="
-        )
-    if number in (errno.EACCES, errno.EPERM):
-        return (
-            f"no permission for serial port {port}; join the group that owns it (mostly"
-            " 'sudo usermod -aG dialout $USER') and log in again"
-        )
-    if number in (errno.EBUSY, errno.EAGAIN) or "exclusively lock" in str(error):
-        return f"serial port {port} is used by another program; close it (the Configurator?)"
-    return f"serial port {port} cannot be opened ({error}); check its name and its baud rate"
+        self._port.close()

@@ -16,7 +16,6 @@ from snn_controller.errors import UserError
 from snn_controller.flight_controllers import LinkStatus
 from snn_controller.flight_controllers.links import LinkOptions
 from snn_controller.flight_controllers.mavlink_codec import Codec, read_signing_key
-from snn_controller.flight_controllers.mavlink_endpoint import Chunk, Wire, open_wire
 from snn_controller.flight_controllers.mavlink_introduction import (
     ANSWER_TIME,
     await_introduction,
@@ -31,6 +30,7 @@ from snn_controller.flight_controllers.mavlink_messages import (
 )
 from snn_controller.flight_controllers.mavlink_streams import INTERVAL_COMMAND, Streams
 from snn_controller.flight_controllers.mavlink_vehicle import Vehicle
+from snn_controller.flight_controllers.mavlink_wire import Chunk, Wire, open_wire
 from snn_controller.flight_controllers.own_estimate import OwnEstimate
 from snn_controller.flight_controllers.pursuit import Pursuit, Wish
 from snn_controller.guards.limits import FrameNames

@@ -1,17 +1,25 @@
-"""Where a MAVLink vehicle is: UDP, TCP or serial, read and written without ever waiting."""
+"""Wires to a MAVLink vehicle: UDP, TCP or serial, read and written without ever waiting."""
 
 from __future__ import annotations
 
+import os
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 from snn_controller.errors import UserError
+from snn_controller.flight_controllers.endpoints import (
+    connect_tcp,
+    names_serial_port,
+    names_tcp,
+    open_serial_port,
+    parse_host_and_port,
+    parse_serial_port,
+)
 
 FORMS = "udpin:HOST:PORT, udpout:HOST:PORT, tcp:HOST:PORT or serial:DEVICE:BAUD"
-CONNECT_TIME = 3.0  # s, patience with a TCP server
 READ_LIMIT = 16384  # bytes a read takes, so that a flood cannot hold up the control loop
 BACKLOG_LIMIT = 4096  # bytes that wait for a slow stream before newer messages are dropped
 
@@ -53,30 +61,44 @@ def open_wire(endpoint: str) -> Wire:
     Raises:
         UserError: It is malformed, in use, not permitted or not there.
     """
-    kind, _, rest = endpoint.partition(":")
-    if kind == "serial" or endpoint.startswith("/dev/"):
-        return _open_serial(rest if kind == "serial" else endpoint)
-    if kind not in ("udpin", "udpout", "tcp"):
-        raise UserError(f"endpoint '{endpoint}' is not of the form {FORMS}")
-    host, port = _host_and_port(rest, endpoint)
+    if names_serial_port(endpoint):
+        return _open_serial(endpoint)
+    if names_tcp(endpoint):
+        return _open_tcp(endpoint)
+    if endpoint.startswith(("udpin:", "udpout:")):
+        return _open_udp(endpoint)
+    raise UserError(f"endpoint '{endpoint}' is not of the form {FORMS}")
+
+
+def _open_udp(endpoint: str) -> UdpWire:
+    host, port = parse_host_and_port(endpoint)
+    bind = endpoint.startswith("udpin:")
     try:
-        return TcpWire(host, port) if kind == "tcp" else UdpWire(host, port, bind=kind == "udpin")
+        return UdpWire(host, port, bind=bind)
     except OSError as error:
-        mend = {
-            "udpin": "give the address of this machine that the vehicle sends to, and a free port",
-            "udpout": "check the host's name",
-            "tcp": "check that the autopilot or its simulator listens there",
-        }[kind]
+        mend = (
+            "give the address of this machine that the vehicle sends to, and a free port"
+            if bind
+            else "check the host's name"
+        )
         raise UserError(f"endpoint '{endpoint}' cannot be opened ({error}); {mend}") from error
 
 
-def _host_and_port(rest: str, endpoint: str) -> tuple[str, int]:
-    host, _, port = rest.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise UserError(
-            f"endpoint '{endpoint}' needs a host and a port, as in udpin:127.0.0.1:14540"
-        )
-    return host, int(port)
+def _open_tcp(endpoint: str) -> StreamWire:
+    connection = connect_tcp(endpoint)
+    connection.setblocking(False)
+    return StreamWire(connection.recv, connection.send, connection.close)
+
+
+def _open_serial(endpoint: str) -> StreamWire:
+    device, baud = parse_serial_port(endpoint)
+    port = open_serial_port(device, baud, write_timeout=0.0)
+    bandwidth = baud / 10.0  # eight bits, a start and a stop bit
+
+    def transmit(data: bytes) -> int:
+        return os.write(port.fileno(), data)  # pyserial's own write spins while there is no room
+
+    return StreamWire(port.read, transmit, port.close, bandwidth=bandwidth)
 
 
 class UdpWire:
@@ -136,13 +158,29 @@ class UdpWire:
         self._socket.close()
 
 
-class _Stream:
-    """What TCP and serial share: one peer, and messages that may go out in parts."""
+class StreamWire:
+    """A TCP connection or a serial port: one peer, and messages that may go out in parts."""
 
     datagrams = False
-    bandwidth: float | None = None
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        receive: Callable[[int], bytes],
+        transmit: Callable[[bytes], int],
+        shut: Callable[[], None],
+        *,
+        bandwidth: float | None = None,
+    ) -> None:
+        """Speak over a device that is open; its calls do not wait and may raise OSError.
+
+        Args:
+            receive: Returns the bytes that have come, so many at most.
+            transmit: Sends bytes, and returns how many of them have gone out.
+            shut: Closes the device.
+            bandwidth: Bytes/s, where it is known.
+        """
+        self.bandwidth = bandwidth
+        self._receive, self._transmit, self._shut = receive, transmit, shut
         self._backlog = b""
         self._closed = False
 
@@ -171,90 +209,3 @@ class _Stream:
         self._closed = True
         with suppress(OSError):
             self._shut()
-
-    def _receive(self, size: int) -> bytes:
-        raise NotImplementedError
-
-    def _transmit(self, data: bytes) -> int:
-        raise NotImplementedError
-
-    def _shut(self) -> None:
-        raise NotImplementedError
-
-
-class TcpWire(_Stream):
-    """A connection to a server."""
-
-    def __init__(self, host: str, port: int) -> None:
-        """Connect, within `CONNECT_TIME`.
-
-        Raises:
-            OSError: Nobody listens there.
-        """
-        super().__init__()
-        self._socket = socket.create_connection((host, port), timeout=CONNECT_TIME)
-        self._socket.setblocking(False)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-    def _receive(self, size: int) -> bytes:
-        return self._socket.recv(size)
-
-    def _transmit(self, data: bytes) -> int:
-        return self._socket.send(data)
-
-    def _shut(self) -> None:
-        self._socket.close()
-
-
-class SerialWire(_Stream):
-    """A serial port, opened for us alone."""
-
-    def __init__(self, device: str, baud: int, serial: Any) -> None:
-        """Open the device with pyserial's module."""
-        super().__init__()
-        self.bandwidth: float | None = baud / 10.0  # eight bits, a start and a stop bit
-        self._port = serial.Serial(device, baud, timeout=0, write_timeout=0, exclusive=True)
-
-    def _receive(self, size: int) -> bytes:
-        return self._port.read(size)
-
-    def _transmit(self, data: bytes) -> int:
-        return self._port.write(data) or 0
-
-    def _shut(self) -> None:
-        self._port.close()
-
-
-def _open_serial(rest: str) -> SerialWire:
-    device, _, baud = rest.rpartition(":")
-    if not device or not baud.isdecimal() or int(baud) == 0:
-        raise UserError(
-            f"endpoint 'serial:{rest}' needs a device and a baud rate, as in"
-            " serial:/dev/ttyACM0:921600"
-        )
-    if not Path(device).exists():
-        raise UserError(
-            f"serial port {device} does not exist; is the autopilot plugged in and powered?"
-        )
-    try:
-        import serial
-    except ImportError as error:
-        raise UserError(
-            f"serial endpoints need pyserial ({error}): pip install pyserial"
-        ) from error
-    try:
-        return SerialWire(device, int(baud), serial)
-    except (OSError, ValueError) as error:
-        raise UserError(_serial_refusal(device, error)) from error
-
-
-def _serial_refusal(device: str, error: Exception) -> str:
-    if isinstance(error, PermissionError) or getattr(error, "errno", None) == 13:
-        return (
-            f"no permission for serial port {device}: add yourself to its group"
-            " (sudo usermod -aG dialout $USER), then log in again"
-        )
-    return (
-        f"serial port {device} cannot be opened ({error}); close other programs that use it,"
-        " and check the baud rate"
-    )
