@@ -97,6 +97,15 @@ def test_a_serial_port_in_use_is_told() -> None:
     os.close(slave)
 
 
+def test_an_impossible_baud_rate_is_told() -> None:
+    pytest.importorskip("serial")
+    master, slave = pty.openpty()
+    with pytest.raises(UserError, match=r"cannot be opened .* check its name and its baud rate"):
+        open_serial_port(os.ttyname(slave), 10**12, write_timeout=0.0)
+    os.close(master)
+    os.close(slave)
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may open every port")
 def test_a_serial_port_without_permission_names_the_mend(tmp_path: Path) -> None:
     device = tmp_path / "tty"

@@ -95,7 +95,7 @@ def open_serial_port(device: str, baud: int, *, write_timeout: float) -> Any:
         ) from error
     try:
         return serial.Serial(device, baud, timeout=0.0, write_timeout=write_timeout, exclusive=True)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # termios.error and OverflowError too come through pyserial
         raise UserError(_serial_trouble(device, error)) from error
 
 
