@@ -74,6 +74,7 @@ class Px4Stub:
         self.hashes = {name: message_hash(fields) for name, fields in DEFINITIONS.items()}
         self.seen: set[str] = set()
         self.silent = self.closed = False
+        self.vehicle_type = 1  # a multirotor
         self.ungated = 0  # setpoints outside of OFFBOARD, or before arming
         self.published: list[str] = []
         self._newest: dict[str, SimpleNamespace] = {}
@@ -178,7 +179,7 @@ class Px4Stub:
                 arming_state=2 if firmware.armed else 1,
                 nav_state=NAV_STATES[firmware.mode],
                 failsafe=firmware.failsafe,
-                vehicle_type=1,
+                vehicle_type=self.vehicle_type,
                 system_id=1,
                 pre_flight_checks_pass=not firmware.prearm_failure,
             )

@@ -11,8 +11,9 @@ from snn_controller.action import Command, stop_command, throttle_from_action
 from snn_controller.errors import UserError
 from snn_controller.flight_controllers import LinkStatus
 from snn_controller.flight_controllers.links import LinkOptions
-from snn_controller.flight_controllers.px4 import Px4Link, await_px4
+from snn_controller.flight_controllers.px4 import Px4Link
 from snn_controller.flight_controllers.px4_contract import message_hash, topic_name
+from snn_controller.flight_controllers.px4_introduction import await_px4
 from snn_controller.flight_controllers.px4_vehicle import odometry_from_px4
 from snn_controller.guards.limits import FrameNames
 from snn_controller.guide import GuideGains, geometric_control, geometric_thrust_rates
@@ -151,6 +152,15 @@ def test_close_lands_in_the_air_and_disarms_on_the_ground(flight: Flight) -> Non
     other.link.close()
     assert not other.stub.firmware.armed
     other.stub.body.close()
+
+
+def test_a_vehicle_that_is_no_multirotor_is_told_and_not_armed(flight: Flight) -> None:
+    flight.stub.vehicle_type = 2
+    flight.stop(0.5)
+    status = flight.arm()
+    assert status.refusal == "the vehicle is not a multirotor; check PX4's airframe"
+    assert not status.armed and flight.stub.firmware.mode is not Mode.OFFBOARD
+    assert "VehicleCommand" not in flight.stub.published
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

@@ -6,14 +6,14 @@ never by force, and not again once the vehicle or its pilot has taken control aw
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from typing import Any
 
-from snn_controller.action import ActionKind, Command
+from snn_controller.action import ActionKind
 from snn_controller.errors import UserError
 from snn_controller.flight_controllers import LinkStatus
+from snn_controller.flight_controllers.autopilot_link import AutopilotLink
 from snn_controller.flight_controllers.links import LinkOptions
 from snn_controller.flight_controllers.mavlink_codec import Codec, read_signing_key
 from snn_controller.flight_controllers.mavlink_introduction import (
@@ -31,8 +31,7 @@ from snn_controller.flight_controllers.mavlink_messages import (
 from snn_controller.flight_controllers.mavlink_streams import INTERVAL_COMMAND, Streams
 from snn_controller.flight_controllers.mavlink_vehicle import Vehicle
 from snn_controller.flight_controllers.mavlink_wire import Chunk, Wire, open_wire
-from snn_controller.flight_controllers.own_estimate import OwnEstimate
-from snn_controller.flight_controllers.pursuit import Pursuit, Wish
+from snn_controller.flight_controllers.pursuit import Request, Wish
 from snn_controller.guards.limits import FrameNames
 from snn_controller.state import Odometry
 
@@ -42,16 +41,14 @@ HEARTBEAT_PERIOD = 500_000_000  # ns
 QUESTION_PERIOD = 500_000_000  # ns
 TIMESYNC_PERIOD = 100_000_000  # ns
 READS = 8  # of a wire in one poll, each of which takes a limited number of bytes
-CLOSE_TIME = 0.2  # s
-CLOSE_STEP = 0.005  # s
+POLL_STEP = 0.005  # s between two polls while nobody has answered
 
 
-class MavlinkLink:
+class MavlinkLink(AutopilotLink[Vehicle]):
     """A `FlightController` over MAVLink 2."""
 
     name = "mavlink"
     action_kinds = ACTION_KINDS
-    has_pilot = True  # or the firmware's own failsafe, which acts when setpoints stop
 
     def __init__(
         self,
@@ -69,18 +66,14 @@ class MavlinkLink:
             key: Signing key (32,), or None.
             sleep: Lets time pass in `close`.
         """
-        self.vehicle = Vehicle()
+        super().__init__(Vehicle(), options, "thrust_rates", sleep)
         self._wire = wire
-        self._estimate = OwnEstimate(options)
-        self._sleep = sleep
         self._codec = Codec(key=key, datagrams=wire.datagrams)
         names = FrameNames(options.world_frame, options.body_frame)
         self._streams = Streams(options.odometry_rate, names, wire.bandwidth)
-        self._now = 0
         self._opened: int | None = None
         self._due = {"heartbeat": 0, "timesync": 0, "questions": 0}  # ns
         self._listened = False  # whether bytes have come at all
-        self._pursuit = Pursuit()
 
     def poll(self, now: int) -> LinkStatus:
         """Keep the link alive, take in what has come, and tell."""
@@ -95,52 +88,6 @@ class MavlinkLink:
         self._pursue(now)
         return self._status(odometry, now)
 
-    def arm(self) -> None:
-        """Ask for control as soon as setpoints have streamed for a while, then for arming."""
-        self._estimate.start()
-        self._want(Wish.CONTROL)
-
-    def send(self, command: Command, stamp: int) -> None:
-        """Send a setpoint; what is not finite, or of another kind, is a stop."""
-        if self._pursuit.wish in (Wish.NOTHING, Wish.LAND):
-            return
-        values = command.values.tolist()
-        stop = command.stop or command.kind != "thrust_rates" or self._pursuit.wish is Wish.KILL
-        if stop or not math.isfinite(sum(values)):
-            values = [0.0] * 4
-        self._pursuit.note_setpoint(self._now)
-        self._send_setpoint(values)
-
-    def disarm(self) -> None:
-        """Ask for disarming, which firmware refuses in the air."""
-        self._want(Wish.DISARM)
-
-    def kill(self) -> None:
-        """Disarm by force, in the air too, and again until the vehicle says that it has."""
-        self._want(Wish.KILL)
-        self._pursue(self._now)
-
-    def hand_back(self) -> None:
-        """Send no setpoint and ask for nothing: the firmware leaves the mode by itself."""
-        self._want(Wish.NOTHING)
-
-    def close(self) -> None:
-        """Disarm on the ground; in the air let the firmware land, which is never a drop."""
-        wish = self._pursuit.wish
-        if wish in (Wish.NOTHING, Wish.LAND):
-            return
-        if wish is not Wish.KILL:
-            self._want(Wish.LAND if self.vehicle.airborne else Wish.DISARM)
-        start, steps = self._now, round(CLOSE_TIME / CLOSE_STEP)
-        for step in range(steps):
-            if self._pursuit.is_over(self.vehicle):
-                break
-            if self._pursuit.wish is not Wish.LAND:
-                self._send_setpoint([0.0] * 4)
-            self.poll(start + round(step * CLOSE_STEP * 1e9))
-            self._sleep(CLOSE_STEP)
-        self._want(Wish.NOTHING)
-
     def release(self) -> None:
         """Give the message rates back to the firmware and let go of the wire."""
         self._want(Wish.NOTHING)
@@ -148,10 +95,6 @@ class MavlinkLink:
             for message in self._streams.asked_for():
                 self._command(INTERVAL_COMMAND, (float(message), 0.0))
         self._wire.close()
-
-    @property
-    def _is_in_control(self) -> bool:
-        return self.vehicle.takes_setpoints and self._pursuit.wish is not Wish.NOTHING
 
     @property
     def description(self) -> str:
@@ -171,11 +114,6 @@ class MavlinkLink:
                 " and the signing key on both ends"
             )
         return "MAVLink comes from there, but no autopilot's heartbeat; check the endpoint"
-
-    def _want(self, wish: Wish) -> None:
-        self._pursuit.want(wish)
-        self.vehicle.refusals.clear()
-        self.vehicle.words.clear()
 
     def _receive(self, now: int) -> Odometry | None:
         """Take in all that waits, so that what was kept while nobody polled is not told as new."""
@@ -219,15 +157,6 @@ class MavlinkLink:
         self._due[what] = now
         return True
 
-    def _pursue(self, now: int) -> None:
-        """Ask for what is wished for, and again while it has no effect."""
-        if self.vehicle.system == 0 or objection(self.vehicle):
-            return
-        asked = self._pursuit.advance(self.vehicle, now)
-        if asked is not None:
-            request, repetition = asked
-            self._command(request.command, request.parameters, repetition)
-
     def _status(self, odometry: Odometry | None, now: int) -> LinkStatus:
         vehicle = self.vehicle
         since = self._opened if vehicle.heard is None else vehicle.heard
@@ -241,14 +170,23 @@ class MavlinkLink:
             odometry=odometry,
         )
 
-    def _refusal(self) -> str:
+    def _objection(self) -> str:
         if self.vehicle.system == 0:
             return self.silence if self._pursuit.wish is Wish.CONTROL else ""
-        return objection(self.vehicle) or self._pursuit.refusal(self.vehicle)
+        return objection(self.vehicle)
 
-    def _send_setpoint(self, values: list[float]) -> None:
-        throttle = self._estimate.throttle(values[0])
-        self._send(setpoint(throttle, values[1:], self.vehicle, self._now))
+    def _close_step(self, now: int) -> None:
+        if self._pursuit.wish is not Wish.LAND:
+            self._send_values(None)
+        self.poll(now)
+
+    def _send_values(self, values: list[float] | None) -> None:
+        thrust, *rates = values or [0.0] * 4
+        throttle = self._estimate.throttle(thrust)
+        self._send(setpoint(throttle, rates, self.vehicle, self._now))
+
+    def _ask(self, request: Request, repetition: int) -> None:
+        self._command(request.command, request.parameters, repetition)
 
     def _command(self, number: int, parameters: tuple[float, ...], repetition: int = 0) -> None:
         self._send(command(self.vehicle, number, parameters, repetition))
@@ -280,4 +218,4 @@ def open_mavlink(options: LinkOptions) -> MavlinkLink:
 
 def _poll(link: MavlinkLink) -> None:
     link.poll(time.time_ns())
-    time.sleep(CLOSE_STEP)
+    time.sleep(POLL_STEP)

@@ -86,6 +86,11 @@ class Vehicle:
             reader(self, message)
         return True
 
+    def forget_answers(self) -> None:
+        """Forget what it refused, and why."""
+        self.refusals.clear()
+        self.words.clear()
+
     def _adopt(self, message: Any) -> bool:
         """Make the first autopilot that is heard ours; ground stations and gimbals are none."""
         if message.get_msgId() != common.MAVLINK_MSG_ID_HEARTBEAT:

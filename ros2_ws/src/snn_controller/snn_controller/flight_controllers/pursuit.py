@@ -53,6 +53,11 @@ class Autopilot(Protocol):
         ...
 
     @property
+    def airborne(self) -> bool:
+        """Whether it says that it is not on the ground."""
+        ...
+
+    @property
     def mode(self) -> str:
         """Its mode in its own words."""
         ...
@@ -70,6 +75,10 @@ class Autopilot(Protocol):
     @property
     def words(self) -> Collection[str]:
         """What it said of late, for people."""
+        ...
+
+    def forget_answers(self) -> None:
+        """Forget what it said to earlier wishes."""
         ...
 
 

@@ -66,7 +66,7 @@ class Px4Vehicle:
     nav_state: int = 0
     failsafe: bool = False
     rotary_wing: bool = True
-    landed: bool = True
+    airborne: bool = False
     battery: float | None = None  # V
     system: int = 1
     refusals: dict[int, str] = field(default_factory=dict)
@@ -110,10 +110,18 @@ class Px4Vehicle:
         elif result != IN_PROGRESS:
             self.refusals[command] = RESULTS.get(result, f"answered {result}")
 
+    def take_landed(self, message: Any) -> None:
+        """Read VehicleLandDetected."""
+        self.airborne = not message.landed
+
     def take_battery(self, message: Any) -> None:
         """Read BatteryStatus."""
         voltage = float(message.voltage_v)
         self.battery = voltage if message.connected and voltage > 0.0 else None
+
+    def forget_answers(self) -> None:
+        """Forget what it refused; its words are those of its newest status."""
+        self.refusals.clear()
 
 
 def odometry_from_px4(message: Any, stamp: int, names: FrameNames) -> Odometry:

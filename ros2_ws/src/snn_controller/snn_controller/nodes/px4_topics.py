@@ -15,7 +15,7 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPo
 from snn_controller.action import ActionKind
 from snn_controller.errors import UserError
 from snn_controller.flight_controllers.links import LinkOptions
-from snn_controller.flight_controllers.px4 import Px4Link, await_px4
+from snn_controller.flight_controllers.px4 import Px4Link
 from snn_controller.flight_controllers.px4_contract import (
     FROM_VEHICLE,
     MEND,
@@ -23,6 +23,7 @@ from snn_controller.flight_controllers.px4_contract import (
     missing_definition,
     topic_name,
 )
+from snn_controller.flight_controllers.px4_introduction import await_px4
 
 MAX_CALLBACKS = 64  # in one `receive`, so that a flood cannot hold up the control loop
 
