@@ -60,6 +60,11 @@ class ManagedNode(LifecycleNode):
         self.launched = True
         self._look = self.create_timer(LOOK_PERIOD, self._look_for_launcher, clock=steady_clock())
 
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Give the launcher its time anew: configuring may have taken long."""
+        self._waiting_since = monotonic()
+        return super().on_configure(state)
+
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop waiting for a launcher."""
         if self.launched:

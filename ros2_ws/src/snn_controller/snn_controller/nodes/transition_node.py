@@ -7,11 +7,11 @@ import os
 import sys
 from collections.abc import Sequence
 from time import monotonic
+from typing import Any
 
-from lifecycle_msgs.msg import Transition
-from lifecycle_msgs.srv import ChangeState
+from lifecycle_msgs.msg import State, Transition
+from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.node import Node
-from rclpy.task import Future
 from rclpy.utilities import remove_ros_args
 
 from snn_controller.nodes.node_main import run_node, steady_clock
@@ -20,7 +20,17 @@ TRANSITIONS = {
     "configure": Transition.TRANSITION_CONFIGURE,
     "activate": Transition.TRANSITION_ACTIVATE,
 }
+STARTS = {
+    "configure": State.PRIMARY_STATE_UNCONFIGURED,
+    "activate": State.PRIMARY_STATE_INACTIVE,
+}
+GOALS = {
+    "configure": State.PRIMARY_STATE_INACTIVE,
+    "activate": State.PRIMARY_STATE_ACTIVE,
+}
 POLL_PERIOD = 0.05  # s
+TIMEOUT = 90.0  # s; waiting for other nodes takes 25 s, a Crazyflie on a poor radio link 45 s
+LATE = 2.0  # s after which an answer is late: what is sent before both ends are matched is lost
 
 
 class TransitionNode(Node):
@@ -33,9 +43,12 @@ class TransitionNode(Node):
         self.launcher_pid = os.getppid()  # must not drive the nodes of another launch
         self._target, self._timeout = target, timeout
         self._left = list(transitions)
-        self._future: Future | None = None
+        self._asked = 0.0  # s, when the target was asked for anything last
+        self._answers: list[Any] = []  # futures, for the present transition
+        self._state: Any = None  # future, where an answer is late
         self._deadline = monotonic() + timeout
-        self._client = self.create_client(ChangeState, f"{target}/change_state")
+        self._client: Any = self.create_client(ChangeState, f"{target}/change_state")
+        self._states: Any = self.create_client(GetState, f"{target}/get_state")
         self.create_timer(POLL_PERIOD, self._poll, clock=steady_clock())
 
     def close(self, reason: str) -> None:
@@ -44,24 +57,49 @@ class TransitionNode(Node):
     def _poll(self) -> None:
         if self.exit_code is not None:
             return
-        if self._future is None and self._client.service_is_ready():
-            transition = Transition(id=TRANSITIONS[self._left[0]])
-            self._future = self._client.call_async(ChangeState.Request(transition=transition))
-        elif self._future is not None and self._future.done():
-            self._finish(self._future)
+        done = [answer for answer in self._answers if answer.done()]
+        if any(answer.result().success for answer in done):
+            self._advance()
+        elif done and len(done) == len(self._answers):
+            self.exit_code = 1  # the managed node has said why
         elif monotonic() > self._deadline:
             self.get_logger().error(
                 f"{self._target} did not {self._left[0]} within {self._timeout:g} s; is it running?"
             )
             self.exit_code = 1
+        elif not self._answers:
+            self._ask()
+        else:
+            self._look()
 
-    def _finish(self, future: Future) -> None:
-        response = future.result()
+    def _ask(self) -> None:
+        """Ask for the transition, if the target can be seen."""
+        if self._client.service_is_ready():
+            transition = Transition(id=TRANSITIONS[self._left[0]])
+            self._answers.append(
+                self._client.call_async(ChangeState.Request(transition=transition))
+            )
+            self._state, self._asked = None, monotonic()
+
+    def _look(self) -> None:
+        """See by the target's state whether a request, or the answer to it, was lost."""
+        if self._state is not None and self._state.done():
+            state = self._state.result().current_state.id
+            self._state = None
+            if state == GOALS[self._left[0]]:
+                self._advance()
+            elif state == STARTS[self._left[0]]:
+                self.get_logger().warning(f"asking {self._target} to {self._left[0]} again")
+                self._ask()
+        elif monotonic() - self._asked > LATE and self._states.service_is_ready():
+            self._asked = monotonic()
+            self._state = self._states.call_async(GetState.Request())
+
+    def _advance(self) -> None:
         self._left.pop(0)
-        self._future, self._deadline = None, monotonic() + self._timeout
-        if response is None or not response.success:
-            self.exit_code = 1  # the managed node has said why
-        elif not self._left:
+        self._answers, self._state = [], None
+        self._deadline = monotonic() + self._timeout
+        if not self._left:
             self.exit_code = 0
 
 
@@ -70,7 +108,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("target", help="fully qualified name of the managed node")
     parser.add_argument("transitions", nargs="+", choices=TRANSITIONS)
-    parser.add_argument("--timeout", type=float, default=30.0, help="s per transition")
+    parser.add_argument("--timeout", type=float, default=TIMEOUT, help="s per transition")
     args = parser.parse_args(remove_ros_args(sys.argv)[1:])
     sys.exit(run_node(lambda: TransitionNode(args.target, args.transitions, args.timeout)))
 
