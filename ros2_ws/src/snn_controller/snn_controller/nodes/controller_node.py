@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter, time_ns
@@ -21,22 +20,21 @@ from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import Imu
 
-from snn_controller.errors import UserError
 from snn_controller.flight import Flight
 from snn_controller.flight_controllers import FlightController
 from snn_controller.frames import Array
 from snn_controller.guards.verdicts import Verdict
 from snn_controller.link_driver import LinkDriver
 from snn_controller.nodes.command_link import describe_link, open_command_link, poll_period
+from snn_controller.nodes.conclusion import conclude
 from snn_controller.nodes.managed_node import ManagedNode, explained
 from snn_controller.nodes.messages import odometry_from_message
-from snn_controller.nodes.node_main import EXIT_USER_ERROR, run_node, steady_clock
+from snn_controller.nodes.node_main import run_node, steady_clock
 from snn_controller.nodes.operator_services import OperatorServices
 from snn_controller.nodes.parameters import declare_settings
 from snn_controller.nodes.telemetry import Telemetry
-from snn_controller.plot import draw_flight
-from snn_controller.preparation import prepare_flight, report_flight
-from snn_controller.report import REPORT_FILE, format_summary, write_report
+from snn_controller.preparation import prepare_flight
+from snn_controller.report import REPORT_FILE
 from snn_controller.settings import ControllerSettings
 from snn_controller.share import check_writable, report_folder
 from snn_controller.state import Odometry
@@ -277,25 +275,9 @@ class ControllerNode(ManagedNode):
         self.destroy_timer(self._watchdog)
         for subscription in self._subscriptions_in_flight:
             self.destroy_subscription(subscription)
-        code = self._report(self._flight)
+        code = conclude(self._flight, self.settings, self._folder, self.get_logger())
         if self.settings.exit_when_done:
             self.exit_code = code
-
-    def _report(self, flight: Flight) -> int:
-        """Write and print the report; return the exit code that it stands for."""
-        report = report_flight(flight, self.settings)
-        code = 0 if report["survived"] else 1
-        lines = [format_summary(report)]
-        try:
-            lines.append(f"report: {write_report(self._folder, report, flight.log)}")
-            if self.settings.plot:
-                draw_flight(flight.log, report, self._folder / "flight.png")
-        except UserError as error:
-            self.get_logger().error(str(error))
-            code = EXIT_USER_ERROR
-        with suppress(BrokenPipeError):  # nobody listens any more when the launcher was killed
-            print(*lines, sep="\n", flush=True)
-        return code
 
 
 def main() -> None:

@@ -1,0 +1,39 @@
+"""What a flight leaves behind: report, picture, a summary on the screen, an exit code."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from snn_controller.errors import UserError
+from snn_controller.flight import Flight
+from snn_controller.nodes.node_main import EXIT_USER_ERROR
+from snn_controller.plot import draw_flight
+from snn_controller.preparation import report_flight
+from snn_controller.report import format_summary, write_report
+from snn_controller.settings import ControllerSettings
+
+
+def conclude(flight: Flight, settings: ControllerSettings, folder: Path, logger: Any) -> int:
+    """Write and print the report of a flown flight; return the exit code that it stands for.
+
+    Args:
+        flight: The flight, which is over.
+        settings: The controller's parameters.
+        folder: Where report and picture go.
+        logger: The node's, for what cannot be written.
+    """
+    report = report_flight(flight, settings)
+    code = 0 if report["survived"] else 1
+    lines = [format_summary(report)]
+    try:
+        lines.append(f"report: {write_report(folder, report, flight.log)}")
+        if settings.plot:
+            draw_flight(flight.log, report, folder / "flight.png")
+    except UserError as error:
+        logger.error(str(error))
+        code = EXIT_USER_ERROR
+    with suppress(BrokenPipeError):  # nobody listens any more when the launcher was killed
+        print(*lines, sep="\n", flush=True)
+    return code
