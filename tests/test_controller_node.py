@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,7 @@ from geometry_msgs.msg import PoseStamped  # noqa: E402
 from lifecycle_msgs.msg import Transition  # noqa: E402
 from lifecycle_msgs.srv import ChangeState  # noqa: E402
 from node_graph import FIRST  # noqa: E402
+from snn_controller.errors import UserError  # noqa: E402
 from snn_controller.nodes.controller_node import ControllerNode  # noqa: E402
 from snn_controller.nodes.messages import (  # noqa: E402
     motors_from_message,
@@ -133,7 +136,8 @@ def test_a_goal_moves_the_reference_and_a_foreign_frame_does_not(graph) -> None:
         ("policy:=/nowhere/policy.onnx", "/nowhere/policy.onnx"),
         ("airframe:=cf2x", "crazyflie21"),
         ("odometry_rate:=150.0", "150 Hz"),
-        ("policy_sha256:=00ff", "00ff"),
+        ("policy_sha256:=x00ff", "x00ff' is no hash; give the 64 hexadecimal digits"),
+        (f"policy_sha256:={'0f' * 32}", f"not {'0f' * 32} as policy_sha256 demands"),
         ("geofence:=[1.0, -1.0, -1.0, 1.0, 0.0, 2.0]", "geofence"),
         ("hover_height:=9.0", "geofence"),
         ("link:=betaflight", "link 'betaflight' takes thrust_rates commands, but policy"),
@@ -149,6 +153,21 @@ def test_what_is_not_fit_to_fly_fails_configure(graph, capfd, parameter, words) 
     assert g.estimator.received["motors"] == []
 
 
+def test_a_second_node_of_the_same_name_is_refused(graph) -> None:
+    graph()
+    for _ in range(2):
+        with pytest.raises(UserError, match=r"another node /snn_controller is up in ROS_DOMAIN_ID"):
+            ControllerNode()
+
+
+@pytest.fixture
+def any_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nodes of one name meet, as those of two machines do."""
+    claim = SimpleNamespace(release=lambda: None)
+    monkeypatch.setattr("snn_controller.nodes.managed_node.NodeClaim", lambda node: claim)
+
+
+@pytest.mark.usefixtures("any_name")
 def test_a_second_controller_in_the_domain_is_refused(graph, capfd) -> None:
     g = graph()
     g.activate()
@@ -177,6 +196,7 @@ def test_an_impossible_transition_in_flight_is_refused_and_the_flight_goes_on(gr
     assert not g.last_command().stop
 
 
+@pytest.mark.usefixtures("any_name")
 def test_a_closed_node_leaves_the_topic_to_the_next(graph) -> None:
     g = graph()
     g.activate()

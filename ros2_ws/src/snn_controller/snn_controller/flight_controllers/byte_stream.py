@@ -5,8 +5,8 @@ from __future__ import annotations
 import socket
 from typing import Any, Protocol
 
+from snn_controller.claim import claim_endpoint
 from snn_controller.errors import UserError
-from snn_controller.flight_controllers.claim import claim_endpoint
 from snn_controller.flight_controllers.endpoints import (
     connect_tcp,
     names_serial_port,

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 from cflib.crazyflie import Crazyflie
 from cflib.crazyflie.log import LogConfig
 
+from snn_controller.claim import claim_endpoint
 from snn_controller.errors import UserError
-from snn_controller.flight_controllers.claim import claim_endpoint
 from snn_controller.flight_controllers.crazyflie_connection import CLOSING_TIME, close, connect
 from snn_controller.flight_controllers.crazyflie_messages import (
     STATE_VARIABLES,

@@ -13,6 +13,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 
 from snn_controller.errors import UserError
 from snn_controller.nodes.node_main import EXIT_INTERNAL, EXIT_USER_ERROR, steady_clock
+from snn_controller.nodes.ownership import NodeClaim
 
 LAUNCHER_PATIENCE = 60.0  # s that a launcher may take to activate the node
 LOOK_PERIOD = 1.0  # s
@@ -45,8 +46,17 @@ class ManagedNode(LifecycleNode):
     """A lifecycle node for `run_node`; with a launcher it ends with its one activation."""
 
     def __init__(self, name: str) -> None:
-        """Offer the lifecycle services; `expect_launcher` is called once parameters are known."""
+        """Offer the lifecycle services; `expect_launcher` is called once parameters are known.
+
+        Raises:
+            UserError: Another node has this name; a launcher's requests might go there.
+        """
         super().__init__(name)
+        try:
+            self._claim = NodeClaim(self)
+        except UserError:
+            super().destroy_node()
+            raise
         self.exit_code: int | None = None
         self.launched = False
         self._waiting_since = monotonic()
@@ -54,6 +64,11 @@ class ManagedNode(LifecycleNode):
         for service in services:
             if service.srv_type is ChangeState:
                 service.callback = partial(self._change_state, service.callback)
+
+    def destroy_node(self) -> None:
+        """Leave the graph, and the name to others."""
+        super().destroy_node()
+        self._claim.release()
 
     def expect_launcher(self) -> None:
         """End the process with the flight, or when nobody activates the node in time."""

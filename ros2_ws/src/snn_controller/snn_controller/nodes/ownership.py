@@ -1,16 +1,43 @@
-"""Topics that only one node of a domain may publish: claimed at the start, or refused."""
+"""What only one node of a domain may have: claimed at the start, or refused in a sentence.
+
+Discovery may take seconds, and sees nothing of a node that starts at the same instant. So nodes of
+one machine hold a name of the kernel too.
+"""
 
 from __future__ import annotations
 
-import socket
-import sys
-
 from rclpy.node import Node
 
+from snn_controller.claim import hold_name
 from snn_controller.errors import UserError
 
-MAX_NAME = 100  # bytes, a little less than the name of a socket may have
 _UNKNOWN = "UNKNOWN"  # part of the names of nodes that are not fully discovered yet
+
+
+class NodeClaim:
+    """The right to be the one node of a name, held until `release` or the end of the process.
+
+    A request to one of two nodes with the same name may reach the other, or both.
+    """
+
+    def __init__(self, node: Node) -> None:
+        """Claim the node's own name.
+
+        Raises:
+            UserError: Another node of this machine has it.
+        """
+        name, domain = node.get_fully_qualified_name(), node.context.get_domain_id()
+        self._socket = hold_name(f"node/{domain}{name}")
+        if self._socket is None:
+            raise UserError(
+                f"another node {name} is up in ROS_DOMAIN_ID {domain}; stop it or choose another"
+                " ROS_DOMAIN_ID"
+            )
+
+    def release(self) -> None:
+        """Leave the name to others."""
+        if self._socket is not None:
+            self._socket.close()
 
 
 class TopicClaim:
@@ -18,9 +45,6 @@ class TopicClaim:
 
     def __init__(self, node: Node, topic: str, what: str) -> None:
         """Claim a topic for a node that does not publish it yet.
-
-        Discovery may take seconds, and sees nothing of a node that starts at the same instant. So
-        nodes of one machine also hold a socket of the kernel, named by domain and topic.
 
         Args:
             node: The node that wants the topic.
@@ -32,7 +56,7 @@ class TopicClaim:
         """
         name = node.resolve_topic_name(topic)
         domain = node.context.get_domain_id()
-        self._socket = _hold(f"snn_controller/{domain}{name}")
+        self._socket = hold_name(f"{domain}{name}")
         others = node.get_publishers_info_by_topic(name)
         if self._socket is None or others:
             self.release()
@@ -47,16 +71,3 @@ class TopicClaim:
         """Leave the topic to others."""
         if self._socket is not None:
             self._socket.close()
-
-
-def _hold(name: str) -> socket.socket | None:
-    """Return a socket with a name of the network namespace, None where another holds the name."""
-    holder = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    if sys.platform != "linux":
-        return holder  # names without a file exist on Linux only
-    try:
-        holder.bind("\0" + name[:MAX_NAME])
-    except OSError:
-        holder.close()
-        return None
-    return holder
