@@ -40,12 +40,16 @@ class FixedPilot:
         self.spikes: dict[str, NDArray[np.bool_]] = {"hidden": np.array([True, False])}
         self.synaptic_ops = 3
         self.resets = 0
+        self.heeded: list[Array] = []
 
     def reset(self) -> None:
         self.resets += 1
 
     def step(self, state: State, reference: Reference, rotors: Array) -> tuple[Array, Array]:
         return 2.0 * self.throttle - 1.0, self.throttle
+
+    def heed(self, action: Array) -> None:
+        self.heeded.append(action)
 
 
 def fly(throttle: float) -> tuple[FixedPilot, Episode]:
@@ -145,6 +149,9 @@ def test_guide_flies_the_guided_steps_while_the_policy_looks_on() -> None:
         one.throttle = one.throttle[None]
         one.spikes = {name: fired[None] for name, fired in one.spikes.items()}
     (batched,) = fly_batch(QUADROTOR, pilot, [draw], guide=guide)
+    flown = [2.0 * QUADROTOR.hover_throttle - 1.0] * 4
+    assert [np.ravel(x).tolist() for x in pilot.heeded] == [flown] * 100
+    assert guide.heeded == []
     for episode in (single, batched):
         np.testing.assert_array_equal(episode.throttles[:50] - guide.throttle, 0.0)
         np.testing.assert_array_equal(episode.throttles[50:], 0.0)

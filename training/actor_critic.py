@@ -9,7 +9,7 @@ from snn_controller.action import ACTION_SIZE
 from torch import Tensor, nn
 
 from training.history import GUIDE_INPUT_SIZE, HISTORY_SIZE
-from training.networks import OBSERVATION_SCALE
+from training.network_config import OBSERVATION_SCALE
 
 INPUT_SCALE = (*OBSERVATION_SCALE, *(1.0,) * HISTORY_SIZE)  # brings inputs to about unit size
 FIRST_ACTION_SIZE = 0.1  # factor on the actor's last layer: a new policy starts near mid throttle

@@ -70,6 +70,7 @@ def fly_batch(
         action, throttle = pilot.step(seen, reference, rotors)
         if guide is not None and step < conditions.guided_steps:
             action, throttle = guide.step(seen, reference, rotors)
+            pilot.heed(action)
         following = conditions.course(step + 1)
         if following is not reference:
             drones.set_references(following, observe=False)

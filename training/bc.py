@@ -258,7 +258,10 @@ def check(args: Args) -> None:
     Raises:
         UserError: One of them is out of range; the sentence names it.
     """
+    # what the student flew is not among what it learns from
+    feedback = (not args.network.action_feedback, "off in bc.py; jsrl.py and td3bc.py have it")
     rules = {**_training_rules(args), **reporting_rules(args.reporting)}
+    rules["network.action-feedback"] = feedback
     require({**rules, **network_rules(args.network), **slope_rules(args.slope)})
 
 

@@ -55,6 +55,7 @@ def fly_episode(
         action, throttle = pilot.step(seen, reference, world.rotors)
         if guide is not None and len(states) < conditions.guided_steps:
             action, throttle = guide.step(seen, reference, world.rotors)
+            pilot.heed(action)
         for layer, fired in pilot.spikes.items():
             spikes[layer] = spikes.get(layer, 0.0) + float(np.mean(fired))
         operations += pilot.synaptic_ops

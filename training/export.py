@@ -33,6 +33,7 @@ from training.runs import load_checkpoint
 
 OPSET_VERSION = 18
 IR_VERSION = 8  # the one that belongs to opset 18, so that older onnxruntimes load it
+LAST_ACTION = "last_applied_action"  # its name in a graph
 SELF_TEST_TICKS = 20
 SELF_TEST_TOLERANCE = 1e-4
 SELF_TEST_MARGIN = 1e-5  # no membrane comes nearer to its threshold in the self-test
@@ -88,22 +89,24 @@ class _Step(nn.Module):
         else:
             self.layers, self.network = (), policy  # as a part, so that its weights are found
         self.step = policy.stepper()
+        self.states = len(policy.state_names)  # without the action, which the runtime keeps
 
     def forward(self, observation: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
         action, following, spikes = self.step(observation, states)
-        return (action, *following, *spikes)
+        return (action, *following[: self.states], *spikes)
 
 
 def _to_onnx(step: _Step, policy: Network) -> onnx.ModelProto:
     names = policy.state_names
     outputs = (f"{name}_next" for name in names), (f"spikes_{x}" for x in policy.layer_names)
+    feedback = [LAST_ACTION] if sees_last_action(policy) else []
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             step.eval(),
             (torch.zeros(1, OBSERVATION_SIZE), *policy.initial_states()),
-            input_names=["observation", *names],
+            input_names=["observation", *names, *feedback],
             output_names=["action", *(name for group in outputs for name in group)],
             opset_version=OPSET_VERSION,
             dynamo=True,
@@ -112,6 +115,11 @@ def _to_onnx(step: _Step, policy: Network) -> onnx.ModelProto:
     if program is None:
         raise RuntimeError("torch.onnx.export gave no program")
     return _clean(program.model_proto)
+
+
+def sees_last_action(policy: Network) -> bool:
+    """Whether a network takes its last action as an input."""
+    return isinstance(policy, SpikingPolicy) and policy.config.action_feedback
 
 
 def _clean(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -149,17 +157,21 @@ def _metadata(policy: Network, step: _Step, info: ArtifactInfo) -> dict[str, Any
 
 
 def _layers(policy: Network, step: _Step) -> list[dict[str, Any]]:
-    """Return name, size and synapses of each spiking layer; a recurrent one drives itself too."""
+    """Return name, size and synapses of each spiking layer.
+
+    A recurrent layer drives itself too, and the first may see the last action.
+    """
     outputs = [*(x.weight.shape[1] for x in step.layers[1:]), ACTION_SIZE]
     layers = []
     for name, layer, following in zip(policy.layer_names, step.layers, outputs, strict=False):
         inputs, neurons = map(int, layer.weight.shape)
         own = neurons if layer.recurrent is not None else 0
+        fed_back = ACTION_SIZE if sees_last_action(policy) and not layers else 0
         layers.append(
             {
                 "name": name,
                 "neurons": neurons,
-                "fan_in": inputs + own,
+                "fan_in": inputs + own + fed_back,
                 "fan_out": int(following) + own,
             }
         )
@@ -172,9 +184,12 @@ def _self_test(policy: Network, step: _Step) -> dict[str, Any]:
         observations = flight_like_observations(SELF_TEST_TICKS, np.random.default_rng(candidate))
         actions, margin = _run(policy, step, observations)
         if margin > SELF_TEST_MARGIN:
+            inputs = {"observation": observations}
+            if sees_last_action(policy):
+                inputs[LAST_ACTION] = np.concatenate([np.zeros_like(actions[:1]), actions[:-1]])
             return {
-                "inputs": {"observation": [[float(x) for x in row] for row in observations]},
-                "actions": [[float(x) for x in row] for row in actions],
+                "inputs": {name: rows.tolist() for name, rows in inputs.items()},
+                "actions": actions.tolist(),
                 "tolerance": SELF_TEST_TOLERANCE,
             }
     raise UserError(
@@ -190,7 +205,8 @@ def _run(
     with torch.no_grad():
         for observation in torch.from_numpy(observations):
             action, *rest = step(observation[None], *states)
-            states = tuple(rest[: len(states)])
+            states = tuple(rest[: step.states])
+            states = (*states, action) if sees_last_action(policy) else states
             actions.append(action[0].numpy())
             for membrane, layer in zip(states, step.layers, strict=False):
                 margin = min(margin, float((membrane - layer.threshold).abs().min()))

@@ -36,6 +36,7 @@ class PolicyWeights(NamedTuple):
     readout_weight: Any  # (neurons, actions)
     readout_bias: Any  # (actions,)
     readout_beta: Any | None  # (actions,)
+    feedback: Any | None = None  # (actions, neurons) from the last action to the first layer
     memory: bool = True  # without, every tick starts from zero states
 
     def convert(self, function: Callable) -> PolicyWeights:
@@ -81,17 +82,22 @@ def policy_step(
         weights: Arrays of the policy.
         observation: (batch, 18).
         states: One membrane (batch, neurons) a layer, then one synaptic current a layer if these
-            decay, then the read-out (batch, 4) if leaky.
+            decay, then the read-out (batch, 4) if leaky, then the last action (batch, 4) if it is
+            fed back.
         spike: Maps (membrane, threshold) to zeros and ones.
         tanh: Hyperbolic tangent of the array library in use.
     """
     if not weights.memory:
         states = tuple(0.0 * state for state in states)
-    count = len(weights.layers)
+    count, readout = len(weights.layers), states[-1]
     signal = observation
+    if weights.feedback is not None:
+        readout = states[-2]
     membranes, currents, spikes = [], [], []
     for index, layer in enumerate(weights.layers):
         current = signal @ layer.weight + layer.bias
+        if index == 0 and weights.feedback is not None:
+            current = current + states[-1] @ weights.feedback
         if layer.alpha is not None:
             current = layer.alpha * states[count + index] + (1.0 - layer.alpha) * current
             currents.append(current)
@@ -101,9 +107,12 @@ def policy_step(
     drive = signal @ weights.readout_weight + weights.readout_bias
     following = [*membranes, *currents]
     if weights.readout_beta is not None:
-        drive = weights.readout_beta * states[-1] + (1.0 - weights.readout_beta) * drive
+        drive = weights.readout_beta * readout + (1.0 - weights.readout_beta) * drive
         following.append(drive)
-    return tanh(drive), tuple(following), tuple(spikes)
+    action = tanh(drive)
+    if weights.feedback is not None:
+        following.append(action)
+    return action, tuple(following), tuple(spikes)
 
 
 def numpy_step(

@@ -46,6 +46,9 @@ class NetworkConfig:
     """A spike lowers the membrane by the threshold (soft) or zeroes it (hard), a tick later."""
     recurrent: bool = False
     """Spikes of a layer reach the layer itself a tick later."""
+    action_feedback: bool = False
+    """The first layer also sees the action that was flown a tick before: with what came of it,
+    that tells of delay, lag and mass."""
     synapse: Literal["instant", "current"] = "instant"
     """`current`: input currents decay with learnt time constants (current-based LIF, CuBa)."""
     synapse_time_constant: float = 0.010

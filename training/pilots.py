@@ -36,6 +36,10 @@ class Pilot(Protocol):
         """Return action (..., 4) in [-1, 1] and throttle (..., 4) in [0, 1] for a state."""
         ...
 
+    def heed(self, action: Array) -> None:
+        """Take note that another action (..., 4) was flown than the last that `step` gave."""
+        ...
+
     @property
     def spikes(self) -> dict[str, NDArray[np.bool_]]:
         """Spikes of the last step, layer -> (..., neurons)."""
@@ -60,6 +64,10 @@ class Ticking(Protocol):
         """Return the action (..., 4) for an observation (..., 18)."""
         ...
 
+    def heed(self, flown: NDArray[np.float32], /) -> None:
+        """Remember that other actions (..., 4) were flown than the last that `step` gave."""
+        ...
+
     @property
     def spikes(self) -> dict[str, NDArray[np.bool_]]:
         """Spikes of the last tick, layer -> (..., neurons)."""
@@ -81,6 +89,9 @@ class GeometricPilot:
         self._gains = gains
 
     def reset(self) -> None:
+        """Do nothing: the controller has no memory."""
+
+    def heed(self, action: Array) -> None:
         """Do nothing: the controller has no memory."""
 
     def step(self, state: State, reference: Reference, rotors: Array) -> tuple[Array, Array]:
@@ -131,6 +142,10 @@ class PolicyPilot:
                 values, state.body_rates, rotors, quadrotor=quadrotor, gains=gains
             )
         return action, values
+
+    def heed(self, action: Array) -> None:
+        """Tell the policy what was flown, where it sees its last action."""
+        self._policy.heed(action.astype(np.float32))
 
 
 def load_pilot(

@@ -49,6 +49,9 @@ class _Watch:
         self.ticks.append({layer: fired[0] for layer, fired in self.spikes.items()})
         return answer
 
+    def heed(self, action: Array) -> None:
+        self.pilot.heed(action)
+
     @property
     def spikes(self) -> dict[str, NDArray[np.bool_]]:
         return self.pilot.spikes

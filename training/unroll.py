@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from training.baselines import HistoryPerceptron
-from training.networks import Network
+from training.networks import Network, SpikingPolicy
 
 
 def unroll(
@@ -23,4 +23,6 @@ def unroll(
     if isinstance(network, HistoryPerceptron):
         return network.follow(observations, flown, restarts)
     states = network.initial_states(observations.shape[1])
+    if isinstance(network, SpikingPolicy):
+        return network(observations, states, slope, restarts, flown)[0]
     return network(observations, states, slope, restarts)[0]

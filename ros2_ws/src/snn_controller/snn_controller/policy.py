@@ -6,33 +6,27 @@ states; a state `X` comes back as the output `X_next`. Spikes leave as `spikes_<
 
 from __future__ import annotations
 
-import hashlib
 import math
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from snn_controller.action import ACTION_SIZE
-from snn_controller.artifact import EXPORT_AGAIN, PolicyMetadata, parse_metadata, read_artifact
-from snn_controller.errors import UserError
-from snn_controller.observation import OBSERVATION_SIZE
+from snn_controller.artifact import (
+    EXPORT_AGAIN,
+    PolicyMetadata,
+    check_pin,
+    parse_metadata,
+    read_artifact,
+    sha256_of,
+)
+from snn_controller.errors import UserError, quote
+from snn_controller.policy_checks import DTYPES, FIXED_INPUTS, check_expectations, check_graph
+from snn_controller.policy_graph import check_graph_bytes
+from snn_controller.policy_session import open_session, time_limit
 
-if TYPE_CHECKING:
-    import onnxruntime
-
-FIXED_INPUTS = {
-    "observation": (1, OBSERVATION_SIZE),
-    "last_applied_action": (1, ACTION_SIZE),
-    "target_return": (1, 1),
-}
-_DTYPES: dict[str, type] = {
-    "tensor(float)": np.float32,
-    "tensor(int64)": np.int64,
-    "tensor(bool)": np.bool_,
-}
+SELF_TEST_PATIENCE = 5.0  # s, a thousand times what it takes
 
 
 class Policy:
@@ -47,6 +41,7 @@ class Policy:
         self.path = path
         self.sha256 = sha256  # of the file
         self._session = session
+        self._run_options: Any = None
         self._inputs = _allocate(session.get_inputs(), FIXED_INPUTS)
         self._outputs = _allocate(
             session.get_outputs(), {"action", *(f"spikes_{x.name}" for x in metadata.layers)}
@@ -66,6 +61,7 @@ class Policy:
     def load(
         path: str | Path,
         *,
+        sha256: str = "",
         airframe: str | None = None,
         control_rate: float | None = None,
         action_kind: str | None = None,
@@ -74,6 +70,7 @@ class Policy:
 
         Args:
             path: The `policy.onnx` file.
+            sha256: Hash that the file must have, 64 hexadecimal digits; empty for any.
             airframe: Airframe that it must have been trained for, if given.
             control_rate: Rate in Hz that it must have been trained at, if given.
             action_kind: Kind of action that it must give, if given.
@@ -83,11 +80,19 @@ class Policy:
         """
         path = Path(path)
         content = read_artifact(path)
-        session = _open_session(content, path)
+        check_pin(content, sha256, path)  # before anything looks into the file
+        check_graph_bytes(content, path)
+        session = open_session(content, path)
         metadata = parse_metadata(session.get_modelmeta().custom_metadata_map, path)
-        _check_graph(session, metadata, path)
-        _check_expectations(metadata, path, airframe, control_rate, action_kind)
-        policy = Policy(session, metadata, path, hashlib.sha256(content).hexdigest())
+        check_graph(session, metadata, path)
+        check_expectations(
+            metadata,
+            path,
+            airframe=airframe,
+            control_rate=control_rate,
+            action_kind=action_kind,
+        )
+        policy = Policy(session, metadata, path, sha256_of(content))
         policy._self_test()
         return policy
 
@@ -124,9 +129,13 @@ class Policy:
             )
         if self._target_return is not None and target_return is not None:
             self._target_return.fill(target_return)
-        self._session.run_with_iobinding(self._bindings[self._current])
+        self._session.run_with_iobinding(self._bindings[self._current], self._run_options)
         self._current = 1 - self._current
         return self._action[0].copy()
+
+    def heed(self, applied: ArrayLike) -> None:
+        """Remember that another action (4,) was applied than the last that `step` gave."""
+        self._action[0] = applied
 
     @property
     def spikes(self) -> dict[str, NDArray[np.bool_]]:
@@ -170,18 +179,15 @@ class Policy:
 
     def _self_test(self) -> None:
         test = self.metadata.self_test
-        worst = 0.0
         try:
-            for tick, expected in enumerate(test.actions):
-                inputs: dict[str, Any] = {name: rows[tick] for name, rows in test.inputs.items()}
-                if "target_return" in inputs:
-                    inputs["target_return"] = float(inputs["target_return"][0])
-                error = np.abs(self.step(**inputs) - np.asarray(expected)).max()
-                worst = max(worst, float(error) if np.isfinite(error) else np.inf)
-        except (TypeError, ValueError, IndexError) as error:
+            with time_limit(SELF_TEST_PATIENCE) as self._run_options:
+                worst = self._self_test_error()
+        except Exception as error:  # onnxruntime raises its own types, none of them public
             raise UserError(
-                f"policy {self.path} has a malformed self-test ({error}); {EXPORT_AGAIN}"
+                f"policy {self.path} cannot run its self-test ({quote(error)}); {EXPORT_AGAIN}"
             ) from error
+        finally:
+            self._run_options = None
         self.reset()
         if not worst <= test.tolerance:
             raise UserError(
@@ -190,102 +196,17 @@ class Policy:
                 "the onnxruntime installation"
             )
 
+    def _self_test_error(self) -> float:
+        """Return the largest difference of an action from the stored one, infinite for NaN."""
+        test, worst = self.metadata.self_test, 0.0
+        for tick, expected in enumerate(test.actions):
+            inputs: dict[str, Any] = {name: rows[tick] for name, rows in test.inputs.items()}
+            if "target_return" in inputs:
+                inputs["target_return"] = float(inputs["target_return"][0])
+            error = np.abs(self.step(**inputs) - np.asarray(expected)).max()
+            worst = max(worst, float(error) if np.isfinite(error) else np.inf)
+        return worst
+
 
 def _allocate(nodes: Any, names: Any) -> dict[str, NDArray[Any]]:
-    return {x.name: np.zeros(x.shape, _DTYPES[x.type]) for x in nodes if x.name in names}
-
-
-def _open_session(content: bytes, path: Path) -> onnxruntime.InferenceSession:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise UserError(
-            "onnxruntime is not installed, so no policy can be loaded; pip install onnxruntime"
-        ) from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 4  # what goes wrong comes as an exception
-    try:
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime raises its own types, none of them public
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(
-            f"policy {path} is not a graph that onnxruntime {onnxruntime.__version__} can run "
-            f"({reason}); {EXPORT_AGAIN} or update onnxruntime"
-        ) from error
-
-
-@dataclass(frozen=True)
-class _Node:
-    shape: tuple[Any, ...]
-    type: str
-
-
-def _check_graph(session: Any, metadata: PolicyMetadata, path: Path) -> None:
-    """Check names, shapes and types of all inputs and outputs against the metadata."""
-    inputs = {x.name: _Node(tuple(x.shape), x.type) for x in session.get_inputs()}
-    outputs = {x.name: _Node(tuple(x.shape), x.type) for x in session.get_outputs()}
-    expected_inputs = {k: v for k, v in FIXED_INPUTS.items() if k in inputs or k == "observation"}
-    expected_outputs = {"action": (1, ACTION_SIZE)}
-    for layer in metadata.layers:
-        expected_inputs[f"membrane_{layer.name}"] = (1, layer.neurons)
-        expected_outputs[f"spikes_{layer.name}"] = (1, layer.neurons)
-    for name in inputs.keys() - FIXED_INPUTS.keys():
-        expected_outputs[f"{name}_next"] = inputs[name].shape
-    for kind, expected, found in (
-        ("input", expected_inputs, inputs),
-        ("output", expected_outputs, outputs),
-    ):
-        for name, shape in expected.items():
-            if name not in found:
-                raise UserError(f"policy {path} has no {kind} '{name}'; {EXPORT_AGAIN}")
-            is_state = name.removesuffix("_next") in inputs.keys() - FIXED_INPUTS.keys()
-            plain = not is_state or name.startswith("membrane_")
-            _check_node(f"{kind} '{name}'", found[name], shape, path, must_be_float=plain)
-    unknown = outputs.keys() - expected_outputs.keys()
-    if unknown:
-        raise UserError(
-            f"policy {path} has outputs without a meaning ({', '.join(sorted(unknown))}); "
-            f"{EXPORT_AGAIN}"
-        )
-    if "target_return" in inputs and metadata.target_return is None:
-        raise UserError(f"policy {path} lacks the metadata target_return; {EXPORT_AGAIN}")
-
-
-def _check_node(
-    what: str, node: _Node, shape: tuple[Any, ...], path: Path, *, must_be_float: bool
-) -> None:
-    fixed = all(isinstance(size, int) and size > 0 for size in node.shape)
-    known = node.type == "tensor(float)" if must_be_float else node.type in _DTYPES
-    if node.shape != shape or not fixed or not known:
-        raise UserError(
-            f"policy {path} has the wrong shape or type at {what}: {node.shape} {node.type}, "
-            f"expected {shape}; {EXPORT_AGAIN}"
-        )
-
-
-def _check_expectations(
-    metadata: PolicyMetadata,
-    path: Path,
-    airframe: str | None,
-    control_rate: float | None,
-    action_kind: str | None,
-) -> None:
-    if airframe is not None and metadata.airframe != airframe:
-        raise UserError(
-            f"policy {path} was trained for the airframe '{metadata.airframe}', not '{airframe}'; "
-            "choose that airframe or a policy trained for yours"
-        )
-    if control_rate is not None and abs(metadata.control_rate - control_rate) > 1e-6:
-        raise UserError(
-            f"policy {path} ticks at {metadata.control_rate:g} Hz, not {control_rate:g} Hz; "
-            "set that control rate or use a policy trained at yours"
-        )
-    if action_kind is not None and metadata.action_kind != action_kind:
-        raise UserError(
-            f"policy {path} gives actions of kind '{metadata.action_kind}', not '{action_kind}'; "
-            "choose a flight controller link that takes them or another policy"
-        )
+    return {x.name: np.zeros(x.shape, DTYPES[x.type]) for x in nodes if x.name in names}
