@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import builtins
+import hashlib
+import os
 import random
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,10 @@ import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx import TensorProto, helper
 from sample_artifacts import edit, write_artifact
 from snn_controller import artifact
+from snn_controller import policy as policy_module
 from snn_controller.errors import UserError
 from snn_controller.policy import Policy
 
@@ -53,7 +57,7 @@ def test_files_that_are_no_artifact(good: Path, tmp_path: Path) -> None:
     assert "no digest" in _refusal(path)
     content = b'digest\x12\x49"' + artifact.ZERO_DIGEST.encode() + b'" but not ONNX'
     path.write_bytes(artifact.seal(content))
-    assert "onnxruntime" in _refusal(path)
+    assert "no graph of a policy" in _refusal(path)
 
 
 @pytest.mark.parametrize(
@@ -66,6 +70,32 @@ def test_files_that_are_no_artifact(good: Path, tmp_path: Path) -> None:
         ({"airframe": None, "self_test": None}, "lacks the metadata airframe, self_test"),
         ({"control_rate": 0.0}, "control_rate"),
         ({"control_rate": "fast"}, "malformed"),
+        ({"control_rate": "100"}, "malformed"),
+        ({"control_rate": True}, "malformed"),
+        ({"control_rate": 10**400}, "malformed"),
+        ({"control_rate": float("nan")}, "malformed"),
+        ({"format_version": True}, "format version True"),
+        ({"format_version": "x\n" * 9999}, "format version x?x?"),
+        ({"action_mapping": "throttle = a"}, "its actions mean throttle = a"),
+        ({"airframe": ["crazyflie21"]}, "malformed"),
+        ({"provenance": [["a", "b"]]}, "malformed"),
+        ({"input_macs": float("inf")}, "malformed"),
+        ({"layers": "lif1"}, "malformed"),
+        ({"layers": [None]}, "malformed"),
+        (
+            {"layers": [{"name": "lif1", "neurons": 1e999, "fan_in": 1, "fan_out": 1}]},
+            "malformed",
+        ),
+        (
+            {
+                "self_test": {
+                    "inputs": {"observation": [[0.0] * 18] * 2000},
+                    "actions": [[0.0] * 4] * 2000,
+                    "tolerance": 0.01,
+                }
+            },
+            "more than 1000 ticks",
+        ),
         ({"layers": [{"name": "lif1"}]}, "malformed"),
         ({"self_test": {"inputs": {}, "actions": [], "tolerance": 1e-4}}, "self_test"),
         (
@@ -98,6 +128,56 @@ def test_metadata_that_is_not_json(good: Path, tmp_path: Path) -> None:
         model.metadata_props.add(key="extra", value="{not json")
 
     assert "unreadable metadata" in _refusal(edit(good, tmp_path / "p.onnx", graph=break_json))
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "1" * 5000, '{"a":' * 50_000])
+def test_metadata_that_would_break_a_parser(good: Path, tmp_path: Path, text: str) -> None:
+    def break_json(model: onnx.ModelProto) -> None:
+        model.metadata_props.add(key="extra", value=text)
+
+    assert "unreadable metadata" in _refusal(edit(good, tmp_path / "p.onnx", graph=break_json))
+
+
+def test_states_of_impossible_size_are_not_allocated(good: Path, tmp_path: Path) -> None:
+    def enlarge(model: onnx.ModelProto) -> None:
+        for ends, name in ((model.graph.input, "memory"), (model.graph.output, "memory_next")):
+            ends.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [2**20, 2**20]))
+        model.graph.node.add(op_type="Identity", input=["memory"], output=["memory_next"])
+
+    assert "states of 1099511628160 numbers" in _refusal(
+        edit(good, tmp_path / "p.onnx", graph=enlarge)
+    )
+
+
+def test_pipes_devices_and_impossible_names(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert "pipe or a device" in _refusal(tmp_path / "pipe")
+    assert "pipe or a device" in _refusal(Path("/dev/zero"))
+    assert "cannot be read" in _refusal(Path("x" * 5000))
+    assert "null" in _refusal(Path("a\0b"))
+
+
+def test_a_pinned_hash(good: Path, tmp_path: Path) -> None:
+    pin = hashlib.sha256(good.read_bytes()).hexdigest()
+    assert Policy.load(good, sha256=pin).sha256 == pin
+    assert Policy.load(good, sha256=pin.upper()).sha256 == pin
+    other = edit(good, tmp_path / "p.onnx", metadata={"evaluation": {"note": "mine"}})
+    assert Policy.load(other).sha256 != pin
+    message = _refusal(other, sha256=pin)
+    assert pin in message and hashlib.sha256(other.read_bytes()).hexdigest() in message
+    assert "64 hexadecimal digits" in _refusal(good, sha256=pin[:12])
+    assert "64 hexadecimal digits" in _refusal(good, sha256="policy.onnx")
+
+
+def test_a_pin_is_held_against_the_file_before_anything_looks_into_it(
+    good: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("the file has been looked into")
+
+    monkeypatch.setattr(policy_module, "check_graph_bytes", never)
+    monkeypatch.setattr(policy_module, "open_session", never)
+    assert "policy_sha256 demands" in _refusal(good, sha256="0" * 64)
 
 
 def test_wrong_shapes(good: Path, tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_onnxruntime_and_matplotlib_stay_in_their_modules() -> None:
         if top in {"onnxruntime", "matplotlib"}
     }
     assert all(
-        name == "policy.py" if top == "onnxruntime" else name.startswith("plot")
+        name == "policy_session.py" if top == "onnxruntime" else name.startswith("plot")
         for name, top in users
     )
 

@@ -15,12 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from snn_controller.action import ACTION_KINDS, ActionKind
-from snn_controller.errors import UserError
+from snn_controller.action import ACTION_KINDS, ACTION_MAPPINGS, ActionKind
+from snn_controller.errors import UserError, quote
 from snn_controller.observation import OBSERVATION_VERSION
 
 FORMAT_VERSION = 1
 MAX_FILE_SIZE = 64 * 1024 * 1024  # bytes; the largest policy planned has about 3 MB
+MAX_SELF_TEST_TICKS = 1000
 EXPORT_AGAIN = "export the policy again with training/export.py"
 ZERO_DIGEST = "sha256:" + "0" * 64
 REQUIRED_KEYS = (
@@ -36,6 +37,7 @@ REQUIRED_KEYS = (
 
 # The protobuf bytes of the metadata entry: key "digest", then a 73-byte JSON string.
 _DIGEST_ENTRY = re.compile(rb'digest\x12\x49"sha256:([0-9a-f]{64})"')
+_HASH = re.compile("[0-9a-fA-F]{64}")
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,32 @@ def read_artifact(path: Path) -> bytes:
     return content
 
 
+def sha256_of(content: bytes) -> str:
+    """Return a file's hash as `sha256sum` prints it."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def check_pin(content: bytes, pin: str, path: Path) -> None:
+    """Check the bytes of a policy file against the hash that it must have; none if empty.
+
+    Raises:
+        UserError: The file has another hash, or the pin is none.
+    """
+    if not pin:
+        return
+    if not _HASH.fullmatch(pin):
+        raise UserError(
+            f"policy_sha256 '{quote(pin)}' is no hash; give the 64 hexadecimal digits that"
+            f" sha256sum prints for {path}"
+        )
+    found = sha256_of(content)
+    if found != pin.lower():
+        raise UserError(
+            f"policy {path} has the hash {found}, not {pin.lower()} as policy_sha256 demands;"
+            " give the file that was checked, or its own hash once you trust it"
+        )
+
+
 def seal(content: bytes) -> bytes:
     """Return the artifact's bytes with the digest filled in where `ZERO_DIGEST` stands.
 
@@ -122,9 +150,9 @@ def parse_metadata(properties: Mapping[str, str], path: Path) -> PolicyMetadata:
     """
     try:
         values = {key: json.loads(text) for key, text in properties.items()}
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(
-            f"policy {path} has unreadable metadata ({error}); {EXPORT_AGAIN}"
+            f"policy {path} has unreadable metadata ({quote(error)}); {EXPORT_AGAIN}"
         ) from error
     _check_versions(values, path)
     missing = [key for key in REQUIRED_KEYS if key not in values]
@@ -132,90 +160,113 @@ def parse_metadata(properties: Mapping[str, str], path: Path) -> PolicyMetadata:
         raise UserError(f"policy {path} lacks the metadata {', '.join(missing)}; {EXPORT_AGAIN}")
     try:
         return _build_metadata(values)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise UserError(
-            f"policy {path} has malformed metadata ({error}); {EXPORT_AGAIN}"
+            f"policy {path} has malformed metadata ({quote(error)}); {EXPORT_AGAIN}"
         ) from error
 
 
 def _read_bytes(path: Path) -> bytes:
-    if path.is_dir():
-        raise UserError(f"policy {path} is a directory; name the policy.onnx file inside it")
     try:
-        size = path.stat().st_size
-        if size > MAX_FILE_SIZE:
-            raise UserError(
-                f"policy {path} is too large ({size} bytes, limit {MAX_FILE_SIZE}); "
-                "give the policy.onnx file"
-            )
-        return path.read_bytes()
+        if path.is_dir():
+            raise UserError(f"policy {path} is a directory; name the policy.onnx file inside it")
+        if path.exists() and not path.is_file():
+            raise UserError(f"policy {path} is a pipe or a device; name a policy.onnx file")
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE_SIZE + 1)
     except FileNotFoundError as error:
         raise UserError(f"policy {path} does not exist; check the path") from error
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise UserError(f"policy {path} cannot be read ({error}); check the file") from error
+    if len(content) > MAX_FILE_SIZE:
+        raise UserError(
+            f"policy {path} is too large (limit {MAX_FILE_SIZE} bytes); give the policy.onnx file"
+        )
+    return content
 
 
 def _check_versions(values: Mapping[str, Any], path: Path) -> None:
     version = values.get("format_version")
-    if version != FORMAT_VERSION:
+    if not _is(version, FORMAT_VERSION):
         raise UserError(
-            f"policy {path} has format version {version}, this runtime reads {FORMAT_VERSION}; "
-            f"{EXPORT_AGAIN} of the same release"
+            f"policy {path} has format version {quote(version)}, this runtime reads "
+            f"{FORMAT_VERSION}; {EXPORT_AGAIN} of the same release"
         )
     observation = values.get("observation_version", OBSERVATION_VERSION)
-    if observation != OBSERVATION_VERSION:
+    if not _is(observation, OBSERVATION_VERSION):
         raise UserError(
-            f"policy {path} was trained on observation version {observation}, this runtime gives "
-            f"{OBSERVATION_VERSION}; train it again or use the release that trained it"
+            f"policy {path} was trained on observation version {quote(observation)}, this runtime "
+            f"gives {OBSERVATION_VERSION}; train it again or use the release that trained it"
         )
     kind = values.get("action_kind", ACTION_KINDS[0])
     if kind not in ACTION_KINDS:
         raise UserError(
-            f"policy {path} has the unknown action kind '{kind}', known are "
+            f"policy {path} has the unknown action kind '{quote(kind)}', known are "
             f"{', '.join(ACTION_KINDS)}; {EXPORT_AGAIN} of the same release"
         )
 
 
+def _is(value: Any, number: int) -> bool:
+    return type(value) is int and value == number  # True and 1.0 equal 1 too
+
+
 def _build_metadata(values: Mapping[str, Any]) -> PolicyMetadata:
-    rate = float(values["control_rate"])
-    if not 1.0 <= rate <= 10_000.0:
-        raise ValueError(f"control_rate {rate} Hz is outside 1 to 10000")
-    target = values.get("target_return")
+    target, kind = values.get("target_return"), values["action_kind"]
+    if values["action_mapping"] != ACTION_MAPPINGS[kind]:
+        raise ValueError(f"its actions mean {values['action_mapping']}")
+    layers = tuple(_layer(layer) for layer in _typed(values["layers"], list))
+    if len({layer.name for layer in layers}) < len(layers):
+        raise ValueError("two layers have one name")
     return PolicyMetadata(
-        format_version=int(values["format_version"]),
-        observation_version=int(values["observation_version"]),
-        action_kind=values["action_kind"],
-        action_mapping=str(values["action_mapping"]),
-        control_rate=rate,
-        airframe=str(values["airframe"]),
-        layers=tuple(_layer(layer) for layer in values["layers"]),
-        self_test=_self_test(values["self_test"]),
-        input_macs=int(values.get("input_macs", 0)),
-        target_return=None if target is None else float(target),
-        provenance=dict(values["provenance"]),
-        evaluation=dict(values.get("evaluation", {})),
-        spike_statistics=dict(values.get("spike_statistics", {})),
+        format_version=values["format_version"],
+        observation_version=values["observation_version"],
+        action_kind=kind,
+        action_mapping=values["action_mapping"],
+        control_rate=_number(values, "control_rate", 1.0, 10_000.0),
+        airframe=_typed(values["airframe"], str),
+        layers=layers,
+        self_test=_self_test(_typed(values["self_test"], dict)),
+        input_macs=_count(values.get("input_macs", 0)),
+        target_return=None if target is None else _number(values, "target_return", -1e9, 1e9),
+        provenance=_typed(values["provenance"], dict),
+        evaluation=_typed(values.get("evaluation", {}), dict),
+        spike_statistics=_typed(values.get("spike_statistics", {}), dict),
     )
 
 
-def _layer(values: Mapping[str, Any]) -> Layer:
-    return Layer(
-        name=str(values["name"]),
-        neurons=int(values["neurons"]),
-        fan_in=int(values["fan_in"]),
-        fan_out=int(values["fan_out"]),
-    )
+def _typed(value: Any, kind: type) -> Any:
+    if not isinstance(value, kind):
+        raise TypeError(f"{value} is no {kind.__name__}")
+    return value
+
+
+def _number(values: Mapping[str, Any], key: str, low: float, high: float) -> float:
+    value = values[key]
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+        raise ValueError(f"{key} {value} is no number from {low:g} to {high:g}")
+    return float(value)
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or not 0 <= value <= MAX_FILE_SIZE:
+        raise ValueError(f"{value} counts nothing")
+    return value
+
+
+def _layer(values: Any) -> Layer:
+    sizes = (_count(values[key]) for key in ("neurons", "fan_in", "fan_out"))
+    return Layer(_typed(values["name"], str), *sizes)
 
 
 def _self_test(values: Mapping[str, Any]) -> SelfTest:
     test = SelfTest(
-        inputs=dict(values["inputs"]),
-        actions=list(values["actions"]),
-        tolerance=float(values["tolerance"]),
+        inputs=_typed(values["inputs"], dict),
+        actions=_typed(values["actions"], list),
+        tolerance=_number(values, "tolerance", 1e-9, 0.1),
     )
     lengths = {len(rows) for rows in test.inputs.values()} | {len(test.actions)}
     if "observation" not in test.inputs or lengths in ({0}, set()) or len(lengths) != 1:
         raise ValueError("self_test needs equally many observations and actions")
-    if not 0.0 < test.tolerance < 0.1:
-        raise ValueError(f"self_test tolerance {test.tolerance} is outside 0 to 0.1")
+    if len(test.actions) > MAX_SELF_TEST_TICKS:
+        raise ValueError(f"self_test has more than {MAX_SELF_TEST_TICKS} ticks")
     return test

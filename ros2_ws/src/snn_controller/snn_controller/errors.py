@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
+LONGEST_QUOTE = 120  # characters
+
 
 class UserError(Exception):
     """Bad input or a missing part. Entry points print its text without a traceback and exit 2."""
+
+
+def quote(value: object) -> str:
+    """Return what somebody gave as one short line that is fit for a sentence.
+
+    Files and messages of libraries may hold anything: line breaks, control characters, megabytes.
+    """
+    text = str(value)[: LONGEST_QUOTE + 1]
+    line = "".join(letter if letter.isprintable() else "?" for letter in text)
+    return line if len(line) <= LONGEST_QUOTE else f"{line[: LONGEST_QUOTE - 3]}..."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from datetime import datetime
 from pathlib import Path
@@ -37,8 +38,8 @@ def policy_path(name: str) -> Path:
 
     An empty name is the shipped policy `hover`. A file of the name in the working folder wins.
     """
-    given = Path(name).expanduser()
-    if name and (given.exists() or given.suffix or given.name != name):
+    given = Path(os.path.expanduser(name))  # Path's own raises for a user who does not exist
+    if name and (os.path.exists(given) or given.suffix or given.name != name):
         return given
     shipped = share_directory() / "policies"
     found = shipped / (f"{name}.onnx" if name else SHIPPED_POLICY)
@@ -48,7 +49,7 @@ def policy_path(name: str) -> Path:
 def report_folder(folder: str, task: str, seed: int) -> Path:
     """Return the folder of a flight's report: the one asked for, or a new one under flights/."""
     if folder:
-        return Path(folder).expanduser().absolute()
+        return Path(os.path.expanduser(folder)).absolute()
     return (Path("flights") / f"{datetime.now():%Y%m%d-%H%M%S}-{task}-seed{seed}").absolute()
 
 
@@ -62,7 +63,8 @@ def check_writable(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a name with a null character
+        reason = getattr(error, "strerror", None) or error
         raise UserError(
-            f"report folder {folder} cannot be written ({error.strerror}); give report:=FOLDER"
+            f"report folder {folder} cannot be written ({reason}); give report:=FOLDER"
         ) from error
