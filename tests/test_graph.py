@@ -33,6 +33,21 @@ def test_recording_adds_a_recorder_that_the_controller_waits_for(tmp_path: Path)
     assert nodes[CONTROLLER].parameters["report"] == str(tmp_path)
 
 
+def test_a_pinned_hash_reaches_the_controller_and_only_if_given() -> None:
+    pin = "0" * 63 + "a"
+    assert graph(policy_sha256=pin)[CONTROLLER].parameters["policy_sha256"] == pin
+    assert "policy_sha256" not in graph()[CONTROLLER].parameters  # a parameter file may set it
+
+
+@pytest.mark.parametrize("name", ["policy", "params_file"])
+@pytest.mark.parametrize(
+    "value", ["~nobody/x.onnx", "x" * 5000 + ".onnx", "a\0b.onnx", "/dev/zero"]
+)
+def test_impossible_file_names_are_refused_in_a_sentence(name: str, value: str) -> None:
+    with pytest.raises(UserError, match=f"does not exist; give {name}:="):
+        graph(**{name: value})
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_the_simulator_starts_where_the_task_begins(task: str) -> None:
     start = graph(task=task)["simulator"].parameters["start"]

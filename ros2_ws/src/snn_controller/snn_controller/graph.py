@@ -6,6 +6,7 @@ The launch file and the `snn-fly` runner both start what `fly_graph` returns.
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,6 +59,7 @@ class NodeSpec:
 _BOOLEAN = ("true", "false")
 ARGUMENTS = (
     Argument("policy", "", "policy.onnx to fly; empty for the shipped hover policy"),
+    Argument("policy_sha256", "", "refuse any policy file but the one with this hash, if set"),
     Argument("link", "sim", "flight controller to command", LINKS),
     Argument(
         "endpoint",
@@ -207,6 +209,8 @@ def _controller(values: Mapping[str, str], report: Path, shared: Mapping[str, An
         parameters={
             **shared,
             "policy": str(_policy(values["policy"])),
+            # An empty one is left out: it would lift the pin that a parameter file sets.
+            **{k: values[k] for k in ("policy_sha256",) if values[k]},
             "link": values["link"],
             "endpoint": "" if firmware else values["endpoint"],
             **(FIRMWARE_THROTTLE if firmware else {}),
@@ -249,16 +253,17 @@ def _rviz() -> NodeSpec:
 
 
 def _policy(value: str) -> Path:
-    path = policy_path(value).absolute()
-    if not path.is_file():
-        raise UserError(f"policy file {path} does not exist; give policy:=FILE, or none for hover")
-    return path
+    return _file(policy_path(value), "policy", "policy:=FILE, or none for hover")
 
 
 def _parameter_file(value: str) -> Path:
-    path = Path(value).expanduser() if value else share_directory() / "config" / "fly.yaml"
-    if not path.is_file():
-        raise UserError(f"parameter file {path} does not exist; give params_file:=FILE or none")
+    path = Path(os.path.expanduser(value)) if value else share_directory() / "config" / "fly.yaml"
+    return _file(path, "parameter", "params_file:=FILE or none")
+
+
+def _file(path: Path, what: str, mend: str) -> Path:
+    if not os.path.isfile(path):  # unlike Path's own, it takes any name
+        raise UserError(f"{what} file {path.absolute()} does not exist; give {mend}")
     return path.absolute()
 
 
