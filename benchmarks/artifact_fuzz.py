@@ -1,0 +1,156 @@
+"""Damaged and forged policy files against the loader, each in a process that may die of it.
+
+    python benchmarks/artifact_fuzz.py --count 10000 --seed 1 --json artifacts.json
+
+Accidents keep their digest; forgeries have a right one again, as an attacker would make it. Each
+file is loaded as a node does in `configure`: once alone, once with the true file's hash as
+`policy_sha256`. Every refusal must be a `UserError` of one line. Exit code 1 where the loader died,
+hung, raised anything else, took too much memory or time, loaded an accident, or loaded anything
+but the true file under its hash. What a forgery that loads would fly is compared with the true one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from artifact_bombs import BOMBS
+from artifact_damage import ACCIDENTS, FORGED_BYTES, seal_again
+from artifact_forgery import GRAPH, METADATA, TENSORS, WEIGHTS_FILE
+from artifact_trial import Trial, Verdict
+from snn_controller.share import policy_path
+
+POLICIES = ("hover", "hover_rates", "hover_mlp")
+SHARES = {
+    "accident": 0.4,
+    "bytes": 0.15,
+    "metadata": 0.15,
+    "tensors": 0.1,
+    "graph": 0.15,
+    "bombs": 0.05,
+}
+FORGERIES = {"metadata": METADATA, "tensors": TENSORS, "graph": GRAPH, "bombs": BOMBS}
+MOST_SECONDS, MOST_MIB = 20.0, 1024.0  # that one file may cost; refused ones take milliseconds
+
+
+def main() -> None:
+    """Fuzz and print the result."""
+    parser = argparse.ArgumentParser(description="Damaged policy files against the loader.")
+    parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--json", type=Path, help="file to write the result to")
+    parser.add_argument("--keep", type=Path, help="folder for the files that broke the contract")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="artifact-fuzz-") as folder:
+        result = fuzz(args.count, args.seed, Path(folder), args.keep)
+    text = json.dumps(result, indent=2)
+    sys.stdout.write(f"{text}\n")
+    if args.json:
+        args.json.write_text(text + "\n")
+    sys.exit(0 if result["broken"] == 0 else 1)
+
+
+def fuzz(count: int, seed: int, folder: Path, keep: Path | None) -> dict[str, Any]:
+    """Try that many files and return the counts; `keep` takes those that broke the contract."""
+    sources = {name: policy_path(name).read_bytes() for name in POLICIES}
+    work = folder / "work"
+    work.mkdir()
+    os.mkfifo(work / "pipe")
+    table: dict[str, Counter[str]] = defaultdict(Counter)
+    worst = {"seconds": 0.0, "mib": 0.0}
+    broken = []
+    with Trial(work) as trial:
+        true = {name: trial.load(_put(work, x, x), None) for name, x in sources.items()}
+        for number, (kind, name, content) in enumerate(files(sources, count, seed)):
+            source = sources[name]
+            path = _put(work, content, source)
+            pin = hashlib.sha256(source).hexdigest()
+            alone, pinned = trial.load(path, None), trial.load(path, pin)
+            outcome = judge(kind, content == source, alone, pinned, true[name])
+            table[kind][outcome] += 1
+            for each in (alone, pinned):
+                worst["seconds"] = max(worst["seconds"], each.seconds)
+                worst["mib"] = max(worst["mib"], each.mib)
+            if outcome.startswith("broken"):
+                broken.append(f"{number} {name} {kind}: {outcome}: {alone.text} | {pinned.text}")
+                if keep is not None:
+                    keep.mkdir(parents=True, exist_ok=True)
+                    (keep / f"{number}-{kind.replace(' ', '-')}.onnx").write_bytes(content)
+    if (work / "unpickled").exists():
+        broken.append("code of a file has run")
+    total = sum(table.values(), Counter())
+    return {
+        "artifacts": count,
+        "seed": seed,
+        "broken": len(broken),
+        "outcomes": dict(total),
+        "worst_seconds": round(worst["seconds"], 3),
+        "worst_mib": round(worst["mib"], 1),
+        "table": {kind: dict(table[kind]) for kind in sorted(table)},
+        "what_broke": broken[:100],
+    }
+
+
+def files(sources: dict[str, bytes], count: int, seed: int) -> Iterator[tuple[str, str, bytes]]:
+    """Yield damaged files: the kind of damage, the policy that was damaged, the bytes."""
+    rng = np.random.default_rng(seed)
+    while count > 0:
+        group = str(rng.choice(list(SHARES), p=list(SHARES.values())))
+        name = str(rng.choice(list(sources)))
+        source = sources[name]
+        if group == "accident":
+            damage = ACCIDENTS[rng.integers(len(ACCIDENTS))]
+            kind, content = f"accident {damage.__name__}", damage(source, rng)
+        elif group == "bytes":
+            damage = FORGED_BYTES[rng.integers(len(FORGED_BYTES))]
+            kind, content = f"forged {damage.__name__}", seal_again(damage(source, rng))
+        else:
+            options = FORGERIES[group]
+            forgery = options[rng.integers(len(options))]
+            model = onnx.load_from_string(source)
+            forgery(model, rng)
+            kind = f"forged {forgery.__name__}"
+            content = seal_again(model.SerializeToString(deterministic=True))
+        if content != source:  # two flips of one bit are no damage
+            count -= 1
+            yield kind, name, content
+
+
+def judge(kind: str, same: bool, alone: Verdict, pinned: Verdict, true: Verdict) -> str:
+    """Return the outcome of a file in words; what begins with `broken` breaks the contract."""
+    for each in (alone, pinned):
+        if each.outcome not in ("refused", "loaded"):
+            return f"broken: {each.outcome}"
+        if each.seconds > MOST_SECONDS or each.mib > MOST_MIB:
+            return "broken: too much time or memory"
+    if pinned.outcome == "loaded" and not same:
+        return "broken: loaded under the hash of another file"
+    if alone.outcome == "refused":
+        return "refused"
+    if kind.startswith("accident"):
+        return "broken: loaded"
+    return "loaded, flies the same" if alone.text == true.text else "loaded, flies otherwise"
+
+
+def _put(folder: Path, content: bytes, source: bytes) -> Path:
+    """Write a file to try, and beside it the tensors that it may claim to lie there."""
+    path = folder / "policy.onnx"
+    path.write_bytes(content)
+    tensors = b"".join(x.raw_data for x in onnx.load_from_string(source).graph.initializer)
+    for place in (folder, folder.parent):
+        (place / WEIGHTS_FILE).write_bytes(tensors)
+    return path
+
+
+if __name__ == "__main__":
+    main()
