@@ -47,8 +47,8 @@ class NetworkConfig:
     recurrent: bool = False
     """Spikes of a layer reach the layer itself a tick later."""
     action_feedback: bool = False
-    """The first layer also sees the action that was flown a tick before: with what came of it,
-    that tells of delay, lag and mass."""
+    """The first layer of a spiking network also sees the action that was flown a tick before: with
+    what came of it, that tells of delay, lag and mass."""
     synapse: Literal["instant", "current"] = "instant"
     """`current`: input currents decay with learnt time constants (current-based LIF, CuBa)."""
     synapse_time_constant: float = 0.010

@@ -29,7 +29,7 @@ PRIVILEGED_SIZE: dict[Privileged, int] = {"none": 0, "rotors": 4, "all": 10}
 class Exploration:
     """Noise on the flown actions. It wanders, because motors hardly feel white noise."""
 
-    policy: float = 0.2
+    policy: float = 0.1
     """Noise on the policy's actions, mean over the drones of its standard deviation; they have
     their own sizes, from none to twice this."""
     guide: float = 0.2

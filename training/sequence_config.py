@@ -20,7 +20,7 @@ class SequenceConfig:
     """Adam's step size of the actor."""
     critic_rate: float = 1e-3
     """Adam's step size of the critics."""
-    last_rate: float = 0.05
+    last_rate: float = 0.0
     """Share of both step sizes that is left at the end of the run; they fall linearly."""
     time_constant_speed: float = 10.0
     """How many times larger the step of the time constants is; they are learnt as logarithms."""
@@ -40,7 +40,7 @@ class SequenceConfig:
     """Ticks of a window."""
     warm_up: int = 50
     """Ticks that fill the state of a window that begins in mid-flight."""
-    start_share: float = 0.3
+    start_share: float = 0.6
     """Share of windows that begin with an episode, from zero states as in flight."""
     critic_batch: int = 1024
     """Ticks of the windows that a critic step sees, drawn at random; 0 takes all."""
@@ -54,14 +54,14 @@ class SequenceConfig:
     """Share of the run before the value counts, while the critics learn."""
     bc_weight: float = 2.0
     """Weight of the distance from the action to clone; 0 does not clone."""
-    bc_decay: float = 0.99
-    """Factor on that weight each epoch."""
+    bc_decay: float = 1.0
+    """Factor on that weight each epoch; 0.99, as published, lets the cloning fade."""
     bc_target: Literal["flown", "guide"] = "guide"
     """What is cloned: the actions flown, as published, or what the guide would have done there."""
     bc_huber: float = 0.05
     """Distance up to which cloning is quadratic, beyond it is linear; 0 is quadratic always, as
     published."""
-    smoothness: float = 0.4
+    smoothness: float = 4.0
     """Weight of the squared change of the action from tick to tick, beyond the guide's own where
     that is cloned."""
 

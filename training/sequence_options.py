@@ -36,7 +36,11 @@ MIXES: dict[str, dict[str, float]] = {  # shares of `split_flights`
 GROUP_SEEDS = 2**41  # between the seeds of groups, so that no two draw the same flights
 # The published read-out takes the spikes as they come, and its action jumps with each of them.
 SMOOTH_NETWORK = NetworkConfig(
-    kernel="auto", readout="leaky", readout_time_constant=0.03, readout_gain=0.3
+    kernel="auto",
+    readout="leaky",
+    readout_time_constant=0.03,
+    readout_gain=0.3,
+    action_feedback=True,
 )
 SEQUENCE_STUDY = {  # what --budget study changes
     "guide": "geometric",
@@ -78,15 +82,15 @@ class SequenceArgs:
     """Intervals that train an `apg` or `td3` guide; 0 takes 18 or 12."""
     drones: int = 512
     """Drones that fly side by side."""
-    intervals: int = 20
+    intervals: int = 30
     """Parts of the run; each ends with a validation and a checkpoint."""
     updates: int = 250
     """Gradient steps an interval."""
     epochs: int = 300
     """Epochs of the run, the unit that the weight of cloning decays by."""
-    replay: int = 1_000_000
+    replay: int = 2_000_000
     """Transitions that are kept."""
-    starts: tuple[str, ...] = ("standard", "hard", "hover")
+    starts: tuple[str, ...] = ("standard", "hard", "hard", "hover")
     """Where episodes begin, drawn with equal chance; distributions of sim/starts.py."""
     disturbances: Literal["nominal", "robust", "mixed"] = "mixed"
     """What disturbs flights: nothing, all that the robust cell has, or nothing in a third of them,

@@ -84,6 +84,7 @@ STUDIES: dict[str, Study] = {
         "What do cloning and the jump start bring?",
         (
             Setting("both", "jsrl"),
+            Setting("both-cloning-fades", "jsrl", ("--learner.bc-decay", "0.99")),  # as published
             Setting("jump-start-only", "jsrl", NO_CLONING),
             Setting("cloning-only", "jsrl", NO_JUMP_START),
             Setting("neither", "jsrl", (*NO_CLONING, *NO_JUMP_START)),
@@ -101,6 +102,7 @@ STUDIES: dict[str, Study] = {
         "What is the network's memory worth, and in what form?",
         (
             Setting("LIF", "jsrl"),
+            Setting("LIF-without-feedback", "jsrl", ("--network.no-action-feedback",)),
             Setting("LIF-without-memory", "jsrl", ("--network.no-memory",)),
             Setting("LIF-spike-readout", "jsrl", SPIKE_READOUT),
             Setting("LIF-recurrent", "jsrl", ("--network.recurrent",)),
