@@ -1,7 +1,6 @@
-"""MAVLink's estimates to odometry: NED and FRD become ENU and FLU. Pure functions and one memory.
+"""MAVLink's estimates to odometry. Pure functions and one memory.
 
-Numbers that are not finite pass through, and frames that are not understood keep their MAVLink
-name: the guards judge them, with a sentence.
+Frames that are not understood keep their MAVLink name: the guards refuse them, with a sentence.
 """
 
 from __future__ import annotations
@@ -13,15 +12,10 @@ from typing import Any
 import numpy as np
 from pymavlink.dialects.v20 import common
 
-from snn_controller.frames import (
-    Array,
-    quaternion_to_matrix,
-    swap_enu_ned,
-    swap_flu_frd,
-    swap_quaternion_convention,
-)
+from snn_controller.flight_controllers.ned_state import largest_deviation, state_from_ned
+from snn_controller.frames import Array, swap_flu_frd
 from snn_controller.guards.limits import FrameNames
-from snn_controller.state import Odometry, State
+from snn_controller.state import Odometry
 
 # LOCAL_FRD is NED turned by an unknown heading, as visual odometry has it.
 _WORLD_FRAMES = (common.MAV_FRAME_LOCAL_NED, common.MAV_FRAME_LOCAL_FRD)
@@ -33,22 +27,19 @@ MAX_PAIR_GAP = 0.1  # s between position and attitude that still make one state
 
 def from_odometry(message: Any, stamp: int, names: FrameNames) -> Odometry:
     """Read ODOMETRY (331), taken at `stamp` in ns on our clock."""
-    quaternion = _attitude(message.q)
-    velocity = np.array([message.vx, message.vy, message.vz])
-    rates = swap_flu_frd([message.rollspeed, message.pitchspeed, message.yawspeed])
-    if message.child_frame_id in _BODY_FRAMES:
-        velocity = swap_flu_frd(velocity)
-        if quaternion @ quaternion != 0.0:  # a zero quaternion is left for the guards to refuse
-            velocity = quaternion_to_matrix(quaternion) @ velocity
-    else:
-        velocity = swap_enu_ned(velocity)
-    position = swap_enu_ned([message.x, message.y, message.z])
     twist_frames = _BODY_FRAMES + _WORLD_FRAMES
+    state = state_from_ned(
+        [message.x, message.y, message.z],
+        message.q,
+        [message.vx, message.vy, message.vz],
+        [message.rollspeed, message.pitchspeed, message.yawspeed],
+        velocity_in_body=message.child_frame_id in _BODY_FRAMES,
+    )
     return Odometry(
         stamp=stamp,
         frame=_name(message.frame_id, _WORLD_FRAMES, names.world_frame),
         child_frame=_name(message.child_frame_id, twist_frames, names.body_frame),
-        state=State(position, quaternion, velocity, rates),
+        state=state,
         position_deviation=_deviation(message.pose_covariance, _POSITION_VARIANCES),
         attitude_deviation=_deviation(message.pose_covariance, _ATTITUDE_VARIANCES),
         velocity_deviation=_deviation(message.velocity_covariance, _POSITION_VARIANCES),
@@ -86,12 +77,12 @@ class Pair:
             return None
         velocity = np.array([position.vx, position.vy, position.vz])
         place = np.array([position.x, position.y, position.z]) + gap * velocity
-        rates = [message.rollspeed, message.pitchspeed, message.yawspeed]
-        state = State(
-            swap_enu_ned(place),
-            _attitude([message.q1, message.q2, message.q3, message.q4]),
-            swap_enu_ned(velocity),
-            swap_flu_frd(rates),
+        state = state_from_ned(
+            place,
+            [message.q1, message.q2, message.q3, message.q4],
+            velocity,
+            [message.rollspeed, message.pitchspeed, message.yawspeed],
+            velocity_in_body=False,
         )
         return Odometry(
             stamp, names.world_frame, names.body_frame, state, position_deviation=self._deviation
@@ -104,11 +95,6 @@ def with_specific_force(odometry: Odometry, message: Any) -> Odometry:
     return replace(odometry, specific_force=force)
 
 
-def _attitude(wxyz: Any) -> Array:
-    w, x, y, z = wxyz
-    return swap_quaternion_convention([x, y, z, w])
-
-
 def _name(frame: int, known: tuple[int, ...], ours: str) -> str:
     if frame in known:
         return ours
@@ -117,6 +103,4 @@ def _name(frame: int, known: tuple[int, ...], ours: str) -> str:
 
 
 def _deviation(covariance: Any, entries: tuple[int, ...]) -> float:
-    """Return the largest standard deviation that is stated, 0 for none."""
-    stated = [covariance[entry] for entry in entries if math.isfinite(covariance[entry])]
-    return math.sqrt(max([*stated, 0.0]))
+    return largest_deviation(covariance[entry] for entry in entries)

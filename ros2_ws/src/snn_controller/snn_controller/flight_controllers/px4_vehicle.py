@@ -1,18 +1,16 @@
 """What is known of a PX4 vehicle from px4_msgs, and its estimate as odometry. Pure but for memory.
 
-PX4's frames are NED and FRD; times come in us of the agent's clock, which is this machine's, or of
-the vehicle's own where it does not synchronise.
+Times come in us of the agent's clock, which is this machine's, or of the vehicle's own where it
+does not synchronise.
 """
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
+from snn_controller.flight_controllers.ned_state import largest_deviation, state_from_ned
 from snn_controller.flight_controllers.pursuit import (
     ACCEPTED,
     IN_PROGRESS,
@@ -20,15 +18,8 @@ from snn_controller.flight_controllers.pursuit import (
     RESULTS,
     Modes,
 )
-from snn_controller.frames import (
-    Array,
-    quaternion_to_matrix,
-    swap_enu_ned,
-    swap_flu_frd,
-    swap_quaternion_convention,
-)
 from snn_controller.guards.limits import FrameNames
-from snn_controller.state import Odometry, State
+from snn_controller.state import Odometry
 
 ARMED = 2  # arming_state
 OFFBOARD, TERMINATION = 14, 13  # nav_state
@@ -126,35 +117,22 @@ class Px4Vehicle:
 
 def odometry_from_px4(message: Any, stamp: int, names: FrameNames) -> Odometry:
     """Read VehicleOdometry taken at `stamp` in ns; the guards judge what is not understood."""
-    w, x, y, z = (float(number) for number in message.q)
-    quaternion = swap_quaternion_convention([x, y, z, w])
-    velocity = np.asarray(message.velocity, dtype=np.float64)
-    if message.velocity_frame == _BODY_VELOCITY:
-        velocity = swap_flu_frd(velocity)
-        if quaternion @ quaternion != 0.0:
-            velocity = quaternion_to_matrix(quaternion) @ velocity
-    else:
-        velocity = swap_enu_ned(velocity)
     return Odometry(
         stamp=stamp,
         frame=_name(message.pose_frame, _POSE_FRAMES, names.world_frame),
         child_frame=_name(message.velocity_frame, _VELOCITY_FRAMES, names.body_frame),
-        state=State(
-            swap_enu_ned(message.position),
-            quaternion,
-            velocity,
-            swap_flu_frd(message.angular_velocity),
+        state=state_from_ned(
+            message.position,
+            message.q,
+            message.velocity,
+            message.angular_velocity,
+            velocity_in_body=message.velocity_frame == _BODY_VELOCITY,
         ),
-        position_deviation=_deviation(message.position_variance),
-        attitude_deviation=_deviation(message.orientation_variance),
-        velocity_deviation=_deviation(message.velocity_variance),
+        position_deviation=largest_deviation(message.position_variance),
+        attitude_deviation=largest_deviation(message.orientation_variance),
+        velocity_deviation=largest_deviation(message.velocity_variance),
     )
 
 
 def _name(frame: int, known: tuple[int, ...], ours: str) -> str:
     return ours if frame in known else f"PX4 frame {int(frame)}"
-
-
-def _deviation(variances: Array) -> float:
-    stated = [float(variance) for variance in variances if math.isfinite(variance)]
-    return math.sqrt(max([*stated, 0.0]))
