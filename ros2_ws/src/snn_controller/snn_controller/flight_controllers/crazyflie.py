@@ -18,11 +18,11 @@ from cflib.crazyflie import Crazyflie
 from snn_controller.action import ActionKind, Command
 from snn_controller.errors import UserError
 from snn_controller.flight_controllers import LinkStatus
+from snn_controller.flight_controllers.crazyflie_clock import CrazyflieClock
 from snn_controller.flight_controllers.crazyflie_messages import (
     RATE_MODES,
     STOP,
     Supervisor,
-    VehicleClock,
     arming_obstacle,
     mode_in_words,
     setpoint_from_command,
@@ -74,7 +74,7 @@ class CrazyflieLink:
         if options.external_pose:
             self._radio.set_parameters({ESTIMATOR: KALMAN})
         self._poses = 0
-        self._clock = VehicleClock()
+        self._clock = CrazyflieClock()
         self._taken: int | None = None  # vehicle's time of the state last told
         self._asked = 0.0  # s, when modes and arming were last asked for
         self._can_fly = False  # armed, says the vehicle
