@@ -28,7 +28,6 @@ class Heard:
     """What the vehicle said last."""
 
     status: msp.VehicleStatus
-    status_time: float  # s, monotonic
     time: float  # s, monotonic, of the last answer of any kind
     battery: float | None = None  # V
     answers: int = 0  # commands that the vehicle has confirmed
@@ -47,8 +46,7 @@ class MspPump(Thread):
         super().__init__(name="msp", daemon=True)
         self._client = client
         status = msp.parse_status(client.ask(msp.STATUS))
-        now = monotonic()
-        self._heard = Heard(status, now, now)
+        self._heard = Heard(status, monotonic())
         self._changed = Condition()
         self._payload: bytes | None = None  # newest channels, until they are sent
         self._payload_time = 0.0
@@ -78,11 +76,6 @@ class MspPump(Thread):
         """Wait until the newest command was sent and answered; say whether it was."""
         with self._changed:
             return self._changed.wait_for(lambda: self._payload is None, timeout)
-
-    def withdraw(self) -> None:
-        """Do not send what has not been sent yet."""
-        with self._changed:
-            self._payload = None
 
     def halt(self) -> None:
         """End the thread and close the connection."""
@@ -147,7 +140,7 @@ class MspPump(Thread):
         if frame.command == msp.SET_RAW_RC:
             self._update(answers=self._heard.answers + 1)
         elif frame.command == msp.STATUS and not frame.refused:
-            self._update(status=msp.parse_status(frame.payload), status_time=monotonic())
+            self._update(status=msp.parse_status(frame.payload))
         elif frame.command == msp.ANALOG and not frame.refused:
             self._update(battery=msp.parse_battery(frame.payload))
 

@@ -6,7 +6,6 @@ from snn_controller.flight_controllers.lift_estimate import LiftEstimate
 from snn_controller.flight_controllers.links import LinkOptions
 from snn_controller.flight_controllers.start_frame import StartFrame
 from snn_controller.flight_controllers.throttle import throttle_from_thrust
-from snn_controller.frames import GRAVITY
 from snn_controller.state import Odometry
 
 
@@ -46,10 +45,3 @@ class OwnEstimate:
         options = self._options
         corrected = thrust * self._lift.factor
         return throttle_from_thrust(corrected, options.hover_thrust, options.thrust_curve)
-
-    @property
-    def hover_thrust(self) -> float:
-        """Throttle that carries the weight, as far as it is known by now."""
-        options = self._options
-        lift = GRAVITY * self._lift.factor
-        return throttle_from_thrust(lift, options.hover_thrust, options.thrust_curve)
