@@ -1,6 +1,6 @@
 # make fly    installs what flying needs into .venv and flies a 20 s hover
 # make test   installs what training and testing need and runs every check
-# make train  clones the guide into a new policy
+# make train  trains a spiking policy of your own
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -23,7 +23,7 @@ lint: $(VENV)/.test
 	$(BIN)/pyright
 
 train: $(VENV)/.test
-	$(BIN)/python training/bc.py $(ARGS)
+	$(BIN)/python training/jsrl.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) ros2_ws/build ros2_ws/install ros2_ws/log
@@ -39,7 +39,7 @@ $(VENV)/.flight: pyproject.toml | $(VENV)/bin/python
 # gym_pybullet_drones asks for older dependencies than it needs, hence --no-deps.
 $(VENV)/.test: $(VENV)/.flight
 	$(PIP) install --quiet torch==2.13.0
-	$(PIP) install --quiet --editable '.[flight,crazyflie,training,dev]'
+	$(PIP) install --quiet --editable '.[flight,crazyflie,training,sweep,dev]'
 	$(PIP) install --quiet scipy transforms3d
 	$(PIP) install --quiet --no-deps $(DRONES)
 	touch $@
