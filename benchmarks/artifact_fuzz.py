@@ -27,8 +27,8 @@ import onnx
 from artifact_bombs import BOMBS
 from artifact_damage import ACCIDENTS, FORGED_BYTES, seal_again
 from artifact_forgery import GRAPH, METADATA, TENSORS, WEIGHTS_FILE
-from artifact_trial import Trial, Verdict
 from snn_controller.share import policy_path
+from trial import Trial, Verdict
 
 POLICIES = ("hover", "hover_rates", "hover_mlp")
 SHARES = {
@@ -40,6 +40,7 @@ SHARES = {
     "bombs": 0.05,
 }
 FORGERIES = {"metadata": METADATA, "tensors": TENSORS, "graph": GRAPH, "bombs": BOMBS}
+PROBE_TICKS = 200
 MOST_SECONDS, MOST_MIB = 20.0, 1024.0  # that one file may cost; refused ones take milliseconds
 
 
@@ -69,13 +70,13 @@ def fuzz(count: int, seed: int, folder: Path, keep: Path | None) -> dict[str, An
     table: dict[str, Counter[str]] = defaultdict(Counter)
     worst = {"seconds": 0.0, "mib": 0.0}
     broken = []
-    with Trial(work) as trial:
-        true = {name: trial.load(_put(work, x, x), None) for name, x in sources.items()}
+    with Trial(load, work) as trial:
+        true = {name: trial(str(_put(work, x, x)), "") for name, x in sources.items()}
         for number, (kind, name, content) in enumerate(files(sources, count, seed)):
             source = sources[name]
             path = _put(work, content, source)
             pin = hashlib.sha256(source).hexdigest()
-            alone, pinned = trial.load(path, None), trial.load(path, pin)
+            alone, pinned = trial(str(path), ""), trial(str(path), pin)
             outcome = judge(kind, content == source, alone, pinned, true[name])
             table[kind][outcome] += 1
             for each in (alone, pinned):
@@ -124,6 +125,27 @@ def files(sources: dict[str, bytes], count: int, seed: int) -> Iterator[tuple[st
         if content != source:  # two flips of one bit are no damage
             count -= 1
             yield kind, name, content
+
+
+def load(path: str, pin: str) -> Verdict:
+    """Load a policy file as the controller does, pinned to a hash unless that is empty."""
+    from snn_controller.action import ACTION_KINDS
+    from snn_controller.preparation import prepare_flight
+    from snn_controller.settings import ControllerSettings
+
+    settings = ControllerSettings(policy=path, policy_sha256=pin)
+    flight = prepare_flight(settings, frozenset(ACTION_KINDS), has_pilot=False)
+    return Verdict("loaded", fingerprint(flight.policy))
+
+
+def fingerprint(policy: Any) -> str:
+    """Return a hash over what a policy says and does with made-up observations."""
+    rng, metadata = np.random.default_rng(5), policy.metadata
+    facts = (metadata.control_rate, metadata.action_kind, metadata.airframe, metadata.layers)
+    digest = hashlib.sha256(repr(facts).encode())
+    for observation in rng.normal(0.0, 0.5, (PROBE_TICKS, 18)).astype(np.float32):
+        digest.update(policy.step(observation).tobytes())
+    return digest.hexdigest()
 
 
 def judge(kind: str, same: bool, alone: Verdict, pinned: Verdict, true: Verdict) -> str:

@@ -121,7 +121,19 @@ def test_unknown_airframe_names_the_known_ones() -> None:
         ({"mass": None}, "malformed"),
         ({"inertia": [1e-5, 1e-5]}, "finite numbers"),
         ({"inertia": [1e-5, 0.0, 1e-5]}, "must be positive"),
-        ({"inertia": [1e-5, float("nan"), 1e-5]}, "finite numbers"),
+        ({"inertia": [1e-5, float("nan"), 1e-5]}, "finite number"),
+        ({"inertia": [[1e-5] * 3] * 3}, "finite number"),
+        ({"mass": float("nan")}, "finite number"),
+        ({"mass": float("inf")}, "finite number"),
+        ({"mass": 10**400}, "finite number"),
+        ({"mass": True}, "finite number"),
+        ({"gravity": 0.0}, "must be positive"),
+        ({"gravity": -9.81}, "must be positive"),
+        ({"torque_constant": 0.0}, "must be positive"),
+        ({"thrust_coefficients": [0.0, 1.0, 0.0]}, "must be positive"),
+        ({"rotor_directions": [-1, 1, -1, 0.5]}, "1 or -1"),
+        ({"rotor_directions": [1, 1, 1, 1], "rotor_positions": [[0, 0]] * 4}, "every axis"),
+        ({"motor_time_constant": {"up": -0.1, "down": 0.1}}, "must not be negative"),
         ({"rotor_positions": [[0, 0]] * 3}, "finite numbers"),
         ({"motor_time_constant": 0.1}, "malformed"),
     ],
@@ -141,6 +153,50 @@ def test_missing_numbers_are_named(tmp_path: Path, key: str) -> None:
     path = tmp_path / "airframes.yaml"
     path.write_text(yaml.safe_dump({"mine": values}))
     with pytest.raises(UserError, match=key):
+        load_quadrotor("mine", path)
+
+
+def test_numbers_that_yaml_takes_for_text_are_read(tmp_path: Path) -> None:
+    text = QUADROTORS_FILE.read_text().replace("mass: 0.027", "mass: 27e-3")
+    path = tmp_path / "airframes.yaml"
+    path.write_text(text)
+    assert load_quadrotor("crazyflie21", path).mass == pytest.approx(0.027)
+
+
+def test_aliases_that_grow_without_end_are_refused_at_once(tmp_path: Path) -> None:
+    lines = ["a0: &a0 [0, 0, 0, 0, 0, 0, 0, 0, 0]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 40)]
+    lines += ["mine:", "  mass: *a39", "  inertia: *a39"]
+    path = tmp_path / "airframes.yaml"
+    path.write_text("\n".join(lines))
+    with pytest.raises(UserError, match="finite number"):
+        load_quadrotor("mine", path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "1: {}\na: {}",
+        "[" * 5000,
+        "{? [1]: 2}",
+        "\0",
+        "x" * 2**20 + "y",
+        "&a [*a]",
+        "!!python/name:os.x",
+    ],
+)
+def test_files_that_would_break_a_parser_are_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "airframes.yaml"
+    path.write_text(content)
+    with pytest.raises(UserError, match=r"; |has:") as caught:
+        load_quadrotor("mine", path)
+    assert str(caught.value).isprintable()
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "airframes.yaml"
+    path.write_bytes(b"mine: \xff\xfe")
+    with pytest.raises(UserError, match="cannot be read"):
         load_quadrotor("mine", path)
 
 

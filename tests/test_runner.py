@@ -121,11 +121,31 @@ def test_a_domain_that_does_not_exist_is_one_sentence(
 
 
 @pytest.mark.parametrize(
+    ("keystore", "sentence"),
+    [("", "built without DDS security"), ("missing", "ROS_SECURITY_KEYSTORE")],
+)
+def test_security_that_cannot_be_had_is_not_done_without(
+    snn_fly, ros_environment, tmp_path: Path, keystore: str, sentence: str
+) -> None:
+    (tmp_path / "enclaves").mkdir()
+    ros_environment |= {
+        "ROS_SECURITY_ENABLE": "true",
+        "ROS_SECURITY_STRATEGY": "Enforce",
+        "ROS_SECURITY_KEYSTORE": str(tmp_path / keystore),
+    }
+    done = snn_fly("duration:=2", f"report:={tmp_path / 'out'}")
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
     ("yaml", "sentence"),
     [
         ("snn_controller: [1, 2", "check the parameter file"),
         ("snn_controller: {ros__parameters: {geofense: 1.0}}", "unknown parameter 'geofense'"),
         ("simulator: {ros__parameters: {physics_rate: 333.0}}", "physics_rate 333 Hz must be"),
+        ("snn_controller: {ros__parameters: {hover_height: []}}", "'hover_height' has no value"),
         ("/**: {ros__parameters: {airframe: zeppelin}}", "unknown airframe 'zeppelin'"),
         ("/**: {ros__parameters: {odometry_rate: 150.0}}", "150 Hz"),
     ],

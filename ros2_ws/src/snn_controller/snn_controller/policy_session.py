@@ -45,6 +45,7 @@ def open_session(content: bytes, path: Path) -> onnxruntime.InferenceSession:
             providers=["CPUExecutionProvider"],
             # It would compute what is constant while loading, with memory that nothing bounds.
             disabled_optimizers=["ConstantFolding"],
+            enable_fallback=False,  # it would print, and try the same again
         )
     except Exception as error:  # onnxruntime raises its own types, none of them public
         reason = quote(str(error).strip().splitlines()[0])

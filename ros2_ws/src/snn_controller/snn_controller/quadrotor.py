@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,10 +14,12 @@ import numpy as np
 import yaml
 from numpy.typing import ArrayLike
 
-from snn_controller.errors import UserError
+from snn_controller.errors import UserError, quote
 from snn_controller.frames import Array
 
 QUADROTORS_FILE = Path(__file__).with_name("quadrotors.yaml")
+MAX_FILE_SIZE = 1024 * 1024  # bytes
+LARGEST = 1e6  # of any number of an airframe, in SI units
 
 
 @dataclass(frozen=True)
@@ -99,47 +103,85 @@ def load_quadrotor(name: str, path: Path = QUADROTORS_FILE) -> Quadrotor:
     Raises:
         UserError: The file, the airframe or one of its numbers is missing or impossible.
     """
+    airframes = _read(path)
+    if name not in airframes:
+        known = ", ".join(sorted(map(str, airframes)))
+        raise UserError(f"unknown airframe '{quote(name)}'; {path.name} has: {quote(known)}")
     try:
-        airframes = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise UserError(
-            f"airframe file {path} cannot be read ({error}); restore or fix it"
-        ) from error
-    if not isinstance(airframes, Mapping) or name not in airframes:
-        known = ", ".join(sorted(airframes)) if isinstance(airframes, Mapping) else "none"
-        raise UserError(f"unknown airframe '{name}'; {path.name} has: {known}")
-    try:
-        return _parse(name, airframes[name])
+        quadrotor = _parse(name, airframes[name])
+        _check(quadrotor)
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
-            f"airframe '{name}' in {path} is incomplete or malformed: {error}"
+            f"airframe '{quote(name)}' in {path} is incomplete or malformed: {quote(error)}; fix it"
         ) from error
+    return quadrotor
+
+
+def _read(path: Path) -> Mapping[Any, Any]:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE_SIZE + 1)
+        if len(content) > MAX_FILE_SIZE:
+            raise ValueError(f"larger than {MAX_FILE_SIZE} bytes")
+        airframes = yaml.safe_load(content.decode())
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise UserError(
+            f"airframe file {path} cannot be read ({quote(error)}); restore or fix it"
+        ) from error
+    if not isinstance(airframes, Mapping):
+        raise UserError(f"airframe file {path} names no airframes; restore or fix it")
+    return airframes
 
 
 def _parse(name: str, values: Mapping[str, Any]) -> Quadrotor:
-    quadrotor = Quadrotor(
+    return Quadrotor(
         name=name,
-        mass=float(values["mass"]),
+        mass=_number(values["mass"]),
         inertia=_array(values["inertia"], (3,)),
         rotor_positions=_array(values["rotor_positions"], (4, 2)),
         rotor_directions=_array(values["rotor_directions"], (4,)),
         thrust_coefficients=_array(values["thrust_coefficients"], (3,)),
-        torque_constant=float(values["torque_constant"]),
-        motor_time_constant_up=float(values["motor_time_constant"]["up"]),
-        motor_time_constant_down=float(values["motor_time_constant"]["down"]),
-        gravity=float(values["gravity"]),
-        collision_radius=float(values["collision_radius"]),
-        collision_height=float(values["collision_height"]),
+        torque_constant=_number(values["torque_constant"]),
+        motor_time_constant_up=_number(values["motor_time_constant"]["up"]),
+        motor_time_constant_down=_number(values["motor_time_constant"]["down"]),
+        gravity=_number(values["gravity"]),
+        collision_radius=_number(values["collision_radius"]),
+        collision_height=_number(values["collision_height"]),
     )
-    if quadrotor.mass <= 0.0 or (quadrotor.inertia <= 0.0).any():
-        raise ValueError("mass and inertia must be positive")
-    if 4.0 * quadrotor.thrust_range[1] <= quadrotor.mass * quadrotor.gravity:
+
+
+def _check(quadrotor: Quadrotor) -> None:
+    """Raise ValueError for what no airframe can have, or nobody could fly."""
+    q = quadrotor
+    positive = (q.mass, *q.inertia, q.gravity, q.torque_constant, q.thrust_coefficients[2])
+    if min(*positive, q.collision_radius, q.collision_height) <= 0.0:
+        raise ValueError(
+            "mass, inertia, gravity, torque_constant, collision sizes and the square term of the"
+            " thrust must be positive"
+        )
+    if min(q.motor_time_constant_up, q.motor_time_constant_down) < 0.0:
+        raise ValueError("motor time constants must not be negative")
+    if (np.abs(q.rotor_directions) != 1.0).any():
+        raise ValueError("rotor_directions must be 1 or -1")
+    if np.linalg.matrix_rank(q.mixer) < 4:
+        raise ValueError("its rotors cannot turn it about every axis")
+    if 4.0 * q.thrust_range[1] <= q.mass * q.gravity:
         raise ValueError("full throttle does not carry the weight")
-    return quadrotor
+
+
+def _number(value: Any) -> float:
+    # A string is what YAML 1.1 makes of 1e-5.
+    if isinstance(value, (int, float, str)) and not isinstance(value, bool):
+        with suppress(OverflowError):
+            number = float(value)
+            if abs(number) <= LARGEST:  # so neither infinite nor NaN
+                return number
+    raise ValueError(f"expected a finite number up to {LARGEST:g}, got {reprlib.repr(value)}")
 
 
 def _array(values: Any, shape: tuple[int, ...]) -> Array:
-    array = np.asarray(values, dtype=np.float64)
-    if array.shape != shape or not np.isfinite(array).all():
-        raise ValueError(f"expected {shape} finite numbers, got {values}")
-    return array
+    # Before NumPy unfolds them: aliases of YAML make lists of any size from few bytes.
+    if not isinstance(values, list) or len(values) != shape[0]:
+        raise ValueError(f"expected {shape} finite numbers, got {reprlib.repr(values)}")
+    rows = [_array(row, shape[1:]) if shape[1:] else _number(row) for row in values]
+    return np.array(rows, dtype=np.float64)

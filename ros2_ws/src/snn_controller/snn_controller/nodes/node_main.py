@@ -17,7 +17,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import try_shutdown
 
-from snn_controller.errors import UserError
+from snn_controller.errors import UserError, quote
 
 EXIT_USER_ERROR = 2
 EXIT_ORPHANED = 3
@@ -45,8 +45,8 @@ def run_node(create: Callable[[], Any]) -> int:
     signals = _SignalFlag()
     node = None
     try:
-        _start_ros()
-        node = create()
+        start_ros()
+        node = _create(create)
         return _spin(node, signals)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
@@ -72,13 +72,31 @@ def steady_clock() -> Clock:
     return Clock(clock_type=ClockType.STEADY_TIME)
 
 
-def _start_ros() -> None:
+def start_ros(words: list[str] | None = None) -> None:
+    """Start ROS with the words of a command line, by default the process's own.
+
+    Raises:
+        UserError: ROS refuses: a broken parameter file, an impossible domain, no keystore.
+    """
     try:
-        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    except (RuntimeError, ValueError) as error:  # rcl's own errors, as for a broken --params-file
-        reason = str(error).splitlines()[0]
+        rclpy.init(args=words, signal_handler_options=SignalHandlerOptions.NO)
+    except (RuntimeError, ValueError) as error:  # rcl's own errors
         raise UserError(
-            f"ROS does not start ({reason}); check the parameter file and ROS_DOMAIN_ID"
+            f"ROS does not start ({quote(str(error).splitlines()[0])}); check the parameter file,"
+            " ROS_DOMAIN_ID and ROS_SECURITY_KEYSTORE"
+        ) from error
+
+
+def _create(create: Callable[[], Any]) -> Any:
+    """Create a node; say so where the middleware lacks the security that was asked for."""
+    try:
+        return create()
+    except RuntimeError as error:
+        if "security libraries" not in str(error):
+            raise
+        raise UserError(
+            "ROS_SECURITY_ENABLE is true, but this ROS 2 is built without DDS security, as its"
+            " wheels are; use a ROS 2 installation that has it, or unset the variable"
         ) from error
 
 

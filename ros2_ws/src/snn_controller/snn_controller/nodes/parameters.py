@@ -9,7 +9,7 @@ import rclpy.exceptions
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 
-from snn_controller.errors import UserError
+from snn_controller.errors import UserError, quote
 
 Settings = TypeVar("Settings")
 # Parameters that ROS itself understands; anything else must be declared by the node.
@@ -43,10 +43,12 @@ def _declare(node: Node, setting: Field[Any]) -> Any:
         raise UserError(
             f"parameter '{setting.name}' is outside its range {low} to {high}"
         ) from error
+    if value is None and not is_list:
+        raise UserError(f"parameter '{setting.name}' has no value; give one or leave it out")
     choices = setting.metadata["choices"]
     if choices and value not in choices:
         raise UserError(
-            f"parameter '{setting.name}' is '{value}'; choose one of: {', '.join(choices)}"
+            f"parameter '{setting.name}' is '{quote(value)}'; choose one of: {', '.join(choices)}"
         )
     return list(value or ()) if is_list else value
 
@@ -75,6 +77,6 @@ def _refuse_unknown(node: Node, known: set[str]) -> None:
     unknown = sorted(name for name in given - known if not name.startswith(_ROS_PARAMETERS))
     if unknown:
         raise UserError(
-            f"unknown parameter '{unknown[0]}' for node '{node.get_name()}';"
+            f"unknown parameter '{quote(unknown[0])}' for node '{node.get_name()}';"
             f" it has: {', '.join(sorted(known))}"
         )
