@@ -38,6 +38,10 @@ class Demand:
     invalid: bool = False  # samples cannot be flown on from the fault's first one on
 
 
+FLOWN = Demand(Mode.POLICY, Mode.POLICY)  # as if nothing had been
+REFUSED = Demand(Mode.DISARMED, Mode.DISARMED)
+
+
 @dataclass(frozen=True)
 class Fault:
     """Something that goes wrong, and what must follow.
@@ -126,13 +130,6 @@ class Scene:
     def since(self) -> int:
         """Ticks since the fault began, negative before."""
         return self.number - self.begin
-
-
-def gusts(scene: Scene) -> None:
-    """Push anew every fifth of a second, by a tenth of the weight an axis."""
-    if scene.since % 20 == 0:
-        scene.memory["gust"] = scene.rng.normal(0.0, 0.026, 3)
-    scene.force = scene.memory["gust"]
 
 
 class Referee:

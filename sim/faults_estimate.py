@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from snn_controller.frames import (
@@ -15,53 +13,15 @@ from snn_controller.guards.limits import Limits
 from snn_controller.state import State
 from snn_controller.state_machine import Mode
 
-from sim.fault_scene import ANY, TICK_NS, Demand, Fault, Scene, gusts
+from sim.fault_edits import edit_sample, edit_state, for_ticks, gusts
+from sim.fault_scene import ANY, FLOWN, TICK_NS, Demand, Fault, Scene
 
 LOST = Demand(Mode.DESCENT, Mode.KILLED, invalid=True)
 BACK = Demand(Mode.DESCENT, Mode.DISARMED, invalid=True)  # valid again: guide lands
-REFUSED = Demand(Mode.DISARMED, Mode.DISARMED)
-SHORT = 30  # ticks of a fault that ends by itself
+SHORT = 30  # ticks
 HOUR = 3600 * 10**9  # ns
 TIMEOUT = Limits().odometry_timeout
 BAD_FIELDS = ("position", "quaternion", "velocity", "body_rates")
-
-
-def edit_sample(**changes: Any) -> Callable[[Scene], None]:
-    """Replace fields of the sample."""
-
-    def apply(scene: Scene) -> None:
-        if scene.sample is not None:
-            scene.sample = replace(scene.sample, **changes)
-
-    return apply
-
-
-def edit_state(change: Callable[[Scene, State], State]) -> Callable[[Scene], None]:
-    """Replace the state in the sample."""
-
-    def apply(scene: Scene) -> None:
-        assert scene.sample is not None
-        scene.sample = replace(scene.sample, state=change(scene, scene.sample.state))
-
-    return apply
-
-
-def _short(apply: Callable[[Scene], None]) -> Callable[[Scene], None]:
-    """Let a fault end by itself."""
-
-    def limited(scene: Scene) -> None:
-        if scene.since < SHORT:
-            apply(scene)
-
-    return limited
-
-
-def _once(apply: Callable[[Scene], None]) -> Callable[[Scene], None]:
-    def once(scene: Scene) -> None:
-        if scene.since == 0:
-            apply(scene)
-
-    return once
 
 
 def _drop(scene: Scene) -> None:
@@ -145,15 +105,15 @@ def _garbage(scene: Scene) -> None:
 ESTIMATE_FAULTS = (
     Fault("frame names change", edit_sample(frame="map_ned"), "frame", LOST),
     Fault("NaN or infinity for good", edit_state(_not_finite), "finite", LOST),
-    Fault("NaN or infinity for 0.3 s", _short(edit_state(_not_finite)), "finite", BACK),
+    Fault("NaN or infinity for 0.3 s", for_ticks(SHORT, edit_state(_not_finite)), "finite", BACK),
     Fault("quaternion of half length", edit_state(_half_quaternion), "attitude", LOST),
     Fault("odometry 0.2 s old", _old, "stale", LOST),
     Fault("clock 1 h behind the odometry", _ahead, "stale", LOST),
-    Fault("clock jumps 1 h ahead for 0.3 s", _short(_clock_jump), "stale", BACK),
+    Fault("clock jumps 1 h ahead for 0.3 s", for_ticks(SHORT, _clock_jump), "stale", BACK),
     Fault("odometry stops for good", _drop, "silence", LOST, window=TIMEOUT),
     Fault("odometry stops in gusts", _drop_in_gusts, "silence", LOST, window=TIMEOUT),
     Fault("odometry of a heavier drone stops", _drop_heavier, "silence", LOST, window=TIMEOUT),
-    Fault("odometry stops for 0.3 s", _short(_drop), "silence", BACK, window=TIMEOUT),
+    Fault("odometry stops for 0.3 s", for_ticks(SHORT, _drop), "silence", BACK, window=TIMEOUT),
     Fault("position jumps 1 m", edit_state(_shifted), "jump", Demand(Mode.DESCENT, Mode.DISARMED)),
     Fault(
         "velocity jumps 3 m/s",
@@ -166,6 +126,6 @@ ESTIMATE_FAULTS = (
     Fault("attitude doubtful", edit_sample(attitude_deviation=0.5), "deviation", LOST),
     Fault("velocity unknown", edit_sample(velocity_deviation=float("nan")), "deviation", LOST),
     Fault("garbage for good", _garbage, ANY, LOST, window=TIMEOUT),
-    Fault("one bad sample", _once(edit_state(_not_finite)), None, Demand(Mode.POLICY, Mode.POLICY)),
-    Fault("one jump and back", _once(edit_state(_shifted)), None, Demand(Mode.POLICY, Mode.POLICY)),
+    Fault("one bad sample", for_ticks(1, edit_state(_not_finite)), None, FLOWN),
+    Fault("one jump and back", for_ticks(1, edit_state(_shifted)), None, FLOWN),
 )

@@ -10,35 +10,22 @@ from snn_controller.guards.limits import Limits
 from snn_controller.guards.timing import TIMING_WINDOW
 from snn_controller.state_machine import Mode
 
+from sim.fault_edits import Edit, push, twist, while_the_policy_flies
 from sim.fault_scene import TICK_NS, Demand, Fault, Scene
-from sim.faults_vehicle import always
 
 FALLEN_BACK = Demand(Mode.FALLBACK, Mode.DISARMED)
 LIMITS = Limits()
-PATIENCE = 15.0  # s, of the guide's deadlines
 
 
-def _push(*force: float) -> Callable[[Scene], None]:
-    """Push with a force in N in the world, as long as the policy flies."""
-
-    def apply(scene: Scene) -> None:
-        if scene.flight.mode is Mode.POLICY:
-            scene.force = np.array(force)
-
-    return apply
+def _push(*force: float) -> Edit:
+    return while_the_policy_flies(push(*force))
 
 
-def _twist(*torque: float) -> Callable[[Scene], None]:
-    """Twist with a torque in N m in the body, as long as the policy flies."""
-
-    def apply(scene: Scene) -> None:
-        if scene.flight.mode is Mode.POLICY:
-            scene.torque = np.array(torque)
-
-    return apply
+def _twist(*torque: float) -> Edit:
+    return while_the_policy_flies(twist(*torque))
 
 
-def _action(make: Callable[[Scene], Any]) -> Callable[[Scene], None]:
+def _action(make: Callable[[Scene], Any]) -> Edit:
     """Let the policy give other actions than its network's."""
 
     def apply(scene: Scene) -> None:
@@ -47,7 +34,7 @@ def _action(make: Callable[[Scene], Any]) -> Callable[[Scene], None]:
     return apply
 
 
-def _membranes(value: float, *, layer: int, neurons: int | None = None) -> Callable[[Scene], None]:
+def _membranes(value: float, *, layer: int, neurons: int | None = None) -> Edit:
     """Set membrane potentials of a layer, all or the first few."""
 
     def apply(scene: Scene) -> None:
@@ -178,7 +165,7 @@ FLIGHT_FAULTS = (
     ),
     Fault(
         "wind that the guide must lean against",
-        always(0.16, 0, 0),
+        push(0.16, 0, 0),
         "tilt",
         Demand(Mode.FALLBACK, Mode.KILLED),
         limits=_NARROW,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -15,8 +14,8 @@ from snn_controller.frames import (
 from snn_controller.state import State
 from snn_controller.state_machine import Event, Mode
 
-from sim.fault_scene import TICK_NS, Demand, Fault, Scene
-from sim.faults_estimate import REFUSED, edit_sample, edit_state
+from sim.fault_edits import Edit, StateEdit, edit_sample, edit_state
+from sim.fault_scene import REFUSED, TICK_NS, Demand, Fault, Scene
 
 EVIDENCE = 0.5  # s, the memory of the motion guard
 CARRY_TICKS = 150
@@ -51,31 +50,24 @@ def _backwards(_: Scene, state: State) -> State:
     return replace(state, velocity=-state.velocity)
 
 
-def _carry(scene: Scene) -> None:
-    """Let a hand carry and turn the drone about, then put it down."""
-    if scene.sample is None or scene.number >= CARRY_TICKS:
-        return
+def _in_a_hand(scene: Scene, state: State) -> State:
+    """Return the state of a drone that a hand carries and turns about, then puts down."""
+    if scene.number >= CARRY_TICKS:
+        return state
     time = scene.number * TICK_NS * 1e-9
     swing, rate = 0.3 * (1.0 - np.cos(4.0 * time)), 1.2 * np.sin(4.0 * time)
     axis = np.array([0.6, 0.0, 0.8])
-    at_rest = scene.drone.state.position
-    state = State(
-        at_rest + np.array([swing, 0.0, 0.5 * swing]),
+    return State(
+        scene.drone.state.position + np.array([swing, 0.0, 0.5 * swing]),
         axis_angle_to_quaternion(axis, swing),
         np.array([rate, 0.0, 0.5 * rate]),
         rate * axis,
     )
-    scene.sample = replace(scene.sample, state=state)
 
 
-def _carried(change: Callable[[Scene, State], State]) -> Callable[[Scene], None]:
+def _carried(change: StateEdit) -> Edit:
     """Carry the drone before arming, with odometry that is wrong throughout."""
-
-    def apply(scene: Scene) -> None:
-        _carry(scene)
-        edit_state(change)(scene)
-
-    return apply
+    return edit_state(lambda scene, state: change(scene, _in_a_hand(scene, state)))
 
 
 def _asked(scene: Scene) -> bool:

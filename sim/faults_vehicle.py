@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -13,39 +12,27 @@ from snn_controller.guards.limits import Limits
 from snn_controller.state import State
 from snn_controller.state_machine import Event, Mode
 
-from sim.fault_scene import TICK_NS, Demand, Fault, Scene, gusts
-from sim.faults_estimate import REFUSED
+from sim.fault_edits import Edit, edit_state, for_ticks, gusts, push
+from sim.fault_scene import FLOWN, REFUSED, TICK_NS, Demand, Fault, Scene
 
 LANDED = Demand(Mode.LAND, Mode.DISARMED)
-FLOWN = Demand(Mode.POLICY, Mode.POLICY)
 LIMITS = Limits()
 OPERATED = {"auto_start": False}
 PATIENCE = 15.0  # s, of the guide's deadlines
 
 
-def always(*force: float) -> Callable[[Scene], None]:
-    """Push with a force in N in the world, whoever flies."""
-
-    def apply(scene: Scene) -> None:
-        scene.force = np.array(force)
-
-    return apply
-
-
-def _status(**status: Any) -> Callable[[Scene], None]:
+def _status(**status: Any) -> Edit:
     def apply(scene: Scene) -> None:
         scene.status = LinkStatus(**status)
 
     return apply
 
 
-def _dragged(scene: Scene) -> None:
-    """Let something drag the drone over the ground."""
-    assert scene.sample is not None
-    state, velocity = scene.sample.state, np.array([0.2, 0.0, 0.0])
+def _dragged(scene: Scene, state: State) -> State:
+    """Return the state of a drone that something drags over the ground."""
+    velocity = np.array([0.2, 0.0, 0.0])
     position = state.position + scene.number * TICK_NS * 1e-9 * velocity
-    dragged = replace(state, position=position, velocity=velocity)
-    scene.sample = replace(scene.sample, state=dragged)
+    return replace(state, position=position, velocity=velocity)
 
 
 def _nothing(_: Scene) -> None:
@@ -56,30 +43,27 @@ def _never(_: Scene) -> bool:
     return False
 
 
-def _ask(event: Event) -> Callable[[Scene], None]:
+def _ask(event: Event) -> Edit:
     def apply(scene: Scene) -> None:
-        if scene.since == 0:
-            scene.flight.request(event, scene.now)
+        scene.flight.request(event, scene.now)
 
-    return apply
+    return for_ticks(1, apply)
 
 
-def _noise(scene: Scene) -> None:
-    """Add the noise of a motion capture that is not a good one."""
-    assert scene.sample is not None
-    state, normal = scene.sample.state, scene.rng.normal
+def _noisy(scene: Scene, state: State) -> State:
+    """Return a state with the noise of a motion capture that is not a good one."""
+    normal = scene.rng.normal
     turn = np.append(normal(0.0, 0.0025, 3), 1.0)  # about 0.3 degrees an axis
-    noisy = State(
+    return State(
         state.position + normal(0.0, 0.003, 3),
         multiply_quaternions(state.quaternion, turn / np.linalg.norm(turn)),
         state.velocity + normal(0.0, 0.03, 3),
         state.body_rates + normal(0.0, 0.05, 3),
     )
-    scene.sample = replace(scene.sample, state=noisy)
 
 
 VEHICLE_FAULTS = (
-    Fault("none, but noise", _noise, None, FLOWN),
+    Fault("none, but noise", edit_state(_noisy), None, FLOWN),
     Fault("none, but gusts", gusts, None, FLOWN),
     Fault("none, in the air", _nothing, None, FLOWN),
     Fault("none, from the ground", _nothing, None, LANDED, task="takeoff_land", exceeded=_never),
@@ -98,7 +82,7 @@ VEHICLE_FAULTS = (
     Fault("vehicle disarms itself", _status(armed=False), "mode", Demand(Mode.PILOT, Mode.PILOT)),
     Fault(
         "tethered at take-off",
-        always(0, 0, -0.7),
+        push(0, 0, -0.7),
         "takeoff",
         Demand(Mode.FALLBACK, Mode.DISARMED),
         window=2.5 + PATIENCE,
@@ -128,7 +112,7 @@ VEHICLE_FAULTS = (
     Fault("operator disarms in flight", _ask(Event.DISARM), None, FLOWN),
     Fault(
         "not at rest",
-        _dragged,
+        edit_state(_dragged),
         "rest",
         REFUSED,
         from_start=True,
