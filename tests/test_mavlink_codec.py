@@ -56,4 +56,8 @@ def test_signing_keys_are_read_from_files_that_nobody_else_can_read(tmp_path: Pa
         read_signing_key(str(file))
     with pytest.raises(UserError, match="cannot be read"):
         read_signing_key(str(tmp_path / "none"))
+    file.write_text("x" * 5000)
+    for name in (file, tmp_path, "/dev/zero", "a\0b", "x" * 5000, "~nobody/key"):
+        with pytest.raises(UserError, match="cannot be read"):
+            read_signing_key(str(name))
     assert read_signing_key("") is None

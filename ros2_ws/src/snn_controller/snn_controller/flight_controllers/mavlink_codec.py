@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from snn_controller.errors import UserError
 
 ONBOARD_COMPUTER = common.MAV_COMP_ID_ONBOARD_COMPUTER
 _MARKERS = (common.PROTOCOL_MARKER_V1, common.PROTOCOL_MARKER_V2)
+LONGEST_KEY = 4096  # bytes of a key file
 _SIGNING_EPOCH = 1_420_070_400  # s, 2015-01-01; signatures count 10 us since then
 
 
@@ -88,11 +90,17 @@ def read_signing_key(path: str) -> bytes | None:
     """
     if not path:
         return None
-    file = Path(path).expanduser()
+    file = Path(os.path.expanduser(path))
     try:
-        text = file.read_text().strip()
+        if os.path.exists(file) and not file.is_file():
+            raise OSError("it is no regular file")
+        with file.open("rb") as stream:
+            content = stream.read(LONGEST_KEY + 1)
+        if len(content) > LONGEST_KEY:
+            raise OSError(f"it is longer than {LONGEST_KEY} bytes")
+        text = content.decode().strip()
         readable_by_others = file.stat().st_mode & 0o077
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise UserError(
             f"signing key {file} cannot be read ({error}); give a file with a passphrase or 64"
             " hexadecimal digits"
