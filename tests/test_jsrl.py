@@ -16,7 +16,7 @@ from snn_controller.errors import UserError
 from snn_controller.policy import Policy
 from snn_controller.share import policy_path
 
-from training import guide_choice, jsrl, learner_run, sequence_run, td3
+from training import guide_choice, intervals, jsrl, learner_run, sequence_run, td3
 from training.guide_choice import guide_return
 from training.jump_start import JumpStart, Schedule
 from training.network_config import NetworkConfig
@@ -97,7 +97,7 @@ def test_the_artifact_is_the_best_interval(runs: Path) -> None:
 @pytest.fixture(autouse=True)
 def light(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once `runs` has seen them at work, leave out what takes most of a tiny run's time."""
-    monkeypatch.setattr(sequence_run, "plot_log", lambda *rest, **more: None)
+    monkeypatch.setattr(intervals, "plot_log", lambda *rest, **more: None)
     shipped = Path(policy_path("")).read_bytes()
     monkeypatch.setattr(
         sequence_run, "export_policy", lambda policy, path, info: path.write_bytes(shipped)

@@ -14,7 +14,7 @@ import torch
 from snn_controller.errors import UserError
 from snn_controller.policy import Policy
 
-from training import learner_run, td3
+from training import intervals, learner_run, td3
 from training.curriculum import Curriculum
 from training.guide_export import fly_blind
 from training.reporting import ReportingConfig
@@ -135,7 +135,7 @@ def test_a_killed_run_in_pybullet_resumes_as_if_unbroken(
 def test_killed_between_log_and_checkpoint_repeats_no_row(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = td3.save_run
+    real = intervals.save_run
 
     def killed(run: learner_run.LearnerRun) -> None:
         if len(run.rows) == 2:
@@ -143,7 +143,7 @@ def test_killed_between_log_and_checkpoint_repeats_no_row(
         real(run)
 
     with monkeypatch.context() as patch:
-        patch.setattr(td3, "save_run", killed)
+        patch.setattr(intervals, "save_run", killed)
         with pytest.raises(Killed):
             td3.main(make_args(tmp_path, "killed"))
     td3.main(make_args(tmp_path, "killed", resume=True))

@@ -14,7 +14,7 @@ from snn_controller.errors import UserError
 from snn_controller.policy import Policy
 from snn_controller.share import policy_path
 
-from training import sequence_run, td3bc
+from training import intervals, sequence_run, td3bc
 from training.reporting import ReportingConfig
 
 
@@ -56,7 +56,7 @@ def test_the_guide_flies_all_of_it_and_the_policy_nothing(tmp_path: Path) -> Non
 def test_an_interrupted_run_resumes_as_if_unbroken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sequence_run, "plot_log", lambda *rest, **more: None)
+    monkeypatch.setattr(intervals, "plot_log", lambda *rest, **more: None)
     shipped = Path(policy_path("")).read_bytes()
     monkeypatch.setattr(
         sequence_run, "export_policy", lambda policy, path, info: path.write_bytes(shipped)

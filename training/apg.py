@@ -14,16 +14,15 @@ ICRA 2023.
 
 from __future__ import annotations
 
-import copy
 import time
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from snn_controller.action import ActionKind
-from snn_controller.errors import UserError
 from snn_controller.quadrotor import load_quadrotor
 from tqdm import tqdm
 
@@ -33,13 +32,14 @@ from training.command import run_command
 from training.export import ArtifactInfo, export_policy
 from training.flight_cost import CostConfig, cost_rules
 from training.flight_pool import FlightPool, PoolConfig, pool_rules
-from training.learner_run import LearnerRun, Nothing, log_row, open_run, save_run
+from training.intervals import check_finite, run_rules, save_interval, say_stopped
+from training.learner_run import LearnerRun, Nothing, open_run
 from training.network_config import NetworkConfig
-from training.network_pilot import VALIDATION_SEED, validate_network
+from training.network_pilot import validate_network
 from training.networks import make_network
 from training.reporting import Reporter, ReportingConfig, reporting_rules
 from training.rules import network_rules, require
-from training.runs import CHECKPOINT, POLICY, plot_log
+from training.runs import POLICY
 
 STUDY = {"intervals": 8}  # what --budget study changes
 PANELS = {
@@ -107,8 +107,7 @@ def main(args: Args) -> None:
             train(args, run, reporter)
             reporter.finish()
     except KeyboardInterrupt:
-        tqdm.write(f"stopped early; {run.folder / CHECKPOINT} holds the last whole interval")
-        tqdm.write("go on with the same command and --resume")
+        say_stopped(run.folder)
         return
     tqdm.write(f"wrote {run.folder / POLICY}")
 
@@ -154,7 +153,7 @@ def train(args: Args, run: ApgRun, reporter: Reporter) -> None:
             row = summary(args, run, costs)
             row["seconds"] = round(time.monotonic() - began, 1)
             progress.set_postfix({"return": row["return_end"], "survival": row["survival"]})
-            save_interval(args, run, row)
+            save_interval(run, row, PANELS, run.learner.network, partial(export, args, run))
             reporter.interval(row, row["interval"])
 
 
@@ -178,32 +177,10 @@ def summary(args: Args, run: ApgRun, costs: list[float]) -> dict[str, Any]:
     }
 
 
-def save_interval(args: Args, run: ApgRun, row: dict[str, Any]) -> None:
-    """Save artifact, log, picture and, last, the checkpoint that makes the interval count.
-
-    The artifact is that of the best interval so far, by the return of its validation.
-    """
-    if row["return_end"] >= max((x["return_end"] for x in run.rows), default=-np.inf):
-        provenance = {**run.provenance, "validation": row}
-        info = ArtifactInfo(args.airframe, args.action_kind, provenance)
-        export_policy(run.learner.network, run.folder / POLICY, info)
-        run.best = copy.deepcopy(run.learner.network.state_dict())
-    log_row(run, row)
-    plot_log(run.folder, PANELS, x="interval")
-    save_run(run)
-
-
-def check_finite(run: ApgRun, costs: list[float]) -> None:
-    """Stop before anything is saved that is not finite.
-
-    Raises:
-        UserError: A cost or a weight is not finite.
-    """
-    if not (np.isfinite(costs).all() and run.learner.is_finite()):
-        raise UserError(
-            f"the cost is no longer finite; the last checkpoint in {run.folder} is good, so start "
-            "again with a smaller learning rate"
-        )
+def export(args: Args, run: ApgRun, path: Path, provenance: dict[str, Any]) -> None:
+    """Write the policy as it is."""
+    info = ArtifactInfo(args.airframe, args.action_kind, provenance)
+    export_policy(run.learner.network, path, info)
 
 
 def check(args: Args) -> None:
@@ -213,13 +190,9 @@ def check(args: Args) -> None:
         UserError: One of them is out of range; the sentence names it.
     """
     own = {
-        "intervals": (1 <= args.intervals <= 100_000, "1 to 100000"),
+        **run_rules(args),
         "updates": (1 <= args.updates <= 100_000, "1 to 100000"),
         "ticks": (1 <= args.ticks <= 1000, "1 to 1000"),
-        "validation": (1 <= args.validation <= 65_536, "1 to 65536"),
-        "threads": (1 <= args.threads <= 64, "1 to 64"),
-        "seed": (0 <= args.seed < VALIDATION_SEED, "0 or more and below 2^40"),
-        "name": (args.name not in ("", ".", "..") and "/" not in args.name, "a plain name"),
         "network.control-rate": (args.network.control_rate == 100.0, "100, the twin's"),
     }
     parts = {**apg_rules(args.learner), **pool_rules(args.pool), **cost_rules(args.cost)}

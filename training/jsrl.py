@@ -22,6 +22,7 @@ from sim.rules import EPISODE_STEPS
 from training.budget import with_budget, with_simulator
 from training.command import run_command
 from training.guide_choice import guide_return
+from training.intervals import say_stopped
 from training.jump_start import JumpStart, gates_passed, guided_ticks, jump_start_rules
 from training.learner_run import open_run
 from training.networks import numpy_stepper
@@ -30,7 +31,7 @@ from training.rules import require
 from training.runs import POLICY
 from training.sequence_options import PYBULLET, SEQUENCE_STUDY, SequenceArgs, drones_of, use_device
 from training.sequence_rules import sequence_rules
-from training.sequence_run import SequenceRun, choose_guide, learn, make_run, say_stopped
+from training.sequence_run import SequenceRun, choose_guide, learn, make_run
 
 STUDY = {**SEQUENCE_STUDY, "drones": 256, "ticks": 4}  # room for the jump start to grow
 
@@ -65,7 +66,7 @@ def main(args: Args) -> None:
                 tqdm.write(f"wrote {run.folder / POLICY}")
                 reporter.finish()
     except KeyboardInterrupt:
-        say_stopped(args)
+        say_stopped(args.folder / args.name)
 
 
 def train(

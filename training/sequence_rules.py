@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from training.curriculum import curriculum_rules
 from training.history import HISTORY_STEPS
-from training.network_pilot import VALIDATION_SEED
+from training.intervals import run_rules
 from training.reporting import reporting_rules
 from training.rules import Rules, network_rules, slope_rules
 from training.sequence_collector import Exploration
@@ -29,9 +29,9 @@ def _run_rules(args: SequenceArgs) -> Rules:
     smallest = (HISTORY_STEPS + args.learner.sequence + 1) * args.drones
     moving = args.moving_share + args.step_share
     return {
+        **run_rules(args),
         "guide-intervals": (0 <= args.guide_intervals <= 100_000, "0 to 100000"),
         "drones": (1 <= args.drones <= 65_536, "1 to 65536"),
-        "intervals": (1 <= args.intervals <= 100_000, "1 to 100000"),
         "updates": (1 <= args.updates <= 1_000_000, "1 to 1000000"),
         "epochs": (1 <= args.epochs <= 1_000_000, "1 to 1000000"),
         "replay": (
@@ -45,10 +45,6 @@ def _run_rules(args: SequenceArgs) -> Rules:
             args.step_share >= 0.0 and moving <= 1.0,
             "0 or more, and with --moving-share at most 1",
         ),
-        "validation": (1 <= args.validation <= 65_536, "1 to 65536"),
-        "threads": (1 <= args.threads <= 64, "1 to 64"),
-        "seed": (0 <= args.seed < VALIDATION_SEED, "0 or more and below 2^40"),
-        "name": (args.name not in ("", ".", "..") and "/" not in args.name, "a plain name"),
         "network.control-rate": (
             args.network.control_rate == 100.0,
             "100 Hz, the rate of the batched twin",

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from snn_controller.errors import UserError
 from snn_controller.quadrotor import Quadrotor
 from tqdm import tqdm
 
@@ -18,11 +18,11 @@ from training.collector import Collector
 from training.curriculum import coefficients_at
 from training.export import ArtifactInfo, export_policy
 from training.guide_choice import GUIDE_INTERVALS, open_guide, train_guide
-from training.learner_run import LearnerRun, log_row, save_run
+from training.intervals import check_finite, save_interval
+from training.learner_run import LearnerRun
 from training.network_pilot import validate_network
 from training.replay import Replay
 from training.reporting import Reporter
-from training.runs import CHECKPOINT, POLICY, plot_log
 from training.sequence_collector import PRIVILEGED_SIZE, SequenceCollector
 from training.sequence_learner import Losses, SequenceLearner
 from training.sequence_options import SequenceArgs, pressure_at, tracks_of
@@ -108,7 +108,7 @@ def learn(
             bar.set_postfix(
                 {"return": row["return_end"], "survival": row["survival"], "slope": row["slope"]}
             )
-            save_interval(args, run, row)
+            save_interval(run, row, PANELS, run.learner.actor, partial(export, args, run))
             reporter.interval(row, len(run.rows))
 
 
@@ -156,32 +156,10 @@ def summary(
     }
 
 
-def save_interval(args: SequenceArgs, run: SequenceRun, row: Mapping[str, Any]) -> None:
-    """Save artifact, log, picture and, last, the checkpoint that makes the interval count.
-
-    The artifact is that of the best interval so far, by the return of its validation.
-    """
-    if row["return_end"] >= max((x["return_end"] for x in run.rows), default=-np.inf):
-        provenance = {**run.provenance, "validation": dict(row)}
-        info = ArtifactInfo(args.airframe, args.action_kind, provenance)
-        export_policy(run.learner.flyer(), run.folder / POLICY, info)
-        run.best = copy.deepcopy(run.learner.actor.state_dict())
-    log_row(run, dict(row))
-    plot_log(run.folder, PANELS, x="interval")
-    save_run(run)
-
-
-def check_finite(run: SequenceRun, losses: list[Losses]) -> None:
-    """Stop before anything is saved that is not finite.
-
-    Raises:
-        UserError: A loss or a weight is not finite.
-    """
-    if not (np.isfinite(losses).all() and run.learner.is_finite()):
-        raise UserError(
-            f"the loss is no longer finite after {run.learner.updates} updates; the last "
-            f"checkpoint in {run.folder} is good, so start again with smaller learning rates"
-        )
+def export(args: SequenceArgs, run: SequenceRun, path: Path, provenance: dict[str, Any]) -> None:
+    """Write the policy as it is."""
+    info = ArtifactInfo(args.airframe, args.action_kind, provenance)
+    export_policy(run.learner.flyer(), path, info)
 
 
 def choose_guide(args: SequenceArgs) -> str:
@@ -197,10 +175,3 @@ def choose_guide(args: SequenceArgs) -> str:
         action_kind=args.action_kind,
         threads=args.threads,
     )
-
-
-def say_stopped(args: SequenceArgs) -> None:
-    """Tell what an interrupted run has left behind."""
-    folder = args.folder / args.name
-    tqdm.write(f"stopped early; {folder / CHECKPOINT} holds the last whole interval")
-    tqdm.write("go on with the same command and --resume")

@@ -8,17 +8,16 @@ after a few minutes on one core. `--resume` goes on with an interrupted run.
 
 from __future__ import annotations
 
-import copy
 import time
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from snn_controller.errors import UserError
 from snn_controller.quadrotor import Quadrotor, load_quadrotor
 from tqdm import tqdm
 
@@ -33,14 +32,15 @@ from training.curriculum import Curriculum, coefficients_at, curriculum_rules
 from training.export import ArtifactInfo
 from training.guide_export import export_guide
 from training.history import HISTORY_STEPS
-from training.learner_run import LearnerRun, log_row, open_run, save_run
+from training.intervals import check_finite, run_rules, save_interval, say_stopped
+from training.learner_run import LearnerRun, open_run
+from training.network_pilot import VALIDATION_SEED
 from training.replay import Replay
 from training.reporting import Reporter, ReportingConfig, reporting_rules
 from training.rules import Rules, require
-from training.runs import CHECKPOINT, POLICY, plot_log
+from training.runs import POLICY
 from training.td3_learner import Learner, LearnerConfig, learner_rules
 
-VALIDATION_SEED = 2**40  # added to the seed, so that no validation start was ever trained on
 STUDY = {"intervals": 20}  # what --budget study changes
 # What --sim pybullet changes: fewer drones fly longer, for as many transitions and updates.
 PYBULLET = {"drones": 64, "ticks": 400, "updates": 5}
@@ -125,8 +125,7 @@ def main(args: Args) -> None:
         try:
             train(args, run, quadrotor, reporter)
         except KeyboardInterrupt:
-            tqdm.write(f"stopped early; {run.folder / CHECKPOINT} holds the last whole interval")
-            tqdm.write("go on with the same command and --resume")
+            say_stopped(run.folder)
             return
         tqdm.write(f"wrote {run.folder / POLICY}")
         reporter.finish()
@@ -150,7 +149,7 @@ def train(args: Args, run: LearnerRun, quadrotor: Quadrotor, reporter: Reporter)
             row = summary(args, run, np.array(losses), scores)
             row["seconds"] = round(time.monotonic() - began, 1)
             progress.set_postfix({"return": row["return_end"], "survival": row["survival"]})
-            save_interval(args, run, row)
+            save_interval(run, row, PANELS, run.learner.actor, partial(export, args, run))
             reporter.interval(row, len(run.rows))
 
 
@@ -213,31 +212,9 @@ def summary(
     }
 
 
-def save_interval(args: Args, run: LearnerRun, row: dict[str, Any]) -> None:
-    """Save artifact, log, picture and, last, the checkpoint that makes the interval count.
-
-    The artifact is that of the best interval so far, by the return of its validation.
-    """
-    if row["return_end"] >= max((x["return_end"] for x in run.rows), default=-np.inf):
-        info = ArtifactInfo(args.airframe, provenance={**run.provenance, "validation": row})
-        export_guide(run.learner.actor, run.folder / POLICY, info)
-        run.best = copy.deepcopy(run.learner.actor.state_dict())
-    log_row(run, row)
-    plot_log(run.folder, PANELS, x="interval")
-    save_run(run)
-
-
-def check_finite(run: LearnerRun, losses: list[tuple[float, float]]) -> None:
-    """Stop before anything is saved that is not finite.
-
-    Raises:
-        UserError: A loss or a weight is not finite.
-    """
-    if not (np.isfinite(losses).all() and run.learner.is_finite()):
-        raise UserError(
-            f"the loss is no longer finite after {run.learner.updates} updates; the last "
-            f"checkpoint in {run.folder} is good, so start again with smaller learning rates"
-        )
+def export(args: Args, run: LearnerRun, path: Path, provenance: dict[str, Any]) -> None:
+    """Write the guide as it is."""
+    export_guide(run.learner.actor, path, ArtifactInfo(args.airframe, provenance=provenance))
 
 
 def check(args: Args) -> None:
@@ -255,7 +232,7 @@ def _training_rules(args: Args) -> Rules:
     smallest = (HISTORY_STEPS + 1) * args.drones
     largest = LARGEST_BATCH if args.sim == "pybullet" else 65_536
     return {
-        "intervals": (1 <= args.intervals <= 100_000, "1 to 100000"),
+        **run_rules(args),
         "ticks": (1 <= args.ticks <= 100_000, "1 to 100000"),
         "drones": (1 <= args.drones <= largest, f"1 to {largest} with --sim {args.sim}"),
         "updates": (1 <= args.updates <= 10_000, "1 to 10000"),
@@ -268,10 +245,6 @@ def _training_rules(args: Args) -> Rules:
         "blank-share": (0.0 <= args.blank_share <= 1.0, "0 to 1"),
         "first-exploration": (0.0 <= args.first_exploration <= 2.0, "0 to 2"),
         "last-exploration": (0.0 <= args.last_exploration <= 2.0, "0 to 2"),
-        "validation": (1 <= args.validation <= 65_536, "1 to 65536"),
-        "threads": (1 <= args.threads <= 64, "1 to 64"),
-        "seed": (0 <= args.seed < VALIDATION_SEED, "0 or more and below 2^40"),
-        "name": (args.name not in ("", ".", "..") and "/" not in args.name, "a plain name"),
     }
 
 

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from sim.rules import EPISODE_STEPS
 from training.budget import with_budget, with_simulator
 from training.command import run_command
+from training.intervals import say_stopped
 from training.learner_run import open_run
 from training.networks import numpy_stepper
 from training.reporting import Reporter
@@ -26,7 +27,7 @@ from training.runs import POLICY
 from training.sequence_collector import Exploration
 from training.sequence_options import PYBULLET, SEQUENCE_STUDY, SequenceArgs, drones_of, use_device
 from training.sequence_rules import sequence_rules
-from training.sequence_run import SequenceRun, choose_guide, learn, make_run, say_stopped
+from training.sequence_run import SequenceRun, choose_guide, learn, make_run
 
 STUDY = {**SEQUENCE_STUDY, "flown_ticks": 750}  # as many as a study's replay holds
 
@@ -59,7 +60,7 @@ def main(args: Args) -> None:
                 tqdm.write(f"wrote {run.folder / POLICY}")
                 reporter.finish()
     except KeyboardInterrupt:
-        say_stopped(args)
+        say_stopped(args.folder / args.name)
 
 
 def train(args: Args, run: SequenceRun, quadrotor: Quadrotor, reporter: Reporter) -> None:
