@@ -64,9 +64,8 @@ ARGUMENTS = (
     Argument(
         "endpoint",
         "",
-        "where the flight controller is, as udpin:HOST:PORT, tcp:HOST:PORT or /dev/ttyACM0; empty"
-        " for its default;"
-        " sitl: simulated with its real firmware",
+        "where the flight controller is, as udpin:HOST:PORT, tcp:HOST:PORT or"
+        " /dev/ttyACM0:921600; empty for its default; sitl: simulated with its real firmware",
     ),
     Argument(
         "auto_start",

@@ -37,8 +37,8 @@ class ControllerSettings(GraphSettings, Limits):
     link: str = setting("sim", "flight controller to command", choices=LINKS)
     endpoint: str = setting(
         LinkOptions.endpoint,
-        "where the flight controller is, as udpin:HOST:PORT, tcp:HOST:PORT or /dev/ttyACM0; empty"
-        " for its default",
+        "where the flight controller is, as udpin:HOST:PORT, tcp:HOST:PORT or"
+        " /dev/ttyACM0:921600; empty for its default",
     )
     hover_thrust: float = setting(
         LinkOptions.hover_thrust,
@@ -54,12 +54,12 @@ class ControllerSettings(GraphSettings, Limits):
     )
     lift_estimation: bool = setting(
         LinkOptions.lift_estimation,
-        "correct hover_thrust in flight by how the vehicle moves (mavlink, px4)",
+        "correct hover_thrust in flight by how the vehicle moves (mavlink, px4, crazyflie)",
     )
     start_frame: bool = setting(
         LinkOptions.start_frame,
-        "tell odometry from where the vehicle stood and headed before arming (mavlink, px4);"
-        " false: as the vehicle tells it, in ENU",
+        "tell odometry from where the vehicle stood and headed before arming (mavlink, px4,"
+        " crazyflie); false: as the vehicle tells it, in ENU",
     )
     external_pose: bool = setting(
         LinkOptions.external_pose,

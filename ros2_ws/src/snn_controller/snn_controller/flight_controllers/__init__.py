@@ -33,6 +33,11 @@ class FlightController(Protocol):
     action_kinds: frozenset[ActionKind]  # what this link and its firmware accept
     has_pilot: bool  # somebody is there to whom `hand_back` gives the vehicle
 
+    @property
+    def description(self) -> str:
+        """What is flown and by what, for people."""
+        ...
+
     def poll(self, now: int) -> LinkStatus:
         """Keep the link alive (heartbeats, retries), take in what has come, and tell.
 

@@ -1,4 +1,4 @@
-"""When a Crazyflie took its samples, on this machine's clock in ns; nobody answers for its time."""
+"""A Crazyflie's log times on this machine's clock, in ns: no packet tells how the clocks differ."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ class Streams:
 
     def _settle(self, refused: bool) -> None:
         if refused and self._asked is not None and self._asked[0] == ODOMETRY:
-            self._take_pair()
+            self._begin(pair=True)
         self._asked = None
 
     def _watch(self, now: int) -> None:
@@ -138,14 +138,11 @@ class Streams:
             self._newest = now
         elif now - self._newest > _SILENCE:
             self._newest = now
-            self._take_pair() if not self._uses_pair else self._take_odometry()
+            self._begin(pair=not self._uses_pair)
 
-    def _take_pair(self) -> None:
-        self._uses_pair = True
-        self._queue = deque(self._wanted())
-
-    def _take_odometry(self) -> None:
-        self._uses_pair = False
+    def _begin(self, *, pair: bool) -> None:
+        """Ask for all streams, the state from the older pair or from ODOMETRY."""
+        self._uses_pair = pair
         self._queue = deque(self._wanted())
 
 

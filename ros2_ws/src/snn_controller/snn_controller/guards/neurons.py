@@ -29,10 +29,10 @@ class NeuronGuard:
             self._silent[layer] = self._silent.get(layer, 0) + 1 if share == 0.0 else 0
             self._firing[layer] = self._firing.get(layer, 0) + 1 if share == 1.0 else 0
             if self._silent[layer] >= self._ticks:
-                return Verdict("silent", self._reason("no neuron", layer))
+                return Verdict("silent", self._reason("no neuron of", layer, "for"))
             if self._firing[layer] >= self._ticks:
-                return Verdict("firing", self._reason("every neuron", layer))
+                return Verdict("firing", self._reason("every neuron of", layer, "in each tick of"))
         return None
 
-    def _reason(self, who: str, layer: str) -> str:
-        return f"{who} of layer '{layer}' has fired in each tick of {self._window:g} s"
+    def _reason(self, who: str, layer: str, how_long: str) -> str:
+        return f"{who} layer '{layer}' has fired {how_long} {self._window:g} s"

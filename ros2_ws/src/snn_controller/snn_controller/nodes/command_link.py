@@ -54,5 +54,5 @@ def open_command_link(
         link = open_link(settings.link, options)
     if settings.external_pose:
         PoseRelay(node, link, settings.world_frame)
-    node.get_logger().info(f"link {settings.link}: {getattr(link, 'description', 'connected')}")
+    node.get_logger().info(f"link {settings.link}: {link.description}")
     return link

@@ -46,6 +46,11 @@ class CommandTopics:
         message_type = JointState if kind == "motors" else TwistStamped
         self._publisher = node.create_publisher(message_type, topic, QoSProfile(depth=1))
 
+    @property
+    def description(self) -> str:
+        """What is flown and by what, for people."""
+        return f"{self._kind} by topic"
+
     def poll(self, now: int) -> LinkStatus:
         """Tell for how long nobody has listened any more, by the wall clock: time may stand still.
 
