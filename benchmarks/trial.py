@@ -109,7 +109,7 @@ def attempt(work: Work, path: str, *arguments: str) -> Verdict:
         return work(path, *arguments)
     except UserError as error:
         text = str(error)
-        sentence = len(text) < 2000 and text.isprintable() and path in text
+        sentence = len(text) < 2000 and text.isprintable() and Path(path).name in text
         return Verdict("refused" if sentence else "no sentence", text[:2000])
     except BaseException as error:
         return Verdict(f"raised {type(error).__name__}", str(error)[:500])

@@ -20,6 +20,11 @@ def test_all_else_is_a_path(name: str) -> None:
     assert policy_path(name) == Path(name).expanduser()
 
 
+@pytest.mark.parametrize("name", ["9" * 5000, "~nobody", "a\0b", "a\nb"])
+def test_impossible_names_are_paths_too(name: str) -> None:
+    assert policy_path(name) == Path(name)
+
+
 def test_a_file_in_the_working_folder_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "hover").touch()
     monkeypatch.chdir(tmp_path)

@@ -43,7 +43,7 @@ def policy_path(name: str) -> Path:
         return given
     shipped = share_directory() / "policies"
     found = shipped / (f"{name}.onnx" if name else SHIPPED_POLICY)
-    return found if not name or found.is_file() else given
+    return found if not name or os.path.isfile(found) else given
 
 
 def report_folder(folder: str, task: str, seed: int) -> Path:
