@@ -16,7 +16,10 @@ from snn_controller.tasks import TASKS
 
 ROOT = Path(__file__).parents[1]
 INTERFACES = (ROOT / "docs" / "interfaces.md").read_text()
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    *(ROOT / f"{name}.md" for name in ("README", "CHANGELOG", "SECURITY")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 
 
 SAFETY = (ROOT / "docs" / "safety.md").read_text()
