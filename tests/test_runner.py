@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 from time import monotonic, sleep
 
 import pytest
+from snn_controller.share import policy_path
 
 pytest.importorskip("rclpy")
 
@@ -118,6 +120,18 @@ def test_a_domain_that_does_not_exist_is_one_sentence(
     done = snn_fly()
     assert done.returncode == 2
     assert "ROS_DOMAIN_ID is '300'" in done.stderr
+
+
+def test_only_the_policy_that_was_pinned_flies(snn_fly, tmp_path: Path) -> None:
+    report = f"report:={tmp_path / 'out'}"
+    pin = hashlib.sha256(policy_path("").read_bytes()).hexdigest()
+    done = snn_fly(f"policy_sha256:={pin[::-1]}", "duration:=1", report)
+    assert done.returncode == 2
+    assert f"has the hash {pin}, not {pin[::-1]} as policy_sha256 demands" in done.stderr
+    assert not (tmp_path / "out" / "report.json").exists()
+    done = snn_fly(f"policy_sha256:={pin}", "duration:=1", report)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["policy_sha256"] == pin
 
 
 @pytest.mark.parametrize(
