@@ -64,7 +64,8 @@ def _one_round(flights: int, updates: int) -> tuple[str, ...]:
 
 
 OFTEN = ("--intervals", "12", "--updates", "75")  # schedules move with the validations
-NO_CLONING = ("--learner.bc-weight", "0")
+# Only the value pulls: beside it the price on change, meant for what the guide leaves, would win.
+NO_CLONING = ("--learner.bc-weight", "0", "--learner.smoothness", "0")
 SPIKE_READOUT = ("--network.readout", "spikes", "--network.readout-gain", "1")  # the published one
 NO_JUMP_START = ("--jump-start.schedule", "none")
 STUDIES: dict[str, Study] = {
