@@ -1,4 +1,4 @@
-"""Two hundred damaged and forged policy files against the loader, about 15 s."""
+"""Damaged and forged policy files against the loader, about 10 s."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ ROOT = Path(__file__).parents[1]
 
 def test_damaged_and_forged_files_end_in_a_sentence(tmp_path: Path) -> None:
     script, report = ROOT / "benchmarks" / "artifact_fuzz.py", tmp_path / "fuzz.json"
-    command = [sys.executable, script, "--count", "200", "--seed", "3", "--json", report]
+    command = [sys.executable, script, "--count", "120", "--seed", "3", "--json", report]
     run = subprocess.run(command, capture_output=True, text=True)
     result = json.loads(report.read_text())
     assert run.returncode == 0, result["what_broke"]
     assert result["broken"] == 0
-    assert sum(result["outcomes"].values()) == 200
+    assert sum(result["outcomes"].values()) == 120
     accidents = {k: v for k, v in result["table"].items() if k.startswith("accident")}
     assert len(accidents) == 10
     assert all(set(outcomes) == {"refused"} for outcomes in accidents.values())
-    assert result["outcomes"]["refused"] > 150
+    assert result["outcomes"]["refused"] > 90
