@@ -18,7 +18,7 @@ import os
 import sys
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,14 @@ SHARES = {
     "graph": 0.15,
     "bombs": 0.05,
 }
-FORGERIES = {"metadata": METADATA, "tensors": TENSORS, "graph": GRAPH, "bombs": BOMBS}
+DAMAGES: dict[str, Sequence[Any]] = {
+    "accident": ACCIDENTS,
+    "bytes": FORGED_BYTES,
+    "metadata": METADATA,
+    "tensors": TENSORS,
+    "graph": GRAPH,
+    "bombs": BOMBS,
+}
 PROBE_TICKS = 200
 MOST_SECONDS, MOST_MIB = 20.0, 1024.0  # that one file may cost; refused ones take milliseconds
 
@@ -106,23 +113,26 @@ def files(sources: dict[str, bytes], count: int, seed: int) -> Iterator[tuple[st
     while count > 0:
         group = str(rng.choice(list(SHARES), p=list(SHARES.values())))
         name = str(rng.choice(list(sources)))
+        options = DAMAGES[group]
+        damage = options[rng.integers(len(options))]
+        own = np.random.default_rng(rng.integers(2**63))  # what one draws changes no other file
         source = sources[name]
-        if group == "accident":
-            damage = ACCIDENTS[rng.integers(len(ACCIDENTS))]
-            kind, content = f"accident {damage.__name__}", damage(source, rng)
-        elif group == "bytes":
-            damage = FORGED_BYTES[rng.integers(len(FORGED_BYTES))]
-            kind, content = f"forged {damage.__name__}", seal_again(damage(source, rng))
-        else:
-            options = FORGERIES[group]
-            forgery = options[rng.integers(len(options))]
-            model = onnx.load_from_string(source)
-            forgery(model, rng)
-            kind = f"forged {forgery.__name__}"
-            content = seal_again(model.SerializeToString(deterministic=True))
+        content = make(group, damage, source, own)
+        kind = f"{'accident' if group == 'accident' else 'forged'} {damage.__name__}"
         if content != source:  # two flips of one bit are no damage
             count -= 1
             yield kind, name, content
+
+
+def make(group: str, damage: Any, source: bytes, rng: np.random.Generator) -> bytes:
+    """Return a policy file's bytes after one kind of damage."""
+    if group == "accident":
+        return damage(source, rng)
+    if group == "bytes":
+        return seal_again(damage(source, rng))
+    model = onnx.load_from_string(source)
+    damage(model, rng)
+    return seal_again(model.SerializeToString(deterministic=True))
 
 
 def load(path: str, pin: str) -> Verdict:

