@@ -114,7 +114,7 @@ def files(sources: dict[str, bytes], count: int, seed: int) -> Iterator[tuple[st
         group = str(rng.choice(list(SHARES), p=list(SHARES.values())))
         name = str(rng.choice(list(sources)))
         options = DAMAGES[group]
-        damage = options[rng.integers(len(options))]
+        damage = options[int(rng.integers(len(options)))]
         own = np.random.default_rng(rng.integers(2**63))  # what one draws changes no other file
         source = sources[name]
         content = make(group, damage, source, own)
