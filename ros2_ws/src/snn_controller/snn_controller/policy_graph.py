@@ -21,12 +21,21 @@ MAX_TENSOR_SIZE = 16 * 1024 * 1024  # numbers in one tensor
 # Deterministic, without control flow, strings or sequences. Add what a new network needs.
 OPERATORS = frozenset(
     (
-        *("Abs", "Add", "And", "Cast", "Clip", "Concat", "Constant", "Div", "Equal", "Erf", "Exp"),
-        *("Flatten", "Gather", "Gelu", "Gemm", "Greater", "GreaterOrEqual", "Identity"),
-        *("LayerNormalization", "Less", "LessOrEqual", "Log", "MatMul", "Max", "Min", "Mul", "Neg"),
-        *("Not", "Or", "Pow", "Reciprocal", "ReduceMax", "ReduceMean", "ReduceSum", "Relu"),
-        *("Reshape", "Sigmoid", "Sign", "Slice", "Softmax", "Split", "Sqrt", "Squeeze", "Sub"),
-        *("Tanh", "Transpose", "Unsqueeze", "Where", "Xor"),
+        *("Abs", "Acos", "Add", "And", "ArgMax", "ArgMin", "Asin", "Atan", "AveragePool"),
+        *("BatchNormalization", "BitShift", "Cast", "CastLike", "Ceil", "Clip", "Concat"),
+        *("Constant", "ConstantOfShape", "Conv", "Cos", "Cosh", "CumSum", "Div", "Einsum"),
+        *("Elu", "Equal", "Erf", "Exp", "Expand", "Flatten", "Floor", "GRU", "Gather"),
+        *("GatherElements", "GatherND", "Gelu", "Gemm", "GlobalAveragePool", "Greater"),
+        *("GreaterOrEqual", "HardSigmoid", "HardSwish", "Hardmax", "Identity"),
+        *("InstanceNormalization", "IsInf", "IsNaN", "LSTM", "LayerNormalization", "LeakyRelu"),
+        *("Less", "LessOrEqual", "Log", "LogSoftmax", "MatMul", "Max", "MaxPool", "Mean", "Min"),
+        *("Mish", "Mod", "Mul", "Neg", "Not", "OneHot", "Or", "PRelu", "Pad", "Pow", "RNN"),
+        *("Range", "Reciprocal", "ReduceL1", "ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin"),
+        *("ReduceProd", "ReduceSum", "ReduceSumSquare", "Relu", "Reshape", "Round"),
+        *("ScatterElements", "ScatterND", "Selu", "Shape", "Sigmoid", "Sign", "Sin", "Sinh"),
+        *("Slice", "Softmax", "Softplus", "Softsign", "Split", "Sqrt", "Squeeze", "Sub", "Sum"),
+        *("Tan", "Tanh", "ThresholdedRelu", "Tile", "TopK", "Transpose", "Trilu", "Unsqueeze"),
+        *("Where", "Xor"),
     )
 )
 _DOMAINS = ("", "ai.onnx")

@@ -25,6 +25,12 @@ class GraphSettings(FrameNames):
     odometry_rate: float = setting(100.0, "rate of the odometry in Hz", low=10.0, high=2000.0)
     hover_height: float = setting(1.0, "height of the hover point in m", low=0.3, high=50.0)
     lockstep: bool = setting(True, "time advances one step per command instead of by the clock")
+    listeners: int = setting(
+        0,
+        "listeners without which time does not begin in lockstep",
+        low=0,
+        high=100,
+    )
     launcher_pid: int = setting(0, "end when this parent process is gone; 0 to live alone", low=0)
 
 

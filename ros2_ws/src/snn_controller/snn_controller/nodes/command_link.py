@@ -45,7 +45,8 @@ def open_command_link(
         UserError: Somebody else commands, nobody answers, or the vehicle is not fit.
     """
     if settings.link == CommandTopics.name:
-        return CommandTopics(node, kind)
+        lockstep, listeners = settings.lockstep, settings.listeners
+        return CommandTopics(node, kind, lockstep=lockstep, listeners=listeners)
     names = (option.name for option in fields(LinkOptions))
     options = LinkOptions(**{name: getattr(settings, name) for name in names})
     if settings.link == Px4Link.name:

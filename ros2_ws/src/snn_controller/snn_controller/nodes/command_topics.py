@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from time import perf_counter
+from time import perf_counter, sleep
 
 from geometry_msgs.msg import TwistStamped
 from rclpy.duration import Duration
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
 from sensor_msgs.msg import JointState
 
 from snn_controller.action import ActionKind, Command, stop_command
 from snn_controller.flight_controllers import LinkStatus
 from snn_controller.nodes.messages import motors_to_message, thrust_rates_to_message
 from snn_controller.nodes.ownership import TopicClaim
+from snn_controller.nodes.quality import Audience, publishing_commands
 
 MOTORS_TOPIC = "motors"
 THRUST_RATES_TOPIC = "thrust_rates"
-ARRIVAL_TIME = Duration(seconds=0.2)  # patience with a receiver that does not acknowledge
+ARRIVAL_TIME = Duration(seconds=0.5)  # patience with a receiver that does not acknowledge
 # The simulator runs a rate loop of its own, so it takes both kinds.
 COMMAND_KINDS: frozenset[ActionKind] = frozenset({"motors", "thrust_rates"})
 
@@ -29,8 +29,16 @@ class CommandTopics:
     action_kinds = COMMAND_KINDS
     has_pilot = False
 
-    def __init__(self, node: Node, kind: ActionKind) -> None:
+    def __init__(
+        self, node: Node, kind: ActionKind, *, lockstep: bool = False, listeners: int = 0
+    ) -> None:
         """Take the topic for one kind of command, until `release`.
+
+        Args:
+            node: The node that commands.
+            kind: What it commands.
+            lockstep: Whether time waits for each command, so that none may get lost.
+            listeners: How many there must be; they are waited for.
 
         Raises:
             UserError: Another node already commands motors on it.
@@ -44,7 +52,11 @@ class CommandTopics:
         topic = MOTORS_TOPIC if kind == "motors" else THRUST_RATES_TOPIC
         self._claim = TopicClaim(node, topic, "commands")
         message_type = JointState if kind == "motors" else TwistStamped
-        self._publisher = node.create_publisher(message_type, topic, QoSProfile(depth=1))
+        quality = publishing_commands(lockstep=lockstep)
+        self._publisher = node.create_publisher(message_type, topic, quality)
+        audience = Audience(self._publisher, listeners)
+        while not audience.is_complete():
+            sleep(0.01)
 
     @property
     def description(self) -> str:

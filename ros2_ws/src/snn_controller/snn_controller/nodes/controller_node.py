@@ -17,7 +17,7 @@ import numpy as np
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Odometry as OdometryMessage
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
-from rclpy.qos import QoSProfile, qos_profile_sensor_data
+from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Imu
 
 from snn_controller.flight import Flight
@@ -32,6 +32,7 @@ from snn_controller.nodes.messages import odometry_from_message
 from snn_controller.nodes.node_main import run_node, steady_clock
 from snn_controller.nodes.operator_services import OperatorServices
 from snn_controller.nodes.parameters import declare_settings
+from snn_controller.nodes.quality import taking_odometry
 from snn_controller.nodes.telemetry import Telemetry
 from snn_controller.preparation import prepare_flight
 from snn_controller.report import REPORT_FILE
@@ -98,9 +99,9 @@ class ControllerNode(ManagedNode):
         # again: pauses of 0.3 s after ten minutes. Counting references is enough meanwhile.
         gc.collect()
         gc.disable()
-        reliable = QoSProfile(depth=1) if self.settings.lockstep else qos_profile_sensor_data
+        quality = taking_odometry(lockstep=self.settings.lockstep)
         self._subscriptions_in_flight = [
-            self.create_subscription(OdometryMessage, "odom", self._on_odometry, reliable),
+            self.create_subscription(OdometryMessage, "odom", self._on_odometry, quality),
             self.create_subscription(PoseStamped, "goal", self._on_goal, 1),
             self.create_subscription(Imu, "imu", self._on_imu, qos_profile_sensor_data),
         ]

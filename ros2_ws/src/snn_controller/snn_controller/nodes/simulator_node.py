@@ -15,13 +15,13 @@ from time import sleep
 from geometry_msgs.msg import TwistStamped
 from nav_msgs.msg import Odometry as OdometryMessage
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, qos_profile_sensor_data
+from rclpy.qos import QoSProfile
 from rosgraph_msgs.msg import Clock as ClockMessage
 from sensor_msgs.msg import JointState
 
 from sim.world import Simulation
 from snn_controller.action import Command
-from snn_controller.nodes.command_topics import MOTORS_TOPIC, THRUST_RATES_TOPIC
+from snn_controller.nodes.command_topics import ARRIVAL_TIME, MOTORS_TOPIC, THRUST_RATES_TOPIC
 from snn_controller.nodes.messages import (
     motors_from_message,
     ns_to_stamp,
@@ -32,6 +32,7 @@ from snn_controller.nodes.messages import (
 from snn_controller.nodes.node_main import run_node, steady_clock
 from snn_controller.nodes.ownership import TopicClaim
 from snn_controller.nodes.parameters import declare_settings
+from snn_controller.nodes.quality import Audience, publishing_commands, publishing_odometry
 from snn_controller.settings import SimulatorSettings
 from snn_controller.state import Odometry
 
@@ -68,16 +69,20 @@ class SimulatorNode(Node):
         self._publish()
 
     def close(self, reason: str) -> None:
-        """Close the world."""
+        """Close the world, once everybody has heard of its end."""
+        if self.settings.lockstep:
+            self._odometry.wait_for_all_acked(ARRIVAL_TIME)
         self._simulation.close()
         for claim in self._claims:
             claim.release()
 
     def _create_topics(self) -> None:
         lockstep = self.settings.lockstep
-        qos = QoSProfile(depth=1) if lockstep else qos_profile_sensor_data
-        self._odometry = self.create_publisher(OdometryMessage, "odom", qos)
-        self._clock = self.create_publisher(ClockMessage, "/clock", QoSProfile(depth=1))
+        quality = publishing_odometry(lockstep=lockstep)
+        self._odometry = self.create_publisher(OdometryMessage, "odom", quality)
+        self._audience = Audience(self._odometry, self.settings.listeners)
+        quality = publishing_commands(lockstep=lockstep)
+        self._clock = self.create_publisher(ClockMessage, "/clock", quality)
         self._transforms = _transform_broadcaster(self)
         self.create_subscription(JointState, MOTORS_TOPIC, self._on_motors, 1)
         self.create_subscription(TwistStamped, THRUST_RATES_TOPIC, self._on_thrust_rates, 1)
@@ -104,8 +109,8 @@ class SimulatorNode(Node):
     def _take(self, command: Command, stamp: int) -> None:
         if not self.settings.lockstep:
             self._command, self._command_stamp = command, self._stamp
-        elif stamp == self._stamp:  # an older stamp answers odometry that was sent twice
-            self._advance(command)
+        elif stamp == self._stamp and self._audience.is_complete():
+            self._advance(command)  # an older stamp answers odometry that was sent twice
 
     def _advance(self, command: Command | None) -> None:
         self._simulation.step(command)
