@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from finished_runs import Killed, outcome, same
 from sequence_samples import TINY, config
 from snn_controller.errors import UserError
 from snn_controller.policy import Policy
@@ -47,20 +47,6 @@ def make_args(folder: Path, name: str, **options: Any) -> jsrl.Args:
         reporting=QUIET,
     )
     return replace(args, **options)
-
-
-def outcome(folder: Path) -> tuple[list[torch.Tensor], list[dict[str, str]]]:
-    content = torch.load(folder / "checkpoint.pt", weights_only=True)
-    tensors = [x for part in ("actor", "target_critic") for x in content["learner"][part].values()]
-    tensors += [x for x in content["replay"]["arrays"].values()]
-    with (folder / "progress.csv").open() as file:
-        rows = [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
-    return tensors, rows
-
-
-def same(one: Path, other: Path) -> bool:
-    (tensors, rows), (others, other_rows) = outcome(one), outcome(other)
-    return rows == other_rows and all(map(torch.equal, tensors, others))
 
 
 @pytest.fixture(scope="module")
@@ -102,10 +88,6 @@ def light(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         sequence_run, "export_policy", lambda policy, path, info: path.write_bytes(shipped)
     )
-
-
-class Killed(BaseException):
-    """What nothing catches, like a kill."""
 
 
 def stop_at(monkeypatch: pytest.MonkeyPatch, update: int, error: BaseException) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from finished_runs import Killed, outcome, same
 from snn_controller.errors import UserError
 from snn_controller.policy import Policy
 
@@ -38,21 +38,6 @@ def make_args(folder: Path, name: str, **options: Any) -> td3.Args:
         reporting=ReportingConfig(tensorboard=False, pictures=False, batched=0, pybullet=0),
     )
     return replace(args, **options)
-
-
-def outcome(folder: Path) -> tuple[list[torch.Tensor], list[dict[str, str]]]:
-    content = torch.load(folder / "checkpoint.pt", weights_only=True)
-    tensors = [x for x in content["learner"]["actor"].values()]
-    tensors += [x for x in content["learner"]["target_critic"].values()]
-    tensors += [x for x in content["replay"]["arrays"].values()]
-    with (folder / "progress.csv").open() as file:
-        rows = [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
-    return tensors, rows
-
-
-def same(one: Path, other: Path) -> bool:
-    (tensors, rows), (others, other_rows) = outcome(one), outcome(other)
-    return rows == other_rows and all(map(torch.equal, tensors, others))
 
 
 @pytest.fixture(scope="module")
@@ -88,10 +73,6 @@ def test_the_artifact_is_the_best_interval(runs: Path) -> None:
     _, rows = outcome(runs / "one")
     best = max(float(row["return_end"]) for row in rows)
     assert policy.metadata.provenance["validation"]["return_end"] == best
-
-
-class Killed(BaseException):
-    """What nothing catches, like a kill."""
 
 
 def stop_at(monkeypatch: pytest.MonkeyPatch, update: int, error: BaseException) -> None:
