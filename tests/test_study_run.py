@@ -106,9 +106,14 @@ def test_who_stops_waiting_stops_the_process(tmp_path: Path) -> None:
             time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGINT)
 
-    threading.Thread(target=interrupt).start()
-    with pytest.raises(KeyboardInterrupt):
-        run_process([sys.executable, "-c", code], tmp_path / "output.txt")
+    # a shell that starts tests in the background lets them ignore this signal
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        threading.Thread(target=interrupt).start()
+        with pytest.raises(KeyboardInterrupt):
+            run_process([sys.executable, "-c", code], tmp_path / "output.txt")
+    finally:
+        signal.signal(signal.SIGINT, before)
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)
 
