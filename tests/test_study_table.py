@@ -15,6 +15,7 @@ from snn_controller.errors import UserError
 from training import studies
 from training.results import Result, write_result
 from training.studies import Setting, Study
+from training.study_plot import style_of
 from training.study_statistics import Reached, Spread, band, curve_of, spread, time_to
 from training.study_table import show, show_reached, write_table
 
@@ -171,3 +172,9 @@ def test_a_band_covers_what_all_runs_have() -> None:
     np.testing.assert_allclose(found[1], [1.0, 3.0])
     np.testing.assert_allclose(found[2], [2.0**0.5, 2.0**0.5])
     assert band([]) is None
+
+
+def test_no_two_settings_of_a_study_look_alike() -> None:
+    for study in studies.STUDIES.values():
+        styles = [style_of(place) for place in range(len(study.settings))]
+        assert len(set(styles)) == len(styles)

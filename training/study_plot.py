@@ -17,10 +17,11 @@ from training.study_statistics import band, curve_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Colour, line and marker together tell settings apart, so that colour is never alone.
+# Colour, line and marker together tell settings apart, so that colour is never alone. Their numbers
+# have no common factor for colours and markers, so 56 settings look different.
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, INK, "#56b4e9", "#d55e00", GREY)
 LINES = ("-", "--", "-.", ":")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 PANELS = (("return_end", "return, end coefficients"), ("survival", "survival"))
 
 
@@ -60,8 +61,12 @@ def _draw_setting(
     if summary is None:
         return
     x, mean, deviation = summary
-    colour = COLOURS[place % len(COLOURS)]
-    line, marker = LINES[place % len(LINES)], MARKERS[place % len(MARKERS)]
+    colour, line, marker = style_of(place)
     label = f"{setting} (n = {len(runs)})"
     panel.plot(x, mean, line, color=colour, marker=marker, markersize=3.5, label=label)
     panel.fill_between(x, mean - deviation, mean + deviation, color=colour, alpha=0.15, linewidth=0)
+
+
+def style_of(place: int) -> tuple[str, str, str]:
+    """Return colour, line and marker of the setting at a place in its study."""
+    return COLOURS[place % len(COLOURS)], LINES[place % len(LINES)], MARKERS[place % len(MARKERS)]
