@@ -148,12 +148,8 @@ def fly_graph(given: Mapping[str, str], *, launcher_pid: int) -> tuple[NodeSpec,
     simulated, record = values["link"] == LINKS[0], _boolean(values, "record")
     seed = _number(values, "seed", int)
     lockstep = simulated and _boolean(values, "lockstep")
-    shared = {
-        "launcher_pid": launcher_pid,
-        "lockstep": lockstep,
-        "listeners": 1 + record if lockstep else 0,  # controller or simulator, and recorder
-        "seed": seed,
-    }
+    shared = {"launcher_pid": launcher_pid, "lockstep": lockstep, "seed": seed}
+    shared["listeners"] = 1 + record if lockstep else 0  # controller or simulator, and recorder
     report = report_folder(values["report"], task.name, seed)
     controller = _controller(values, report, {**shared, "use_sim_time": simulated})
     vehicle = [_simulator(values, shared)] if simulated else []
