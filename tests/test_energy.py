@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from snn_controller.energy import NetworkSize, cmos_energy, network_size, neuromorphic_energy
 from snn_controller.policy import Policy
-
-from training.energy import NetworkSize, cmos_energy, network_size, neuromorphic_energy
 
 PUBLISHED = NetworkSize(neurons=384, macs=0)  # 18-256-128-4 without its input layer
 

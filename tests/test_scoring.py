@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from snn_controller.energy import NetworkSize
 from snn_controller.state import Reference, State
 
 from sim.rules import EPISODE_STEPS
-from training.energy import NetworkSize
 from training.episode import Episode
 from training.scoring import NORMAL_95, STEADY_STEPS, score_episode, score_network, summarise
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from snn_controller.energy import CONSTANTS_PJ
 from snn_controller.errors import UserError
 from snn_controller.guide import GuideGains
 from snn_controller.quadrotor import Quadrotor
@@ -20,7 +21,6 @@ from sim.drone import CONTROL_RATE, Drone
 from training.batched_episodes import fly_batch
 from training.cells import CELLS, ORIGIN, STREAMS, Draw, Split, draw_episode
 from training.command import run_command
-from training.energy import CONSTANTS_PJ
 from training.episode import Episode, fly_episode
 from training.files import write_atomically
 from training.pilots import GeometricPilot, Pilot, PolicyPilot, load_pilot

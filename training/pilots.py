@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from snn_controller.action import ActionKind, command_from_action
 from snn_controller.artifact import PolicyMetadata
+from snn_controller.energy import network_size
 from snn_controller.frames import Array
 from snn_controller.guide import GuideGains, geometric_control
 from snn_controller.observation import observe
@@ -18,7 +19,6 @@ from snn_controller.state import Reference, State
 
 from sim.drone import CONTROL_RATE
 from training.batched_policy import BatchedPolicy
-from training.energy import network_size
 
 GEOMETRIC = "geometric"
 GEOMETRIC_AIRFRAME = "crazyflie21"

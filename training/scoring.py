@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from snn_controller.energy import NetworkSize, cmos_energy, neuromorphic_energy
 from snn_controller.frames import Array
 from snn_controller.state import Reference
 
 from sim.reward import END_COEFFICIENTS, START_COEFFICIENTS, reward_parts
-from training.energy import NetworkSize, cmos_energy, neuromorphic_energy
 from training.episode import Episode
 
 STEADY_STEPS = 100  # the last second of a full episode counts as steady
