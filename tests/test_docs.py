@@ -8,7 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from snn_controller.graph import ARGUMENTS
+from snn_controller.arguments import ARGUMENTS
 from snn_controller.guards.verdicts import reaction_table
 from snn_controller.settings import ControllerSettings, RecorderSettings, SimulatorSettings
 from snn_controller.state_machine import commander_table, state_diagram

@@ -3,15 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from snn_controller.arguments import ARGUMENTS, parse_arguments
 from snn_controller.errors import UserError
-from snn_controller.graph import (
-    ARGUMENTS,
-    CONTROLLER,
-    RECORDER,
-    fly_graph,
-    loopback,
-    parse_arguments,
-)
+from snn_controller.graph import CONTROLLER, RECORDER, SIMULATOR, fly_graph, loopback
 from snn_controller.tasks import TASKS
 
 
@@ -134,3 +128,23 @@ def test_a_bag_is_never_written_over(tmp_path: Path) -> None:
 )
 def test_dds_stays_on_this_machine_unless_a_range_was_chosen(environment, expected) -> None:
     assert loopback(environment) == expected
+
+
+def test_two_machines_share_one_graph() -> None:
+    whole = graph(seed="3")
+    there, here = graph(seed="3", part=SIMULATOR), graph(seed="3", part="controller")
+    assert there == {SIMULATOR: whole[SIMULATOR]}
+    assert set(here) == {CONTROLLER}
+    assert here[CONTROLLER].parameters["listeners"] == whole[CONTROLLER].parameters["listeners"]
+
+
+def test_a_simulator_alone_is_refused_where_a_flight_controller_flies() -> None:
+    with pytest.raises(UserError, match="part:=simulator needs link:=sim"):
+        graph(part=SIMULATOR, link="mavlink")
+
+
+def test_time_does_not_begin_without_the_observers() -> None:
+    nodes = graph(observers="judge, second")
+    assert nodes[SIMULATOR].parameters["listeners"] == 3
+    assert nodes[CONTROLLER].parameters["await_nodes"] == "judge,second"
+    assert graph(observers="judge", lockstep="false")[SIMULATOR].parameters["listeners"] == 0

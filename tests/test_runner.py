@@ -230,7 +230,7 @@ def test_no_node_outlives_the_launcher(ros_environment, tmp_path: Path, number: 
 
 
 def test_help_lists_every_argument(snn_fly) -> None:
-    from snn_controller.graph import ARGUMENTS
+    from snn_controller.arguments import ARGUMENTS
 
     done = snn_fly("--show-args")
     assert done.returncode == 0

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import yaml
 
+from snn_controller.arguments import ARGUMENTS, parse_arguments
 from snn_controller.errors import UserError
-from snn_controller.graph import ARGUMENTS, NodeSpec, fly_graph, loopback, parse_arguments
+from snn_controller.graph import NodeSpec, fly_graph, loopback
 from snn_controller.processes import ProcessGroup
 
 EXIT_USER_ERROR = 2
