@@ -21,6 +21,7 @@ CELL_SCORES = {
     "synaptic_ops": ("synaptic ops", ".0f"),
     "energy_nj": ("energy nJ", ".0f"),
     "energy_45nm_nj": ("45 nm nJ", ".1f"),
+    "energy_cortex_m7_nj": ("Cortex-M7 nJ", ".0f"),
 }
 TRACK_SCORES = {
     "survival": ("survival", ".3f"),
@@ -30,6 +31,7 @@ TRACK_SCORES = {
     "synaptic_ops": ("synaptic ops", ".0f"),
     "energy_nj": ("energy nJ", ".0f"),
     "energy_45nm_nj": ("45 nm nJ", ".1f"),
+    "energy_cortex_m7_nj": ("Cortex-M7 nJ", ".0f"),
 }
 SCREEN = ("return_start", "return_end", "survival", "rms_xy_m", "steady_xy_m", "rms_z_m")
 SCREEN += ("action_step", "synaptic_ops", "energy_nj")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from snn_controller.energy import NetworkSize, cmos_energy, neuromorphic_energy
+from snn_controller.energy import TARGETS, NetworkSize, tick_energies
 from snn_controller.frames import Array
 from snn_controller.state import Reference
 
@@ -14,6 +14,11 @@ from training.episode import Episode
 
 STEADY_STEPS = 100  # the last second of a full episode counts as steady
 NORMAL_95 = 1.959964  # two-sided 95 % point of the standard normal distribution
+ENERGY_SCORES = {  # target -> score, in nJ a tick
+    "loihi": "energy_nj",
+    "cmos_45nm": "energy_45nm_nj",
+    "cortex_m7": "energy_cortex_m7_nj",
+}
 SPIKE_RATE = "spike_rate."  # prefix of the scores that there are one of per layer
 
 Scores = dict[str, float]
@@ -43,11 +48,12 @@ def score_episode(episode: Episode, reference: Reference, *, hover_throttle: flo
 
 def score_network(episode: Episode, size: NetworkSize | None) -> Scores:
     """Return what the network did in a mean tick; energies are NaN where no size is known."""
-    operations, nothing = episode.synaptic_ops, float("nan")
+    operations = episode.synaptic_ops
+    unknown = dict.fromkeys(TARGETS, float("nan"))
+    energies = unknown if size is None else tick_energies(operations, size)
     return {
         "synaptic_ops": operations,
-        "energy_nj": nothing if size is None else neuromorphic_energy(operations, size),
-        "energy_45nm_nj": nothing if size is None else cmos_energy(operations, size),
+        **{ENERGY_SCORES[target]: energy for target, energy in energies.items()},
         **{f"{SPIKE_RATE}{layer}": x for layer, x in episode.spike_rates.items()},
     }
 
