@@ -15,7 +15,7 @@ from snn_controller.errors import UserError
 from snn_controller.policy import Policy
 
 from training import bc
-from training.dataset import cut_sequences, sample_batch
+from training.clips import cut_sequences, sample_batch
 from training.networks import NetworkConfig
 from training.reporting import ReportingConfig
 from training.rollouts import EpisodeConfig, Episodes, flight_score

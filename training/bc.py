@@ -27,7 +27,7 @@ from tqdm import tqdm
 from sim.drone import Drone
 from training.budget import Budget, with_budget
 from training.command import run_command
-from training.dataset import cut_sequences, join, sample_batch
+from training.clips import cut_sequences, join, sample_batch
 from training.export import ArtifactInfo, export_policy
 from training.network_pilot import network_pilot, validate_network
 from training.networks import Network, NetworkConfig, make_network

@@ -17,43 +17,13 @@ from sim.reward import END_COEFFICIENTS
 from sim.rules import EPISODE_STEPS
 from training import apg, td3
 from training.collector import Collector
-from training.guides import ActorGuide, GeometricGuide, Guide, PolicyGuide
-from training.learner_run import load_guide
+from training.guides import open_guide
 from training.network_pilot import VALIDATION_SEED
 from training.reporting import ReportingConfig
 from training.runs import CHECKPOINT, LOG, POLICY
 
 GUIDE_FOLDER = "guide"  # in the run's folder, where the guide is trained
 GUIDE_INTERVALS = {"apg": 18, "td3": 12}  # for how long, enough to guide
-
-
-def open_guide(choice: str, count: int, action_kind: ActionKind = "motors") -> Guide:
-    """Return a guide for so many drones.
-
-    Args:
-        choice: `geometric`, the folder of a run of training/td3.py, or a policy file.
-        count: Drones that it flies.
-        action_kind: What it must command.
-
-    Raises:
-        UserError: There is no such guide, it is unusable, or commands something else.
-    """
-    path = Path(choice)
-    if path.is_file():
-        return PolicyGuide(path, count, action_kind)
-    if action_kind != "motors" and (choice == "geometric" or path.is_dir()):
-        raise UserError(
-            f"the guide '{choice}' commands motors; for --action-kind {action_kind} give apg or a "
-            "policy.onnx that training/apg.py made with the same --action-kind"
-        )
-    if choice == "geometric":
-        return GeometricGuide()
-    if path.is_dir():
-        return ActorGuide(load_guide(path))
-    raise UserError(
-        f"there is no guide '{choice}'; give geometric, apg, td3, the folder of a run of "
-        "training/td3.py, or a policy.onnx file"
-    )
 
 
 def train_guide(

@@ -22,6 +22,7 @@ from sim.drone import CONTROL_RATE
 from training.actor_critic import GuideActor
 from training.batched_policy import BatchedPolicy
 from training.collector import Collector
+from training.learner_run import load_guide
 from training.rollouts import TEACHER_GAINS, clone_target
 
 Rows = NDArray[np.float32]
@@ -125,3 +126,32 @@ class PolicyGuide:
     def restore(self, snapshot: Mapping[str, Any]) -> None:
         """Go on from a snapshot."""
         self.policy.restore(snapshot)
+
+
+def open_guide(choice: str, count: int, action_kind: ActionKind = "motors") -> Guide:
+    """Return a guide for so many drones.
+
+    Args:
+        choice: `geometric`, the folder of a run of training/td3.py, or a policy file.
+        count: Drones that it flies.
+        action_kind: What it must command.
+
+    Raises:
+        UserError: There is no such guide, it is unusable, or commands something else.
+    """
+    path = Path(choice)
+    if path.is_file():
+        return PolicyGuide(path, count, action_kind)
+    if action_kind != "motors" and (choice == "geometric" or path.is_dir()):
+        raise UserError(
+            f"the guide '{choice}' commands motors; for --action-kind {action_kind} give apg or a "
+            "policy.onnx that training/apg.py made with the same --action-kind"
+        )
+    if choice == "geometric":
+        return GeometricGuide()
+    if path.is_dir():
+        return ActorGuide(load_guide(path))
+    raise UserError(
+        f"there is no guide '{choice}'; give geometric, apg, td3, the folder of a run of "
+        "training/td3.py, or a policy.onnx file"
+    )

@@ -1,4 +1,4 @@
-"""Sequences cut from roll-outs, and batches of them."""
+"""Clips: sequences of equal length cut from roll-outs for cloning, and batches of them."""
 
 from __future__ import annotations
 
