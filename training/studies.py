@@ -14,6 +14,7 @@ from snn_controller.errors import UserError
 from training.budget import Budget
 
 FAST = ("--network.kernel", "auto")  # jsrl.py and td3bc.py choose so by themselves
+FIXED_SLOPES = (1, 2, 10, 25, 50, 100)
 Axis = Literal["transitions", "updates", "minutes"]  # the last of processor time
 
 
@@ -43,14 +44,12 @@ class Study:
 def _slopes(
     script: str, *, always: tuple[str, ...] = (), study: tuple[str, ...] = ()
 ) -> tuple[Setting, ...]:
-    """Return the schedules of the paper's figure for a script, with options that it gets beside.
+    """Return the paper's schedules, and more fixed slopes, for a script.
 
-    `study` goes with the study's budget only.
+    `always` are options that it gets beside, `study` those with the study's budget only.
     """
     schedules = {
-        "fixed-2": ("fixed", "--slope.start", "2"),
-        "fixed-50": ("fixed", "--slope.start", "50"),
-        "fixed-100": ("fixed", "--slope.start", "100"),
+        **{f"fixed-{slope}": ("fixed", "--slope.start", f"{slope}") for slope in FIXED_SLOPES},
         "interval": ("interval", "--slope.start", "1", "--slope.intervals", "5"),
         "adaptive": ("adaptive", "--slope.start", "2"),
     }
