@@ -9,6 +9,8 @@ from snn_controller.frames import (
     axis_angle_to_quaternion,
     multiply_quaternions,
 )
+from snn_controller.guards.estimate import SURE_LIFT
+from snn_controller.guards.freeze import TURN_EVIDENCE
 from snn_controller.guards.limits import Limits
 from snn_controller.state import State
 from snn_controller.state_machine import Mode
@@ -20,7 +22,7 @@ LOST = Demand(Mode.DESCENT, Mode.KILLED, invalid=True)
 BACK = Demand(Mode.DESCENT, Mode.DISARMED, invalid=True)  # valid again: guide lands
 SHORT = 30  # ticks
 HOUR = 3600 * 10**9  # ns
-TIMEOUT = Limits().odometry_timeout
+TIMEOUT, FREEZE = Limits().odometry_timeout, Limits().frozen_time
 BAD_FIELDS = ("position", "quaternion", "velocity", "body_rates")
 
 
@@ -31,6 +33,11 @@ def _drop(scene: Scene) -> None:
 def _drop_in_gusts(scene: Scene) -> None:
     gusts(scene)
     scene.sample = None
+
+
+def _freeze_in_gusts(scene: Scene) -> None:
+    gusts(scene)
+    edit_state(_frozen)(scene)
 
 
 def _drop_heavier(scene: Scene) -> None:
@@ -66,6 +73,31 @@ def _spun(_: Scene, state: State) -> State:
 
 def _flung(scene: Scene, state: State) -> State:
     return replace(state, velocity=state.velocity + np.array([0.0, 3.0, 0.0]))
+
+
+def _frozen(scene: Scene, state: State) -> State:
+    """Return the state at which the estimator froze."""
+    return scene.memory.setdefault("frozen", state)
+
+
+def _lost_tracker(scene: Scene, state: State) -> State:
+    """Return the pose at which a tracker lost the drone, with the rates of a gyro that goes on."""
+    roll, pitch, _ = np.abs(state.body_rates).tolist()
+    scene.memory["turned"] = scene.memory.get("turned", 0.0) + (roll + pitch) * TICK_NS * 1e-9
+    return replace(_frozen(scene, state), body_rates=state.body_rates)
+
+
+def _has_turned(scene: Scene) -> bool:
+    """Whether the body rates speak against a pose that has stood still for long enough."""
+    waited = scene.since * TICK_NS * 1e-9 >= FREEZE
+    return waited and scene.memory["turned"] >= TURN_EVIDENCE
+
+
+def _lifting(scene: Scene) -> bool:
+    """Whether the rotors give so much that a drone on the ground must rise."""
+    quadrotor = scene.drone.quadrotor
+    lift = float(quadrotor.thrust(scene.drone.rotors).sum()) / quadrotor.mass
+    return lift > quadrotor.gravity + SURE_LIFT
 
 
 def _old(scene: Scene) -> None:
@@ -122,6 +154,44 @@ ESTIMATE_FAULTS = (
         Demand(Mode.DESCENT, Mode.KILLED, other_end=Mode.DISARMED),
     ),
     Fault("attitude jumps 1 rad", edit_state(_spun), "jump", Demand(Mode.DESCENT, Mode.DISARMED)),
+    Fault(
+        "estimator freezes for good",
+        edit_state(_frozen),
+        "frozen",
+        Demand(Mode.DESCENT, Mode.KILLED),
+        window=FREEZE,
+    ),
+    Fault(
+        "estimator freezes for 0.4 s",
+        for_ticks(40, edit_state(_frozen)),
+        "frozen",
+        Demand(Mode.DESCENT, Mode.DISARMED),
+        window=FREEZE,
+    ),
+    Fault(
+        "estimator freezes in gusts",
+        _freeze_in_gusts,
+        "frozen",
+        Demand(Mode.DESCENT, Mode.KILLED),
+        window=FREEZE,
+    ),
+    Fault(
+        "pose freezes, the gyro goes on",
+        edit_state(_lost_tracker),
+        "frozen",
+        Demand(Mode.DESCENT, Mode.KILLED),
+        exceeded=_has_turned,
+    ),
+    Fault(
+        "estimator freezes before the take-off",
+        edit_state(_frozen),
+        "frozen",
+        Demand(Mode.KILLED, Mode.KILLED),
+        window=FREEZE,
+        exceeded=_lifting,
+        from_start=True,
+        task="takeoff_land",
+    ),
     Fault("position doubtful", edit_sample(position_deviation=0.5), "deviation", LOST),
     Fault("attitude doubtful", edit_sample(attitude_deviation=0.5), "deviation", LOST),
     Fault("velocity unknown", edit_sample(velocity_deviation=float("nan")), "deviation", LOST),

@@ -106,9 +106,10 @@ def modes(flight: Flight) -> list[str]:
 
 
 def fly_at(flight: Flight, state: State, seconds: float, start: float = 0.0) -> None:
-    """Tick a flight with one and the same state, whatever it commands."""
+    """Tick a flight with one and the same state but for rounding, whatever it commands."""
     for number in range(round(start * 100) + 1, round((start + seconds) * 100) + 1):
-        flight.tick(sample(state, number * TICK_NS), number * TICK_NS)
+        rounded = replace(state, velocity=state.velocity + (number % 2) * 1e-9)
+        flight.tick(sample(rounded, number * TICK_NS), number * TICK_NS)
 
 
 def fly_hovering(flight: Flight, seconds: float) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from conftest import hovering
-from snn_controller.action import Command
-from snn_controller.dead_reckoning import MAX_GAP, coast
+from snn_controller.action import Command, stop_command
+from snn_controller.dead_reckoning import MAX_GAP, Sighting, coast
 from snn_controller.frames import turn_between
 from snn_controller.quadrotor import Quadrotor
 
@@ -45,3 +47,37 @@ def test_free_fall_and_long_gaps(quadrotor: Quadrotor) -> None:
     assert after.position[2] == pytest.approx(1.0 - 0.5 * quadrotor.gravity * MAX_GAP**2)
     same, _ = coast(hovering(), np.zeros(4), command, 0.0, quadrotor=quadrotor)
     assert same.position[2] == 1.0
+
+
+def test_a_state_that_repeats_itself_is_carried_on_by_the_commands(quadrotor: Quadrotor) -> None:
+    hover = np.full(4, quadrotor.hover_throttle)
+    sighting, held = Sighting(hover), replace(hovering(), body_rates=np.array([0.5, 0.0, 0.0]))
+    command = Command("motors", 1.1 * hover)
+    expected, rotors = held, hover
+    sighting.see(held, hover, None, 0.0, quadrotor)
+    for _ in range(20):
+        sighting.see(held, np.zeros(4), command, 0.01, quadrotor)
+        expected, rotors = coast(expected, rotors, command, 0.01, quadrotor=quadrotor)
+    assert sighting.told is held
+    assert sighting.state is not None
+    assert sighting.state.position == pytest.approx(expected.position)
+    assert sighting.rotors == pytest.approx(rotors)
+    alive = replace(held, body_rates=np.array([0.0, 0.7, 0.0]))
+    sighting.see(alive, np.zeros(4), command, 0.0, quadrotor)
+    assert sighting.state.body_rates == pytest.approx(alive.body_rates)  # the gyro lives
+    assert sighting.state.quaternion == pytest.approx(expected.quaternion)
+    tilted = replace(alive, quaternion=hovering().quaternion[[3, 0, 1, 2]])
+    sighting.see(tilted, np.zeros(4), command, 0.0, quadrotor)
+    assert sighting.state.quaternion == pytest.approx(tilted.quaternion)
+    assert sighting.state.position == pytest.approx(expected.position)
+    moved = replace(tilted, position=np.array([0.0, 0.0, 2.0]))
+    sighting.see(moved, hover, command, 0.01, quadrotor)
+    assert sighting.state is moved
+    assert sighting.rotors is hover
+
+
+def test_what_rests_with_its_motors_off_stays_where_it_is(quadrotor: Quadrotor) -> None:
+    sighting, resting = Sighting(np.zeros(4)), hovering((0.0, 0.0, 0.01))
+    for _ in range(50):
+        sighting.see(resting, np.zeros(4), stop_command("motors"), 0.01, quadrotor)
+    assert sighting.state is resting

@@ -98,7 +98,8 @@ def test_odometry_slower_than_the_policy_hands_over(
 ) -> None:
     flight = Flight(policy, quadrotor, FlightPlan(find_task("hover"), 20.0), Limits())
     for number in range(1, 120):
-        flight.tick(sample(hovering(), number * 2 * TICK_NS), number * 2 * TICK_NS)
+        state = hovering((number * 1e-9, 0.0, 1.0))
+        flight.tick(sample(state, number * 2 * TICK_NS), number * 2 * TICK_NS)
     assert flight.mode is Mode.FALLBACK
     assert flight.verdict is not None
     assert flight.verdict.limit == "rate"

@@ -7,6 +7,7 @@ or two that a descent without odometry takes, and for nothing else.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -17,6 +18,45 @@ from snn_controller.state import State
 
 STEP = 2e-3  # s, at most
 MAX_GAP = 0.5  # s, beyond which nothing is carried on
+
+
+class Sighting:
+    """The last state that was seen; one that repeats itself is carried on by our own commands."""
+
+    def __init__(self, rotors: Array) -> None:
+        """Begin with nothing seen, and rotors (4,) in [0, 1]."""
+        self.state: State | None = None
+        self.rotors = rotors  # (4,) at that instant
+        self.told: State | None = None  # as odometry had it
+
+    def see(
+        self,
+        told: State,
+        rotors: Array,
+        command: Command | None,
+        seconds: float,
+        quadrotor: Quadrotor,
+    ) -> None:
+        """Take in a state, valid by itself.
+
+        Args:
+            told: As odometry has it.
+            rotors: Model of the rotors (4,) now.
+            command: What has been in force since the state before.
+            seconds: Time since then.
+            quadrotor: The airframe.
+        """
+        before, self.told = self.told, told
+        repeats = before is not None and told.same_place(before)
+        if not repeats or self.state is None or command is None or command.stop:
+            self.state, self.rotors = told, rotors
+            return
+        state, self.rotors = coast(self.state, self.rotors, command, seconds, quadrotor=quadrotor)
+        if before is not None and not told.same_attitude(before):  # that part lives
+            turned = told.quaternion.tolist() != before.quaternion.tolist()
+            quaternion = told.quaternion if turned else state.quaternion
+            state = replace(state, quaternion=quaternion, body_rates=told.body_rates)
+        self.state = state
 
 
 def coast(

@@ -29,14 +29,7 @@ from snn_controller.policy import Policy
 from snn_controller.quadrotor import Quadrotor
 from snn_controller.schedule import TickSchedule
 from snn_controller.state import Odometry, State
-from snn_controller.state_machine import (
-    FINAL_MODES,
-    GROUND_MODES,
-    Event,
-    Mode,
-    next_mode,
-    refusal,
-)
+from snn_controller.state_machine import FINAL_MODES, GROUND_MODES, Event, Mode, next_mode, refusal
 
 AIRBORNE_HEIGHT = 0.1  # m above the ground
 TOLERATED_SAMPLES = 1  # bad odometry in a row that is answered by the command in force
@@ -139,7 +132,8 @@ class Flight:
             self._started = True
             self._raise(Event.ARM)
         thrust = self._helm.thrust if self.mode is Mode.TAKEOFF else None
-        verdict = self._estimate_guard.check(odometry, now, thrust=thrust)
+        airborne = self._airborne and self.mode not in GROUND_MODES
+        verdict = self._estimate_guard.check(odometry, now, thrust=thrust, airborne=airborne)
         if verdict is not None:
             return self._on_bad_sample(verdict, now)
         self._bad_samples = 0

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from snn_controller.action import ActionKind, Command, command_from_action, stop_command
+from snn_controller.dead_reckoning import Sighting
 from snn_controller.flight_log import Tick
 from snn_controller.flight_plan import FlightPlan
 from snn_controller.frames import Array
@@ -47,8 +48,7 @@ class Helm:
         self.goal: Array | None = None  # (3,) m, world
         self.since = 0.0  # s, when the present state was entered
         self.start = self._plan.hover_point  # (3,) m, where
-        self._seen: State | None = None  # the last valid state
-        self._seen_rotors = self._pilot.rotors  # (4,) then
+        self._sighting = Sighting(self._pilot.rotors)
         self._reckoned: State | None = None  # where a descent is likely to be
         self._steered = 0.0  # s, when the command was last set
         self._policy.reset()
@@ -66,7 +66,8 @@ class Helm:
     def enter(self, mode: Mode, before: Mode, time: float, *, blind: bool = False) -> None:
         """Prepare for a state at a time in s; `blind` means that no state so far can be trusted."""
         self.since = time
-        self.start = self.start if self._seen is None else self._seen.position
+        told = self._sighting.told
+        self.start = self.start if told is None else told.position
         if mode is Mode.TAKEOFF:
             self._pilot.reset(rotors_turning=False)
         elif mode is Mode.POLICY:
@@ -75,8 +76,8 @@ class Helm:
             self._policy.reset()
             self._guard.reset()
         elif mode is Mode.DESCENT:
-            self._reckoned = None if blind else self._seen
-            self._pilot.rotors = self._seen_rotors  # of the same instant
+            self._reckoned = None if blind else self._sighting.state
+            self._pilot.rotors = self._sighting.rotors  # of the same instant
             self.sink(time)
         elif mode is Mode.PILOT:
             self.command = None
@@ -88,7 +89,8 @@ class Helm:
         if mode is Mode.DESCENT:
             self.sink(time)
             return None
-        self._seen, self._seen_rotors, self._steered = state, self._pilot.rotors, time
+        seconds, self._steered = time - self._steered, time
+        self._sighting.see(state, self._pilot.rotors, self.command, seconds, self._quadrotor)
         reference = self.reference(mode, time)
         if mode is Mode.POLICY:
             action = self._policy.step(observe(state, reference))

@@ -37,6 +37,20 @@ class State:
             return math.isfinite(sum(sum(part.tolist()) for part in parts))
         return math.isfinite(sum(float(part.sum()) for part in parts))
 
+    def same_place(self, other: State) -> bool:
+        """Whether position and velocity of one drone are those of another state, bit by bit."""
+        return (
+            self.velocity.tolist() == other.velocity.tolist()
+            and self.position.tolist() == other.position.tolist()
+        )
+
+    def same_attitude(self, other: State) -> bool:
+        """Whether attitude and body rates of one drone are those of another state, bit by bit."""
+        return (
+            self.body_rates.tolist() == other.body_rates.tolist()
+            and self.quaternion.tolist() == other.quaternion.tolist()
+        )
+
     @staticmethod
     def at_rest(position: Array) -> State:
         """Return the level state at rest at a position (3,)."""

@@ -42,6 +42,12 @@ class Limits(FrameNames):
     odometry_timeout: float = setting(
         0.1, "age or silence of the odometry in s that counts as lost", low=0.01, high=10.0
     )
+    frozen_time: float = setting(
+        0.2,
+        "time in s that odometry in the air may repeat one state to the last bit",
+        low=0.05,
+        high=3600.0,
+    )
     max_position_jump: float = setting(
         0.3,
         "change of position in m between two samples beyond what the velocity explains",

@@ -28,6 +28,10 @@ RULES: dict[str, Rule] = {
         "sample older than `odometry_timeout`, or as far ahead of the clock", Event.LOSE_STATE
     ),
     "silence": Rule("no sample for `odometry_timeout`", Event.LOSE_STATE),
+    "frozen": Rule(
+        "one state repeated with fresh stamps for `frozen_time` while the drone flies",
+        Event.LOSE_STATE,
+    ),
     "jump": Rule(
         "`max_position_jump`, `max_velocity_jump` or `max_attitude_jump_deg` between two samples",
         Event.LOSE_STATE,
