@@ -1,8 +1,7 @@
 """A flight: odometry in, command out, one tick at a time, without ROS.
 
-The state machine says who flies, the guards say what is wrong, the helm gives the command; this
-module brings them together. The policy flies while all is well, the guide takes off, lands and
-takes over, and without a valid state the drone sinks level for a stated time, then motors stop.
+The state machine says who flies, the guards what is wrong, the helm gives the command. The policy
+flies while all is well, the guide takes off, lands and takes over; blind, the drone sinks level.
 """
 
 from __future__ import annotations
@@ -165,7 +164,8 @@ class Flight:
         if self._unsettled is not None:
             tick = self._helm.describe(self.mode, self.state, self.time)
             reason = self.verdict.reason if self.verdict else ""
-            self._log.append(replace(tick, verdict=reason, missed=self._unsettled))
+            stamp = (self._first_stamp or 0) + round(self.time * 1e9)
+            self._log.append(replace(tick, verdict=reason, missed=self._unsettled, stamp=stamp))
             self._helm.follow(self.mode)
             self._unsettled = None
 

@@ -14,6 +14,15 @@ from snn_controller.state import Reference, State
 
 
 @dataclass(frozen=True)
+class Decision:
+    """What the policy answered in a tick."""
+
+    action: NDArray[np.float32]  # (4,) as the network gave it
+    last_action: NDArray[np.float32]  # (4,) what it was told of the action before
+    reset: bool  # whether it began with resting neurons
+
+
+@dataclass(frozen=True)
 class Tick:
     """One control tick: what came in, what was decided, what went out."""
 
@@ -27,6 +36,9 @@ class Tick:
     membranes: dict[str, NDArray[np.float32]] = field(default_factory=dict)  # layer -> (neurons,)
     synaptic_ops: int = 0
     missed: int = 0  # control periods without odometry just before this tick
+    stamp: int = 0  # ns, of the odometry that was answered, or the time where there was none
+    decision: Decision | None = None  # None where the network did not run
+    stopped: bool = False  # motors off, or a pilot flies
 
 
 CAPACITY = 60_000  # ticks kept: the last ten minutes at 100 Hz, so that memory stays bounded

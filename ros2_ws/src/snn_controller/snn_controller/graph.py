@@ -153,6 +153,7 @@ def _controller(values: Mapping[str, str], report: Path, shared: Mapping[str, An
             "duration": duration(values),
             "report": str(report),
             "await_nodes": ",".join(awaited),
+            "tick_listeners": int(boolean(values, "record")),
             "exit_when_done": True,
         },
         parameter_file=_parameter_file(values["params_file"]),

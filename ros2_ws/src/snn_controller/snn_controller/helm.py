@@ -8,7 +8,7 @@ import numpy as np
 
 from snn_controller.action import ActionKind, Command, command_from_action, stop_command
 from snn_controller.dead_reckoning import Sighting
-from snn_controller.flight_log import Tick
+from snn_controller.flight_log import Decision, Tick
 from snn_controller.flight_plan import FlightPlan
 from snn_controller.frames import Array
 from snn_controller.guards.limits import Limits
@@ -51,6 +51,8 @@ class Helm:
         self._sighting = Sighting(self._pilot.rotors)
         self._reckoned: State | None = None  # where a descent is likely to be
         self._steered = 0.0  # s, when the command was last set
+        self._decision: Decision | None = None  # of the tick under way, if the policy ran
+        self._rested = True  # the policy has not run since it was reset
         self._policy.reset()
 
     @property
@@ -74,6 +76,7 @@ class Helm:
             if before is Mode.ARMED:  # in the air already
                 self._pilot.reset(rotors_turning=True)
             self._policy.reset()
+            self._rested = True
             self._guard.reset()
         elif mode is Mode.DESCENT:
             self._reckoned = None if blind else self._sighting.state
@@ -93,7 +96,9 @@ class Helm:
         self._sighting.see(state, self._pilot.rotors, self.command, seconds, self._quadrotor)
         reference = self.reference(mode, time)
         if mode is Mode.POLICY:
+            last, rested, self._rested = self._policy.last_action, self._rested, False
             action = self._policy.step(observe(state, reference))
+            self._decision = Decision(action, last, rested)
             verdict = self._guard.check(self._policy, action)
             if verdict is not None:
                 return verdict
@@ -112,7 +117,8 @@ class Helm:
         self.command = self._pilot.fly(self._reckoned, descent_reference(self._reckoned.position))
 
     def follow(self, mode: Mode) -> None:
-        """Advance the model of the rotors by one period of the command."""
+        """Go on to the next tick: the model of the rotors advances by one period."""
+        self._decision = None
         if self.command is not None and mode is not Mode.DESCENT:  # which does so by itself
             self._pilot.follow(self.command)
 
@@ -138,6 +144,8 @@ class Helm:
             state=state or _UNKNOWN,
             reference=self.reference(mode, time),
             command=np.zeros(4) if self.command is None else self.command.values,
+            stopped=self.command is None or self.command.stop,
+            decision=self._decision,
             spikes=policy.spikes if flown else {},
             membranes={name: u[:SHOWN_NEURONS] for name, u in membranes.items()},
             synaptic_ops=policy.synaptic_ops if flown else 0,

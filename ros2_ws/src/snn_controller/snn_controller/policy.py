@@ -138,6 +138,11 @@ class Policy:
         self._action[0] = applied
 
     @property
+    def last_action(self) -> NDArray[np.float32]:
+        """Action (4,) of the last tick, or what was applied instead; zeros after a reset."""
+        return self._action[0].copy()
+
+    @property
     def spikes(self) -> dict[str, NDArray[np.bool_]]:
         """Spikes of the last tick, layer -> (neurons,)."""
         return {x.name: self._outputs[f"spikes_{x.name}"][0] != 0 for x in self.metadata.layers}

@@ -93,6 +93,9 @@ class ControllerSettings(GraphSettings, Limits):
     neuron_rate: float = setting(
         10.0, "rate of the spike and membrane topics in Hz; 0 for none", low=0.0, high=1000.0
     )
+    tick_listeners: int = setting(
+        0, "listeners to snn_controller/tick without which no flight begins", low=0, high=100
+    )
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,8 @@ class RecorderSettings:
             "thrust_rates",
             "snn_controller/spikes",
             "snn_controller/membranes",
+            "snn_controller/tick",
+            "snn_controller/flight_info",
             "/diagnostics",
             "/clock",
             "/tf",

@@ -22,6 +22,7 @@ from sensor_msgs.msg import Imu
 
 from snn_controller.flight import Flight
 from snn_controller.flight_controllers import FlightController
+from snn_controller.flight_info import flight_info
 from snn_controller.frames import Array
 from snn_controller.guards.verdicts import Verdict
 from snn_controller.link_driver import LinkDriver
@@ -69,7 +70,7 @@ class ControllerNode(ManagedNode):
         check_writable(self._folder)
         self._link = open_command_link(self, settings, self._flight.policy.metadata.action_kind)
         self._driver = LinkDriver(self._link)
-        self._telemetry = Telemetry(self, settings.neuron_rate)
+        self._telemetry = Telemetry(self, settings.neuron_rate, settings.tick_listeners)
         self._operator = OperatorServices(self, self._ask)
         metadata = self._flight.policy.metadata
         self.get_logger().info(
@@ -93,7 +94,7 @@ class ControllerNode(ManagedNode):
         self._now = self._clock_reader()
         self._timeout = round(self.settings.odometry_timeout * 1e9)  # ns
         self._specific_force: Array | None = None
-        self._telemetry.begin(self._flight)
+        self._telemetry.begin(self._flight, flight_info(self._flight.policy, self.settings))
         self._active = True
         # A flight makes no cycles, only a growing log that the collector would walk again and
         # again: pauses of 0.3 s after ten minutes. Counting references is enough meanwhile.
@@ -276,6 +277,7 @@ class ControllerNode(ManagedNode):
         self.destroy_timer(self._watchdog)
         for subscription in self._subscriptions_in_flight:
             self.destroy_subscription(subscription)
+        self._telemetry.conclude(self._flight)
         code = conclude(self._flight, self.settings, self._folder, self.get_logger())
         if self.settings.exit_when_done:
             self.exit_code = code

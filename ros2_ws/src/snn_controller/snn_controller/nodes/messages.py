@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -14,58 +13,17 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float32MultiArray, MultiArrayDimension, MultiArrayLayout, UInt8MultiArray
 
 from snn_controller.action import Command
-from snn_controller.frames import quaternion_to_matrix
-from snn_controller.state import Odometry, State
+from snn_controller.odometry_reading import odometry_from_message as odometry_from_message
+from snn_controller.odometry_reading import stamp_to_ns as stamp_to_ns
+from snn_controller.state import Odometry
 
 MOTOR_NAMES = ["m1", "m2", "m3", "m4"]
 _SECOND = 1_000_000_000
 
 
-def stamp_to_ns(stamp: Time) -> int:
-    """Return a stamp in ns."""
-    return stamp.sec * _SECOND + stamp.nanosec
-
-
 def ns_to_stamp(nanoseconds: int) -> Time:
     """Return the stamp of a time in ns."""
     return Time(sec=nanoseconds // _SECOND, nanosec=nanoseconds % _SECOND)
-
-
-def odometry_from_message(message: OdometryMessage) -> Odometry:
-    """Read odometry; the twist, given in the child frame (REP-105), is turned into the world.
-
-    Numbers that are not finite pass through: the guards judge them. A covariance of all zeros
-    states nothing; one below zero says that there is no estimate.
-    """
-    pose, twist = message.pose.pose, message.twist.twist
-    position, orientation = pose.position, pose.orientation
-    quaternion = np.array([orientation.x, orientation.y, orientation.z, orientation.w])
-    linear, angular = twist.linear, twist.angular
-    velocity = np.array([linear.x, linear.y, linear.z])
-    if quaternion @ quaternion != 0.0:  # a zero quaternion is left for the guards to refuse
-        velocity = quaternion_to_matrix(quaternion) @ velocity
-    return Odometry(
-        stamp=stamp_to_ns(message.header.stamp),
-        frame=message.header.frame_id,
-        child_frame=message.child_frame_id,
-        state=State(
-            np.array([position.x, position.y, position.z]),
-            quaternion,
-            velocity,
-            np.array([angular.x, angular.y, angular.z]),
-        ),
-        position_deviation=_deviation(message.pose.covariance[0:15:7]),
-        attitude_deviation=_deviation(message.pose.covariance[21:36:7]),
-        velocity_deviation=_deviation(message.twist.covariance[0:15:7]),
-    )
-
-
-def _deviation(variances: NDArray[np.float64]) -> float:
-    """Return the largest standard deviation of variances (3,), infinity for impossible ones."""
-    x, y, z = variances.tolist()
-    if x == y == z == 0.0:
-        return 0.0
-    return math.sqrt(max(x, y, z)) if min(x, y, z) >= 0.0 else math.inf
 
 
 def odometry_to_message(odometry: Odometry) -> OdometryMessage:

@@ -32,9 +32,13 @@ TOPIC_TYPES = {
     "thrust_rates": "geometry_msgs/msg/TwistStamped",
     "snn_controller/spikes": "std_msgs/msg/UInt8MultiArray",
     "snn_controller/membranes": "std_msgs/msg/Float32MultiArray",
+    "snn_controller/tick": "std_msgs/msg/Float64MultiArray",
+    "snn_controller/flight_info": "std_msgs/msg/String",
     "/diagnostics": "diagnostic_msgs/msg/DiagnosticArray",
     "/clock": "rosgraph_msgs/msg/Clock",
 }
+# Said once for all who listen then or later, so listened to as such from the start.
+LASTING = ("snn_controller/flight_info",)
 LOOK_PERIOD = 0.25  # s between looks at the graph and at the free space
 QUEUE = 1000  # messages that may wait while the disk is slow
 NICENESS = 5  # the flight goes first
@@ -54,15 +58,21 @@ class _Tap:
 class RecorderNode(Node):
     """Records until it is ended or the disk is full."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, name: str = "recorder", settings_type: type[RecorderSettings] = RecorderSettings
+    ) -> None:
         """Open the bag and listen to every topic whose type is known.
+
+        Args:
+            name: Name of the node.
+            settings_type: What it declares as parameters.
 
         Raises:
             UserError: A parameter is wrong or the bag cannot be opened.
         """
-        super().__init__("recorder")
+        super().__init__(name)
         self.exit_code: int | None = None
-        self.settings = declare_settings(self, RecorderSettings)
+        self.settings = declare_settings(self, settings_type)
         self.launcher_pid = self.settings.launcher_pid
         if not self.settings.folder:
             raise UserError("parameter 'folder' is empty; give the folder of the bag to write")
@@ -72,6 +82,7 @@ class RecorderNode(Node):
         self._refused: set[str] = set()
         self._waiting: list[tuple[str, str, bytes]] = []
         self._types = {self.resolve_topic_name(name): kind for name, kind in TOPIC_TYPES.items()}
+        self._lasting = {self.resolve_topic_name(name) for name in LASTING}
         self._topics = [self.resolve_topic_name(name) for name in self.settings.topics]
         self._look()
         self.create_timer(LOOK_PERIOD, self._look, clock=steady_clock())
@@ -132,7 +143,7 @@ class RecorderNode(Node):
         reliable = self.settings.reliable and all(
             offer.reliability == ReliabilityPolicy.RELIABLE for offer in offers
         )
-        lasting = bool(offers) and all(
+        lasting = (bool(offers) or topic in self._lasting) and all(
             offer.durability == DurabilityPolicy.TRANSIENT_LOCAL for offer in offers
         )
         return QoSProfile(

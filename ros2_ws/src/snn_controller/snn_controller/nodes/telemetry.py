@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
@@ -10,6 +13,7 @@ from std_msgs.msg import Float32MultiArray, UInt8MultiArray
 from snn_controller.flight import Flight
 from snn_controller.nodes.diagnostics import diagnose
 from snn_controller.nodes.messages import membranes_to_message, spikes_to_message
+from snn_controller.nodes.tick_topic import TickTopic
 
 STATUS_PERIOD = 1.0  # s of flight between diagnostics and progress lines
 
@@ -17,16 +21,24 @@ STATUS_PERIOD = 1.0  # s of flight between diagnostics and progress lines
 class Telemetry:
     """Publishers and their pace; everything is sent after the command of its tick."""
 
-    def __init__(self, node: Node, neuron_rate: float) -> None:
-        """Create the publishers; neurons are told of at `neuron_rate` Hz, 0 for never."""
+    def __init__(self, node: Node, neuron_rate: float, tick_listeners: int = 0) -> None:
+        """Create the publishers.
+
+        Args:
+            node: The node that tells.
+            neuron_rate: Rate in Hz at which it tells of neurons, 0 for never.
+            tick_listeners: How many must listen to every tick; they are waited for.
+        """
         self._node = node
+        self._ticks = TickTopic(node, tick_listeners)
         self._neuron_rate = neuron_rate
         self._diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._spikes = node.create_publisher(UInt8MultiArray, "~/spikes", 1)
         self._membranes = node.create_publisher(Float32MultiArray, "~/membranes", 1)
 
-    def begin(self, flight: Flight) -> None:
-        """Start the pace of a flight."""
+    def begin(self, flight: Flight, info: Mapping[str, Any]) -> None:
+        """Start the pace of a flight and tell its facts."""
+        self._ticks.begin(info)
         self._status_time = self._neuron_time = 0.0
         self._announced = flight.mode
 
@@ -34,9 +46,15 @@ class Telemetry:
         """Destroy the publishers."""
         for publisher in (self._diagnostics, self._spikes, self._membranes):
             self._node.destroy_publisher(publisher)
+        self._ticks.release()
+
+    def conclude(self, flight: Flight) -> None:
+        """Tell the rest of a flight that is over."""
+        self._ticks.conclude(flight)
 
     def tell(self, flight: Flight) -> None:
         """Tell what is due after a tick."""
+        self._ticks.tell(flight, latency=flight.log.latencies[-1])
         rate = self._neuron_rate
         if rate > 0.0 and flight.time - self._neuron_time >= 1.0 / rate - 1e-6:
             self._neuron_time = flight.time
@@ -49,6 +67,7 @@ class Telemetry:
 
     def announce(self, flight: Flight) -> None:
         """Say at once, and not only with the next status, that the policy is not in control."""
+        self._ticks.tell(flight)
         if flight.mode is self._announced:
             return
         self._announced = flight.mode

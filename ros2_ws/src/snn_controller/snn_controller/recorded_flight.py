@@ -1,0 +1,220 @@
+"""A flight as its bag tells it: what the policy saw, answered and caused, each tick. ROS-free."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snn_controller.bag_reader import BagReader, decoder
+from snn_controller.errors import UserError, quote
+from snn_controller.frames import Array
+from snn_controller.mcap_file import RawMessage
+from snn_controller.observation import OBSERVATION_SIZE, OBSERVATION_VERSION, observe
+from snn_controller.odometry_reading import odometry_from_message
+from snn_controller.state import Odometry, Reference, State
+from snn_controller.tick_layout import TICK_FIELDS, TICK_VERSION, split_rows, stamps_of
+
+TICK_TOPIC = "snn_controller/tick"
+INFO_TOPIC = "snn_controller/flight_info"
+ODOMETRY_TYPE = "nav_msgs/msg/Odometry"
+RECORD_AGAIN = "record the flight again with record:=true"
+_NEEDED_FACTS = ("modes", "task", "airframe", "policy_sha256", "action_kind", "control_rate")
+
+
+@dataclass(frozen=True)
+class RecordedFlight:
+    """One flight, with one row a tick. SI units, world ENU, body FLU."""
+
+    source: Path
+    number: int  # 1 for the first flight of its bag
+    info: dict[str, Any]  # see snn_controller.flight_info
+    damage: tuple[str, ...]  # sentences; what was before the damage is here
+    index: NDArray[np.int64]  # (ticks,) of the tick in the flight; a gap is a lost tick
+    stamp: NDArray[np.int64]  # (ticks,) ns, of the odometry
+    time: Array  # (ticks,) s since the flight began
+    mode: NDArray[np.str_]  # (ticks,) after the tick
+    ran: NDArray[np.bool_]  # (ticks,) whether the network ran
+    reset: NDArray[np.bool_]  # (ticks,) whether it had resting neurons just before
+    stopped: NDArray[np.bool_]  # (ticks,) motors off, or a pilot flew
+    state: State  # (ticks, ...) as the policy saw it
+    reference: Reference  # (ticks, 3) as the policy saw it
+    action: NDArray[np.float32]  # (ticks, 4) as the network gave it, NaN where it did not run
+    last_action: NDArray[np.float32]  # (ticks, 4) as the network was told, NaN likewise
+    command: Array  # (ticks, 4) throttle, or thrust and rates; zeros where stopped
+    columns: dict[str, Array]  # every label of the topic, also those above
+    odometry: dict[int, Odometry] = field(default_factory=dict)  # stamp in ns -> sample
+
+    def __len__(self) -> int:
+        """Number of ticks."""
+        return len(self.index)
+
+    @property
+    def observations(self) -> NDArray[np.float32]:
+        """What the policy saw (ticks, 18), by the only definition of it; NaN without a state."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            # one by one, as in flight: a batch may round otherwise
+            rows = [
+                observe(self.state_at(tick), self.reference_at(tick)) for tick in range(len(self))
+            ]
+        return np.array(rows, dtype=np.float32).reshape(-1, OBSERVATION_SIZE)
+
+    def state_at(self, tick: int) -> State:
+        """What was known of the drone in a tick."""
+        state = self.state
+        parts = (state.position, state.quaternion, state.velocity, state.body_rates)
+        return State(*(part[tick] for part in parts))
+
+    def reference_at(self, tick: int) -> Reference:
+        """Where the drone should have been in a tick."""
+        return Reference(self.reference.position[tick], self.reference.velocity[tick])
+
+    @property
+    def lost_before(self) -> NDArray[np.bool_]:
+        """Whether the bag lacks ticks just before each tick (ticks,)."""
+        return np.diff(self.index, prepend=-1) != 1
+
+
+def read_flight(path: str | Path, number: int | None = None) -> RecordedFlight:
+    """Read one flight of a bag; of its only one, no number is needed.
+
+    Raises:
+        UserError: There is no such flight, or the bag cannot be read.
+    """
+    flights = {flight.number: flight for flight in read_flights(path)}
+    if number is None and len(flights) == 1:
+        return next(iter(flights.values()))
+    if number not in flights:
+        known = ", ".join(map(str, flights))
+        what = "several flights" if number is None else f"no flight {number}"
+        raise UserError(f"bag {path} holds {what}; choose one of: {known}")
+    return flights[number]
+
+
+def read_flights(path: str | Path) -> list[RecordedFlight]:
+    """Read all flights of a bag, in order; at least one.
+
+    Args:
+        path: A bag's folder, an .mcap file, or the report folder of a recorded flight.
+
+    Raises:
+        UserError: It is no bag, lacks a topic, or comes from another version.
+    """
+    reader, contents = BagReader(path), _Contents()
+    contents.take(reader.messages())
+    if not contents.rows:
+        raise UserError(f"bag {path} has no topic {TICK_TOPIC}{_hint(reader)}; {RECORD_AGAIN}")
+    return [
+        _flight(reader.path, number, contents, rows, reader.damage)
+        for number, rows in sorted(contents.rows.items())
+    ]
+
+
+class _Contents:
+    """What is of interest in a bag."""
+
+    def __init__(self) -> None:
+        self.infos: dict[int, dict[str, Any]] = {}
+        self.rows: dict[int, list[dict[str, Array]]] = {}
+        self.odometry: dict[int, Odometry] = {}
+
+    def take(self, messages: Iterable[RawMessage]) -> None:
+        decode = decoder()
+        vehicles: set[str] = set()
+        for message in messages:
+            if message.topic.endswith(f"/{TICK_TOPIC}"):
+                vehicles.add(message.topic)
+                self._take_tick(decode(message))
+            elif message.topic.endswith(f"/{INFO_TOPIC}"):
+                self._take_info(decode(message).data)
+            elif message.message_type == ODOMETRY_TYPE:
+                odometry = odometry_from_message(decode(message))
+                self.odometry[odometry.stamp] = odometry
+        if len(vehicles) > 1:
+            raise UserError(
+                f"the bag holds flights of several vehicles ({', '.join(sorted(vehicles))});"
+                " record each into a bag of its own"
+            )
+
+    def _take_tick(self, message: Any) -> None:
+        labels = [quote(dim.label) for dim in message.layout.dim]
+        sizes = [int(dim.size) for dim in message.layout.dim]
+        missing = {label for label, size in TICK_FIELDS} - set(labels)
+        if missing or sum(sizes) != len(message.data):
+            raise UserError(
+                f"topic {TICK_TOPIC} lacks {', '.join(sorted(missing)) or 'numbers'}, so another"
+                f" version wrote it; {RECORD_AGAIN}"
+            )
+        row = split_rows(np.array(message.data)[None], labels, sizes)
+        self.rows.setdefault(int(row["flight"][0]), []).append(row)
+
+    def _take_info(self, text: str) -> None:
+        try:
+            info = json.loads(text)
+            self.infos[int(info["flight"])] = info
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"topic {INFO_TOPIC} holds no facts of a flight; {RECORD_AGAIN}"
+            ) from error
+
+
+def _hint(reader: BagReader) -> str:
+    return f" before it is damaged ({'; '.join(reader.damage)})" if reader.damage else ""
+
+
+def _flight(
+    source: Path,
+    number: int,
+    contents: _Contents,
+    rows: list[dict[str, Array]],
+    damage: tuple[str, ...],
+) -> RecordedFlight:
+    info = contents.infos.get(number)
+    if info is None:
+        raise UserError(f"bag {source} has no {INFO_TOPIC} of its flight; {RECORD_AGAIN}")
+    _check_versions(source, info)
+    columns = {label: np.concatenate([row[label] for row in rows]) for label in rows[0]}
+    modes = np.array([str(mode) for mode in info["modes"]])
+    return RecordedFlight(
+        source=source,
+        number=number,
+        info=info,
+        damage=damage,
+        index=columns["index"].astype(np.int64),
+        stamp=stamps_of(columns),
+        time=columns["time"],
+        mode=modes[columns["mode"].astype(np.int64)],
+        ran=columns["ran"] != 0.0,
+        reset=columns["reset"] != 0.0,
+        stopped=columns["stopped"] != 0.0,
+        state=State(*(columns[x] for x in ("position", "quaternion", "velocity", "body_rates"))),
+        reference=Reference(columns["reference_position"], columns["reference_velocity"]),
+        action=columns["action"].astype(np.float32),
+        last_action=columns["last_action"].astype(np.float32),
+        command=columns["command"],
+        columns=columns,
+        odometry=contents.odometry,
+    )
+
+
+def _check_versions(source: Path, info: Mapping[str, Any]) -> None:
+    missing = [name for name in _NEEDED_FACTS if name not in info]
+    if missing:
+        raise UserError(f"bag {source} does not tell the flight's {missing[0]}; {RECORD_AGAIN}")
+    for name, ours in (
+        ("observation_version", OBSERVATION_VERSION),
+        ("tick_version", TICK_VERSION),
+    ):
+        theirs = info.get(name)
+        if theirs != ours:
+            what = name.replace("_", " ")
+            raise UserError(
+                f"bag {source} has {what} {quote(theirs)}, and this software reads {ours};"
+                " use the software that recorded it"
+                f" ({quote(info.get('versions', {}))}), or fly and record again"
+            )
