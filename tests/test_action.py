@@ -12,6 +12,7 @@ from snn_controller.action import (
     ACTION_MAPPINGS,
     RATE_LIMITS,
     ActionKind,
+    action_from_command,
     action_from_throttle,
     command_from_action,
     stop_command,
@@ -64,3 +65,10 @@ def test_batches_are_rows_of_singles(mapping: object) -> None:
     batch = mapping(actions)
     assert batch.shape == (3, 2, 4)
     np.testing.assert_array_equal(batch[2, 1], mapping(actions[2, 1]))
+
+
+@pytest.mark.parametrize("kind", ACTION_KINDS)
+def test_actions_come_back_from_their_commands(kind: ActionKind) -> None:
+    actions = np.random.default_rng(1).uniform(-1.0, 1.0, (5, 4))
+    commands = np.stack([command_from_action(action, kind).values for action in actions])
+    np.testing.assert_allclose(action_from_command(commands, kind), actions, atol=1e-12)

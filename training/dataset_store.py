@@ -35,6 +35,23 @@ def datasets_root() -> Path:
     return Path(os.environ.get(ROOT_VARIABLE) or DEFAULT_ROOT)
 
 
+def dataset_folder(name: str | Path, *, root: Path | None = None) -> Path:
+    """Return the folder of a dataset that is there, by its id or its folder.
+
+    Raises:
+        UserError: There is none; the sentence lists those that there are.
+    """
+    root = datasets_root() if root is None else root
+    for folder in (root / name, Path(name)):
+        if (folder / "data").is_dir():
+            return folder
+    known = sorted(str(x.parent.relative_to(root)) for x in root.glob("**/data") if x.is_dir())
+    listed = f"; there are: {', '.join(known)}" if known else ""
+    raise UserError(
+        f"there is no dataset {name} in {root}{listed}; make one, or set {ROOT_VARIABLE}"
+    )
+
+
 def save_episodes(
     episodes: EpisodeSet,
     dataset: str,
@@ -57,11 +74,9 @@ def save_episodes(
             or taken, Minari is not installed, or the place cannot be written.
     """
     check_episodes(episodes, dataset)
+    folder = check_free(dataset, root=root, overwrite=overwrite)
     root = datasets_root() if root is None else root
-    folder = root / dataset
     shared = _shared_metadata(episodes, dataset)
-    if folder.exists() and not overwrite:
-        raise UserError(f"{folder} is taken; choose another id, or replace it with --overwrite")
     try:
         root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=root, prefix=".writing-") as scratch:
@@ -79,6 +94,26 @@ def save_episodes(
     return folder
 
 
+def check_free(dataset: str, *, root: Path | None = None, overwrite: bool = False) -> Path:
+    """Return the folder of a dataset that is to be written.
+
+    Raises:
+        UserError: The id is malformed or taken, or Minari is not installed.
+    """
+    _minari()
+    from minari.dataset.minari_dataset import DATASET_ID_RE
+
+    if not DATASET_ID_RE.fullmatch(dataset) or not dataset.rpartition("-v")[2].isdigit():
+        raise UserError(
+            f"'{dataset}' is no usable id; give letters, digits, - and _, a version at the end and "
+            "folders before it, like drone/hover/expert-v0"
+        )
+    folder = (datasets_root() if root is None else root) / dataset
+    if folder.exists() and not overwrite:
+        raise UserError(f"{folder} is taken; choose another id, or replace it with --overwrite")
+    return folder
+
+
 def load_episodes(
     datasets: str | Path | Sequence[str | Path], *, root: Path | None = None
 ) -> EpisodeSet:
@@ -89,7 +124,7 @@ def load_episodes(
             or they differ in airframe, control rate or kind of action.
     """
     names = [datasets] if isinstance(datasets, str | Path) else list(datasets)
-    episodes = join_sets([_load(name, datasets_root() if root is None else root) for name in names])
+    episodes = join_sets([_load(dataset_folder(name, root=root)) for name in names])
     for key in SHARED[:3]:
         values = {str(entry[key]) for entry in episodes.metadata}
         if len(values) > 1:
@@ -110,18 +145,15 @@ def _write(
     skills = sorted(set(episodes.skills))
     with _minari_root(scratch), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it would like addresses and an environment
-        try:
-            stored = minari.create_dataset_from_buffers(
-                dataset,
-                list(_buffers(episodes)),
-                observation_space=Box(-np.inf, np.inf, (OBSERVATION_SIZE,), np.float32),
-                action_space=Box(-1.0, 1.0, (ACTION_SIZE,), np.float32),
-                algorithm_name=", ".join(sorted({x["policy"] for x in episodes.metadata})),
-                description=description or f"quadrotor flights, skill: {', '.join(skills)}",
-                data_format="hdf5",
-            )
-        except ValueError as error:
-            raise UserError(f"'{dataset}' is no usable id ({error})") from error
+        stored = minari.create_dataset_from_buffers(
+            dataset,
+            list(_buffers(episodes)),
+            observation_space=Box(-np.inf, np.inf, (OBSERVATION_SIZE,), np.float32),
+            action_space=Box(-1.0, 1.0, (ACTION_SIZE,), np.float32),
+            algorithm_name=", ".join(sorted({x["policy"] for x in episodes.metadata})),
+            description=description or f"quadrotor flights, skill: {', '.join(skills)}",
+            data_format="hdf5",
+        )
     stored.storage.update_metadata({OURS: {**shared, "skills": skills, "git": git_hash()}})
     return scratch / dataset
 
@@ -165,8 +197,8 @@ def _led_to(rows: Rows) -> Rows:
     return np.concatenate([np.zeros_like(rows[:1]), rows])
 
 
-def _load(name: str | Path, root: Path) -> EpisodeSet:
-    minari, folder = _minari(), _folder_of(name, root)
+def _load(folder: Path) -> EpisodeSet:
+    minari = _minari()
     try:
         stored = minari.MinariDataset(folder / "data")
         ours = stored.storage.metadata.get(OURS)
@@ -229,17 +261,6 @@ def _shared_metadata(episodes: EpisodeSet, dataset: str) -> dict[str, Any]:
                 "dataset for each"
             )
     return {key: episodes.metadata[0][key] for key in SHARED}
-
-
-def _folder_of(name: str | Path, root: Path) -> Path:
-    for folder in (root / name, Path(name)):
-        if (folder / "data").is_dir():
-            return folder
-    known = sorted(str(x.parent.relative_to(root)) for x in root.glob("**/data") if x.is_dir())
-    listed = f"; there are: {', '.join(known)}" if known else ""
-    raise UserError(
-        f"there is no dataset {name} in {root}{listed}; make one, or set {ROOT_VARIABLE}"
-    )
 
 
 @contextmanager

@@ -69,6 +69,14 @@ def command_from_action(action: ArrayLike, kind: ActionKind) -> Command:
     return Command(kind, mapping(action))
 
 
+def action_from_command(values: ArrayLike, kind: ActionKind) -> Array:
+    """Return the actions (..., 4) that commands of one kind (..., 4) stand for."""
+    if kind == "motors":
+        return action_from_throttle(values)
+    asked = np.asarray(values, dtype=np.float64)
+    return np.concatenate([asked[..., :1] / GRAVITY - 1.0, asked[..., 1:] / RATE_LIMITS], axis=-1)
+
+
 def stop_command(kind: ActionKind) -> Command:
     """Return the command that switches the motors off."""
     return Command(kind, np.zeros(ACTION_SIZE), stop=True)
