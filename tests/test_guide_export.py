@@ -15,7 +15,8 @@ from snn_controller.policy import Policy
 
 from training.actor_critic import GuideActor
 from training.export import ArtifactInfo, flight_like_observations
-from training.guide_export import export_guide, fly_blind
+from training.guide_export import export_guide, fly_blind, fly_closely
+from training.stepped_network import SpikingGuideActor
 
 INFO = ArtifactInfo("crazyflie21", provenance={"seed": 3})
 
@@ -37,6 +38,25 @@ def test_the_artifact_acts_as_the_actor_tick_by_tick(
         actions = np.stack([policy.step(x) for x in observations])
         np.testing.assert_allclose(actions, expected, atol=1e-6)
         policy.reset()
+
+
+def test_a_spiking_actor_flies_the_same(tmp_path: Path) -> None:
+    actor = SpikingGuideActor((16, 12), 3, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for weight in actor.layers.parameters():
+            weight.mul_(5.0)
+        for threshold in actor.thresholds:
+            threshold.sub_(0.5)  # some below rest, as they may get in training
+    export_guide(actor, tmp_path / "guide.onnx", INFO)
+    policy = Policy.load(tmp_path / "guide.onnx", airframe="crazyflie21", control_rate=100.0)
+    observations = flight_like_observations(40, np.random.default_rng(5))
+    expected, margin = fly_closely(actor, observations)
+    assert margin > 1e-6  # no spike hangs on rounding
+    actions = np.stack([policy.step(x) for x in observations])
+    np.testing.assert_allclose(actions, expected, atol=1e-5)
+    assert np.ptp(expected, axis=0).min() > 0.0
+    macs = 146 * 16 + 3 * 16 * 12 + 12 * 4
+    assert policy.metadata.input_macs == macs
 
 
 def test_the_history_matters_and_is_the_policys_own_actions(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from training import intervals, learner_run, td3
 from training.curriculum import Curriculum
 from training.guide_export import fly_blind
 from training.reporting import ReportingConfig
+from training.slopes import SlopeConfig
 from training.td3_learner import Learner, LearnerConfig
 
 INTERVALS = 3
@@ -38,6 +39,19 @@ def make_args(folder: Path, name: str, **options: Any) -> td3.Args:
         reporting=ReportingConfig(tensorboard=False, pictures=False, batched=0, pybullet=0),
     )
     return replace(args, **options)
+
+
+def test_a_spiking_actor_learns_with_the_schedule_of_its_slope(tmp_path: Path) -> None:
+    learner = LearnerConfig(actor="spiking", actor_hidden=(8,), actor_steps=2, critic_hidden=(8,))
+    slope = SlopeConfig(schedule="interval", start=1.0, end=100.0, intervals=INTERVALS)
+    td3.main(make_args(tmp_path, "spiking", learner=learner, slope=slope))
+    log = (tmp_path / "spiking" / "progress.csv").read_text().splitlines()
+    place = log[0].split(",").index("slope")
+    assert [float(row.split(",")[place]) for row in log[1:]] == [1.0, 50.5, 100.0]
+    actor = learner_run.load_guide(tmp_path / "spiking")
+    observation = np.zeros((1, 18), np.float32)
+    action = Policy.load(tmp_path / "spiking" / "policy.onnx").step(observation[0])
+    np.testing.assert_allclose(action, fly_blind(actor, observation)[0], atol=1e-5)
 
 
 @pytest.fixture(scope="module")

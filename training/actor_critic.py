@@ -23,7 +23,7 @@ class GuideActor(nn.Module):
     def __init__(self, hidden: tuple[int, ...], generator: torch.Generator) -> None:
         """Make the layers, initialised from the generator."""
         super().__init__()
-        self.hidden = hidden
+        self.hidden, self.slope = hidden, 1.0  # no surrogate gradient here: means nothing
         self.layers = make_layers((GUIDE_INPUT_SIZE, *hidden, ACTION_SIZE), generator)
         with torch.no_grad():
             list(self.layers.parameters())[-2].mul_(FIRST_ACTION_SIZE)

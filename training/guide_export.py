@@ -7,6 +7,7 @@ from zeros, as every state of an artifact does, and each tick appends the newest
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,25 +21,26 @@ from snn_controller.action import ACTION_MAPPINGS, ACTION_SIZE
 from snn_controller.artifact import FORMAT_VERSION, ZERO_DIGEST, seal
 from snn_controller.errors import UserError
 from snn_controller.observation import OBSERVATION_SIZE, OBSERVATION_VERSION
-from torch import nn
 
 from sim.drone import CONTROL_RATE
-from training.actor_critic import GuideActor
 from training.export import (
     IR_VERSION,
     OPSET_VERSION,
+    SELF_TEST_CANDIDATES,
+    SELF_TEST_MARGIN,
     SELF_TEST_TICKS,
     SELF_TEST_TOLERANCE,
     ArtifactInfo,
     flight_like_observations,
 )
 from training.files import write_atomically
+from training.guide_actors import ActorOfGuide
+from training.guide_graph import actor_constants, actor_nodes, multiply_accumulates
 from training.history import HISTORY_SIZE, append_action
+from training.stepped_network import SpikingGuideActor
 
-Weights = list[tuple[NDArray[np.float32], NDArray[np.float32]]]  # (outputs, inputs), (outputs,)
 
-
-def export_guide(actor: GuideActor, path: Path, info: ArtifactInfo) -> None:
+def export_guide(actor: ActorOfGuide, path: Path, info: ArtifactInfo) -> None:
     """Write the artifact of an actor that was trained at the simulators' control rate, atomically.
 
     Raises:
@@ -46,33 +48,23 @@ def export_guide(actor: GuideActor, path: Path, info: ArtifactInfo) -> None:
     """
     if not all(bool(torch.isfinite(x).all()) for x in actor.parameters()):
         raise UserError("the guide has weights that are not finite; train it again")
-    weights = _weights(actor)
-    model = _graph(weights)
-    for key, value in _metadata(actor, weights, info).items():
+    model = _graph(actor)
+    for key, value in _metadata(actor, info).items():
         model.metadata_props.add(key=key, value=json.dumps(value))
     model.metadata_props.add(key="digest", value=json.dumps(ZERO_DIGEST))
     write_atomically(path, seal(model.SerializeToString(deterministic=True)))
 
 
-def _weights(actor: GuideActor) -> Weights:
-    """Return the layers, the scale of the inputs folded into the first."""
-    layers = [x for x in actor.layers if isinstance(x, nn.Linear)]
-    pairs = [(x.weight.detach().numpy().copy(), x.bias.detach().numpy().copy()) for x in layers]
-    pairs[0][0][...] *= actor.scale.numpy()
-    return pairs
-
-
-def _graph(weights: Weights) -> onnx.ModelProto:
+def _graph(actor: ActorOfGuide) -> onnx.ModelProto:
     """Return observation, action_history -> action, action_history_next."""
     constants = {
         "one_action": np.array([ACTION_SIZE]),
         "end": np.array([HISTORY_SIZE]),
         "time": np.array([1]),  # the axis of the history
     }
-    for number, (weight, bias) in enumerate(weights):
-        constants |= {f"weight{number}": weight, f"bias{number}": bias}
+    constants |= actor_constants(actor)
     graph = helper.make_graph(
-        _nodes(len(weights)),
+        _nodes(actor),
         "guide",
         [_tensor("observation", OBSERVATION_SIZE), _tensor("action_history", HISTORY_SIZE)],
         [_tensor("action", ACTION_SIZE), _tensor("action_history_next", HISTORY_SIZE)],
@@ -85,15 +77,10 @@ def _graph(weights: Weights) -> onnx.ModelProto:
     return model
 
 
-def _nodes(layers: int) -> list[onnx.NodeProto]:
-    """Return the perceptron, then the history without its oldest action and with the new one."""
+def _nodes(actor: ActorOfGuide) -> list[onnx.NodeProto]:
+    """Return the actor, then the history without its oldest action and with the new one."""
     nodes = [helper.make_node("Concat", ["observation", "action_history"], ["x0"], axis=1)]
-    for number in range(layers):
-        inputs = [f"x{number}", f"weight{number}", f"bias{number}"]
-        nodes.append(helper.make_node("Gemm", inputs, [f"y{number}"], transB=1))
-        last = number == layers - 1
-        output = "action" if last else f"x{number + 1}"
-        nodes.append(helper.make_node("Tanh" if last else "Relu", [f"y{number}"], [output]))
+    nodes += actor_nodes(actor)
     history = ["action_history", "one_action", "end", "time"]
     nodes.append(helper.make_node("Slice", history, ["kept"]))
     nodes.append(helper.make_node("Concat", ["kept", "action"], ["action_history_next"], axis=1))
@@ -104,7 +91,7 @@ def _tensor(name: str, size: int) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, size])
 
 
-def _metadata(actor: GuideActor, weights: Weights, info: ArtifactInfo) -> Mapping[str, Any]:
+def _metadata(actor: ActorOfGuide, info: ArtifactInfo) -> Mapping[str, Any]:
     return {
         "format_version": FORMAT_VERSION,
         "observation_version": OBSERVATION_VERSION,
@@ -112,8 +99,8 @@ def _metadata(actor: GuideActor, weights: Weights, info: ArtifactInfo) -> Mappin
         "action_mapping": ACTION_MAPPINGS[info.action_kind],
         "control_rate": CONTROL_RATE,
         "airframe": info.airframe,
-        "layers": [],  # none of them spikes
-        "input_macs": sum(weight.size for weight, _ in weights),
+        "layers": [],  # none that keeps a state between ticks
+        "input_macs": multiply_accumulates(actor),
         "provenance": dict(info.provenance),
         "evaluation": dict(info.evaluation),
         "spike_statistics": {},
@@ -121,21 +108,40 @@ def _metadata(actor: GuideActor, weights: Weights, info: ArtifactInfo) -> Mappin
     }
 
 
-def _self_test(actor: GuideActor) -> dict[str, Any]:
-    observations = flight_like_observations(SELF_TEST_TICKS, np.random.default_rng(0))
-    return {
-        "inputs": {"observation": [[float(x) for x in row] for row in observations]},
-        "actions": [[float(x) for x in row] for row in fly_blind(actor, observations)],
-        "tolerance": SELF_TEST_TOLERANCE,
-    }
+def _self_test(actor: ActorOfGuide) -> dict[str, Any]:
+    """Find a sequence in which rounding cannot flip a spike, and the actions the actor gives."""
+    for candidate in range(SELF_TEST_CANDIDATES):
+        observations = flight_like_observations(SELF_TEST_TICKS, np.random.default_rng(candidate))
+        actions, margin = fly_closely(actor, observations)
+        if margin > SELF_TEST_MARGIN:
+            return {
+                "inputs": {"observation": [[float(x) for x in row] for row in observations]},
+                "actions": [[float(x) for x in row] for row in actions],
+                "tolerance": SELF_TEST_TOLERANCE,
+            }
+    raise UserError(
+        "no self-test sequence keeps all membranes off their thresholds; train the guide again"
+    )
+
+
+def fly_blind(actor: ActorOfGuide, observations: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the actions (ticks, 4) that an actor answers observations (ticks, 18) with."""
+    return fly_closely(actor, observations)[0]
 
 
 @torch.no_grad()
-def fly_blind(actor: GuideActor, observations: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the actions (ticks, 4) that an actor answers observations (ticks, 18) with."""
-    history, actions = np.zeros((1, HISTORY_SIZE), np.float32), []
+def fly_closely(
+    actor: ActorOfGuide, observations: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], float]:
+    """Return actions as `fly_blind`, and how near a membrane came to its threshold.
+
+    That is infinitely far in an actor without spikes.
+    """
+    history, actions, margin = np.zeros((1, HISTORY_SIZE), np.float32), [], math.inf
     for observation in observations:
-        inputs = np.concatenate([observation[None], history], axis=1)
-        actions.append(actor(torch.from_numpy(inputs)).numpy()[0])
+        inputs = torch.from_numpy(np.concatenate([observation[None], history], axis=1))
+        actions.append(actor(inputs).numpy()[0])
+        if isinstance(actor, SpikingGuideActor):
+            margin = min(margin, actor.margin(inputs))
         history = append_action(history, actions[-1][None])
-    return np.stack(actions)
+    return np.stack(actions), margin

@@ -19,9 +19,9 @@ from snn_controller.observation import OBSERVATION_SIZE
 from snn_controller.policy import Policy
 
 from sim.drone import CONTROL_RATE
-from training.actor_critic import GuideActor
 from training.batched_policy import BatchedPolicy
 from training.collector import Collector
+from training.guide_actors import ActorOfGuide
 from training.learner_run import load_guide
 from training.rollouts import TEACHER_GAINS, clone_target
 
@@ -82,7 +82,7 @@ class GeometricGuide(Forgetful):
 class ActorGuide(Forgetful):
     """An actor of `training/td3.py`, which sees the actions flown."""
 
-    def __init__(self, actor: GuideActor) -> None:
+    def __init__(self, actor: ActorOfGuide) -> None:
         """Take the actor."""
         self.actor = actor
 

@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from snn_controller.errors import UserError
 
-from training.actor_critic import GuideActor
 from training.files import write_atomically
+from training.guide_actors import ActorOfGuide, make_actor
 from training.runs import CHECKPOINT, CONFIG, LOG, create_run
 
 FORMAT = 2
@@ -114,7 +114,7 @@ def log_row(run: LearnerRun, row: dict[str, Any]) -> None:
     _write(run.folder / LOG, text.getvalue().encode())
 
 
-def load_guide(folder: Path) -> GuideActor:
+def load_guide(folder: Path) -> ActorOfGuide:
     """Return the actor of the interval of a run that validated best.
 
     Raises:
@@ -123,8 +123,9 @@ def load_guide(folder: Path) -> GuideActor:
     content = _load(folder, "td3")
     if not content["best"]:
         raise UserError(f"{folder} has no complete interval yet; train it on with --resume")
-    hidden = json.loads(content["provenance"])["config"]["learner"]["actor_hidden"]
-    actor = GuideActor(tuple(hidden), torch.Generator())
+    learner = json.loads(content["provenance"])["config"]["learner"]
+    kind, steps = learner.get("actor", "perceptron"), learner.get("actor_steps", 1)
+    actor = make_actor(kind, tuple(learner["actor_hidden"]), steps, torch.Generator())
     actor.load_state_dict(content["best"])
     return actor
 

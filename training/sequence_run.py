@@ -26,10 +26,9 @@ from training.reporting import Reporter
 from training.sequence_collector import PRIVILEGED_SIZE, SequenceCollector
 from training.sequence_learner import Losses, SequenceLearner
 from training.sequence_options import SequenceArgs, pressure_at, tracks_of
-from training.slopes import SlopeState, normalised_score, record_score, slope_at
+from training.slopes import slope_after
 
 SequenceRun: TypeAlias = LearnerRun[SequenceLearner, SequenceCollector]
-RETURNS = (0.0, 500.0)  # per episode; what the adaptive slope's score runs over
 PANELS = {
     "return_end": "return (end coefficients)",
     "survival": "survival",
@@ -121,10 +120,8 @@ def step(args: SequenceArgs, run: SequenceRun, progress: float, slope: float) ->
 
 def slope_now(args: SequenceArgs, run: SequenceRun) -> float:
     """Return the surrogate slope of the next interval, by the log so far."""
-    state = SlopeState()
-    for row in run.rows:
-        state = record_score(state, normalised_score(row["return_end"], *RETURNS))
-    return slope_at(args.slope, len(run.rows) / args.intervals, state)
+    returns = [row["return_end"] for row in run.rows]
+    return slope_after(args.slope, len(run.rows) / args.intervals, returns)
 
 
 def summary(

@@ -16,7 +16,7 @@ its limit. A steady score p gives k = 50 p; more only while the score rises.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any, Literal
@@ -25,6 +25,7 @@ from training.surrogate import MAX_SLOPE, MIN_SLOPE
 
 Schedule = Literal["fixed", "interval", "adaptive"]
 WINDOW = 10  # evaluations that the adaptive schedule looks back
+RETURNS = (0.0, 500.0)  # per episode; what the adaptive slope's score runs over
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,14 @@ def slope_at(config: SlopeConfig, progress: float, state: SlopeState) -> float:
     if config.schedule == "adaptive":
         return adaptive_slope(config, state)
     raise ValueError(f"unknown slope schedule '{config.schedule}'")
+
+
+def slope_after(config: SlopeConfig, progress: float, returns: Sequence[float]) -> float:
+    """Return the slope k in [1, 100] after validations with these returns, oldest first."""
+    state = SlopeState()
+    for value in returns:
+        state = record_score(state, normalised_score(value, *RETURNS))
+    return slope_at(config, progress, state)
 
 
 def interval_slope(config: SlopeConfig, progress: float) -> float:

@@ -67,6 +67,8 @@ OFTEN = ("--intervals", "12", "--updates", "75")  # schedules move with the vali
 NO_CLONING = ("--learner.bc-weight", "0", "--learner.smoothness", "0")
 SPIKE_READOUT = ("--network.readout", "spikes", "--network.readout-gain", "1")  # the published one
 NO_JUMP_START = ("--jump-start.schedule", "none")
+# The published slope study's network, which has four steps for an answer.
+WITHOUT_MEMORY = ("--learner.actor", "spiking", "--learner.actor-hidden", "128", "128")
 STUDIES: dict[str, Study] = {
     "learners": Study(
         "Which learner gets furthest on the same budget?",
@@ -95,8 +97,12 @@ STUDIES: dict[str, Study] = {
     ),
     "slopes_bc": Study(
         "Which surrogate slope learns fastest from a teacher?",
-        _slopes("bc", always=FAST),
+        _slopes("bc", always=FAST, study=("--flights", "2")),
         axis="updates",
+    ),
+    "slopes_td3": Study(
+        "Which surrogate slope learns fastest from rewards alone?",
+        _slopes("td3", always=WITHOUT_MEMORY, study=("--updates", "10")),
     ),
     "memory": Study(
         "What is the network's memory worth, and in what form?",

@@ -37,8 +37,9 @@ from training.learner_run import LearnerRun, open_run
 from training.network_pilot import VALIDATION_SEED
 from training.replay import Replay
 from training.reporting import Reporter, ReportingConfig, reporting_rules
-from training.rules import Rules, require
+from training.rules import Rules, require, slope_rules
 from training.runs import POLICY
+from training.slopes import SlopeConfig, slope_after
 from training.td3_learner import Learner, LearnerConfig, learner_rules
 
 STUDY = {"intervals": 20}  # what --budget study changes
@@ -99,6 +100,8 @@ class Args:
     """How the reward tightens."""
     learner: LearnerConfig = field(default_factory=LearnerConfig)
     """Networks and step sizes."""
+    slope: SlopeConfig = field(default_factory=SlopeConfig)
+    """Slope of a spiking actor's surrogate gradient; the adaptive one follows the validation."""
     reporting: ReportingConfig = field(default_factory=ReportingConfig)
     """Logs, pictures and the scores at the end."""
 
@@ -141,6 +144,8 @@ def train(args: Args, run: LearnerRun, quadrotor: Quadrotor, reporter: Reporter)
     with tqdm(total=total, initial=done, desc="td3", unit="tick") as progress:
         for number in range(len(run.rows), args.intervals):
             began, losses = time.monotonic(), []
+            returns = [row["return_end"] for row in run.rows]
+            run.learner.actor.slope = slope_after(args.slope, number / args.intervals, returns)
             for tick in range(number * args.ticks, (number + 1) * args.ticks):
                 losses.append(fly_and_learn(args, run, tick / total))
                 progress.update()
@@ -208,6 +213,7 @@ def summary(
         "updates": run.learner.updates,
         "critic_loss": float(f"{losses[:, 0].mean():.4g}"),
         "value": float(f"{losses[:, 1].mean():.4g}"),
+        "slope": round(run.learner.actor.slope, 2),
         **{name: float(f"{x:.4g}") if np.isfinite(x) else "" for name, x in scores.items()},
     }
 
@@ -225,6 +231,7 @@ def check(args: Args) -> None:
     """
     rules = _training_rules(args)
     rules |= reporting_rules(args.reporting)
+    rules |= slope_rules(args.slope)
     require({**rules, **curriculum_rules(args.curriculum), **learner_rules(args.learner)})
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from training.actor_critic import GuideActor, TwinCritic, good_sizes
+from training.actor_critic import TwinCritic, good_sizes
+from training.guide_actors import ActorKind, make_actor
 from training.replay import Batch
 from training.rules import Rules
 
@@ -19,6 +20,11 @@ from training.rules import Rules
 class LearnerConfig:
     """Networks and step sizes of TD3."""
 
+    actor: ActorKind = "perceptron"
+    """Kind of the actor: `perceptron`, or `spiking`, which has some steps for each answer and
+    remembers nothing, as in the published slope study."""
+    actor_steps: int = 4
+    """Steps of a spiking actor for an answer."""
     actor_hidden: tuple[int, ...] = (64, 64)
     """Neurons of the actor's hidden layers."""
     critic_hidden: tuple[int, ...] = (64, 64)
@@ -48,7 +54,9 @@ class Learner:
         """Make networks, targets and optimisers; the seed fixes weights and noise."""
         self.config, self.updates = config, 0
         self.generator = torch.Generator().manual_seed(seed)
-        self.actor = GuideActor(config.actor_hidden, self.generator)
+        self.actor = make_actor(
+            config.actor, config.actor_hidden, config.actor_steps, self.generator
+        )
         self.critic = TwinCritic(config.critic_hidden, self.generator)
         self.target_actor = copy.deepcopy(self.actor).requires_grad_(False)
         self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
@@ -138,6 +146,7 @@ def learner_rules(config: LearnerConfig) -> Rules:
     """Return the rules of the learner's options."""
     sizes = "one to eight layers of 1 to 4096 neurons"
     return {
+        "learner.actor-steps": (1 <= config.actor_steps <= 100, "1 to 100"),
         "learner.actor-hidden": (good_sizes(config.actor_hidden), sizes),
         "learner.critic-hidden": (good_sizes(config.critic_hidden), sizes),
         "learner.actor-rate": (0.0 < config.actor_rate <= 1.0, "above 0 and at most 1"),
