@@ -45,7 +45,9 @@ setup(
             f"firmware = {PACKAGE}.nodes.firmware_node:main",
             f"simulator = {PACKAGE}.nodes.simulator_node:main",
             f"recorder = {PACKAGE}.nodes.recorder_node:main",
+            f"judge = {PACKAGE}.nodes.judge_node:main",
             f"snn-fly = {PACKAGE}.runner:main",
+            f"snn-replay = {PACKAGE}.replay_command:main",
         ]
     },
 )

@@ -39,6 +39,7 @@ TOPIC_TYPES = {
 }
 # Said once for all who listen then or later, so listened to as such from the start.
 LASTING = ("snn_controller/flight_info",)
+ALWAYS_RELIABLE = ("snn_controller/tick", *LASTING)  # a flight is replayed from these
 LOOK_PERIOD = 0.25  # s between looks at the graph and at the free space
 QUEUE = 1000  # messages that may wait while the disk is slow
 NICENESS = 5  # the flight goes first
@@ -83,6 +84,7 @@ class RecorderNode(Node):
         self._waiting: list[tuple[str, str, bytes]] = []
         self._types = {self.resolve_topic_name(name): kind for name, kind in TOPIC_TYPES.items()}
         self._lasting = {self.resolve_topic_name(name) for name in LASTING}
+        self._reliable = {self.resolve_topic_name(name) for name in ALWAYS_RELIABLE}
         self._topics = [self.resolve_topic_name(name) for name in self.settings.topics]
         self._look()
         self.create_timer(LOOK_PERIOD, self._look, clock=steady_clock())
@@ -140,7 +142,8 @@ class RecorderNode(Node):
     def _quality(self, topic: str) -> QoSProfile:
         """Return the strictest quality of service that every publisher of a topic can meet."""
         offers = [x.qos_profile for x in self.get_publishers_info_by_topic(topic)]
-        reliable = self.settings.reliable and all(
+        wanted = self.settings.reliable or topic in self._reliable
+        reliable = wanted and all(
             offer.reliability == ReliabilityPolicy.RELIABLE for offer in offers
         )
         lasting = (bool(offers) or topic in self._lasting) and all(
