@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from snn_controller.arguments import ARGUMENTS
 from snn_controller.guards.verdicts import reaction_table
+from snn_controller.judge_settings import JudgeSettings
 from snn_controller.settings import ControllerSettings, RecorderSettings, SimulatorSettings
 from snn_controller.state_machine import commander_table, state_diagram
 from snn_controller.tasks import TASKS
@@ -30,7 +31,9 @@ def default_of(setting) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-@pytest.mark.parametrize("settings", [ControllerSettings, SimulatorSettings, RecorderSettings])
+@pytest.mark.parametrize(
+    "settings", [ControllerSettings, SimulatorSettings, RecorderSettings, JudgeSettings]
+)
 def test_every_parameter_is_listed_with_its_meaning(settings: type) -> None:
     for setting in fields(settings):
         row = next(

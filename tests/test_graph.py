@@ -147,4 +147,5 @@ def test_time_does_not_begin_without_the_observers() -> None:
     nodes = graph(observers="judge, second")
     assert nodes[SIMULATOR].parameters["listeners"] == 3
     assert nodes[CONTROLLER].parameters["await_nodes"] == "judge,second"
+    assert nodes[CONTROLLER].parameters["tick_listeners"] == 2
     assert graph(observers="judge", lockstep="false")[SIMULATOR].parameters["listeners"] == 0

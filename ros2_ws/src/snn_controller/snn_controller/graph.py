@@ -153,7 +153,7 @@ def _controller(values: Mapping[str, str], report: Path, shared: Mapping[str, An
             "duration": duration(values),
             "report": str(report),
             "await_nodes": ",".join(awaited),
-            "tick_listeners": int(boolean(values, "record")),
+            "tick_listeners": boolean(values, "record") + len(_observers(values)),
             "exit_when_done": True,
         },
         parameter_file=_parameter_file(values["params_file"]),

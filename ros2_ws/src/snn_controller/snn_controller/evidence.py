@@ -1,0 +1,96 @@
+"""What a witness saw of a flight: odometry, commands, the controller's own account. ROS-free.
+
+Positions and commands are what was on the topics; only the mode and the reference of a tick are
+taken from the controller's account of it. Times are stamps in ns.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from snn_controller.action import ACTION_SIZE, Command
+from snn_controller.flight_log import FlightLog, Tick
+from snn_controller.frames import Array
+from snn_controller.guards.limits import Limits
+from snn_controller.report import FlightFacts
+from snn_controller.state import Reference, State
+from snn_controller.survival import FlightBounds
+from snn_controller.tasks import find_task
+
+
+@dataclass(frozen=True)
+class Account:
+    """What the controller says of one tick."""
+
+    stamp: int  # ns
+    mode: str
+    reference: Reference
+
+
+@dataclass
+class Evidence:
+    """All that was seen of one flight, in the order in which it came."""
+
+    samples: dict[int, State] = field(default_factory=dict)  # by stamp
+    commands: list[tuple[int, Command]] = field(default_factory=list)  # stamp of the answered one
+    accounts: list[Account] = field(default_factory=list)
+    verdicts: list[tuple[int, str]] = field(default_factory=list)  # why the policy does not fly
+    info: dict[str, Any] = field(default_factory=dict)  # the facts of the flight, as it told them
+
+    def mode_at(self, stamp: int) -> str | None:
+        """Return the mode of the last tick up to a stamp; None before the first."""
+        row = bisect_right(self.accounts, stamp, key=lambda account: account.stamp)
+        return self.accounts[row - 1].mode if row else None
+
+    def verdict_at(self, stamp: int) -> str:
+        """Return the newest verdict up to a stamp, empty where there is none."""
+        return next((reason for time, reason in reversed(self.verdicts) if time <= stamp), "")
+
+    def facts(self) -> FlightFacts:
+        """Return what the flight was asked to do."""
+        info = self.info
+        task = find_task(info.get("task", "hover"))
+        parameters = info.get("parameters", {})
+        names = ("geofence", "max_tilt_deg")
+        limits = Limits(**{name: parameters[name] for name in names if name in parameters})
+        return FlightFacts(
+            task=task.name,
+            bounds=FlightBounds(info.get("asked_duration_s", 0.0), task.from_ground, limits),
+            seed=info.get("seed"),
+            policy=info.get("policy"),
+            policy_sha256=info.get("policy_sha256"),
+            action_kind=info.get("action_kind", "motors"),
+            link=info.get("link", "sim"),
+            lockstep=bool(info.get("lockstep", False)),
+        )
+
+    def log(self) -> FlightLog:
+        """Return the flight as a log: one tick per account, with what was seen at its stamp."""
+        log = FlightLog()
+        answers = dict(reversed(self.commands))  # the first answer to a sample is the one that flew
+        stamps = sorted(self.samples)
+        for account in self.accounts:
+            row = bisect_right(stamps, account.stamp)
+            if row:
+                log.append(self._tick(account, self.samples[stamps[row - 1]], answers))
+        return log
+
+    def _tick(self, account: Account, state: State, answers: dict[int, Command]) -> Tick:
+        command = answers.get(account.stamp)
+        return Tick(
+            time=(account.stamp - self.accounts[0].stamp) * 1e-9,
+            mode=account.mode,
+            verdict=self.verdict_at(account.stamp) if account.mode != "policy" else "",
+            state=state,
+            reference=account.reference,
+            command=_values(command),
+            missed=0,
+        )
+
+
+def _values(command: Command | None) -> Array:
+    return np.zeros(ACTION_SIZE) if command is None else command.values

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from snn_controller.action import Command, stop_command
+from snn_controller.judge_settings import SAFE_END, JudgeSettings
+from snn_controller.judgement import Judgement, judge, reachable
+from snn_controller.judgement_report import summary_lines, write_judgement
+from snn_controller.state_machine import Mode
+from witnessed import PERIOD, fall, say, witness
+
+SETTINGS = JudgeSettings()
+SAFE = JudgeSettings(expect=SAFE_END)
+
+
+def failed(judgement: Judgement) -> set[str]:
+    return {check.name for check in judgement.checks if not check.passed}
+
+
+def test_a_good_flight_passes_every_check() -> None:
+    judgement = judge(witness(), SETTINGS)
+    assert judgement.passed and judgement.failure is None
+    assert {check.name for check in judgement.checks} == {
+        "heard",
+        "state_machine",
+        "silent_motors",
+        "survival",
+        "error",
+        "tick_rate",
+        "stopped",
+    }
+    assert judgement.summary["ticks"] == 401 and judgement.summary["survived"]
+
+
+@pytest.mark.parametrize("part", ["samples", "commands", "accounts", "info"])
+def test_nothing_is_judged_by_half_of_the_evidence(part: str) -> None:
+    evidence = witness(0.5)
+    getattr(evidence, part).clear()
+    judgement = judge(evidence, SETTINGS)
+    assert failed(judgement) == {"heard"} and len(judgement.checks) == 1
+
+
+def test_a_crash_is_seen_whatever_the_controller_says() -> None:
+    evidence = witness()
+    for stamp in list(evidence.samples)[300:]:
+        state = evidence.samples[stamp]
+        evidence.samples[stamp] = replace(state, position=np.array([0.0, 0.0, 0.01]))
+    judgement = judge(evidence, SETTINGS)
+    assert {"survival", "error"} <= failed(judgement)
+    assert "touched the ground at 3.00 s" in (judgement.failure or "")
+
+
+def test_a_large_error_fails_though_the_drone_stays_up() -> None:
+    judgement = judge(witness(), replace(SETTINGS, max_rmse=0.001))
+    assert failed(judgement) == {"error"}
+
+
+def test_samples_without_an_answer_count() -> None:
+    evidence = witness()
+    del evidence.commands[100:120]
+    assert failed(judge(evidence, SETTINGS)) == {"tick_rate"}
+    assert judge(evidence, replace(SETTINGS, max_unanswered=0.1)).passed
+
+
+def test_ticks_at_another_rate_fail() -> None:
+    evidence = witness()
+    evidence.info["control_rate"] = 200.0
+    assert failed(judge(evidence, SETTINGS)) == {"tick_rate"}
+
+
+@pytest.mark.parametrize("mode", ["disarmed", "checks", "arming", "armed", "killed"])
+def test_motors_must_be_silent_where_the_mode_says_so(mode: str) -> None:
+    evidence = witness()
+    say(evidence, mode, after=390)
+    assert "silent_motors" in failed(judge(evidence, SETTINGS))
+
+
+def test_a_command_before_the_first_account_is_uncommanded_motion() -> None:
+    evidence = witness()
+    del evidence.accounts[0]
+    assert "silent_motors" in failed(judge(evidence, SETTINGS))
+
+
+def test_a_mode_that_cannot_follow_is_named() -> None:
+    evidence = witness()
+    say(evidence, "fallback", after=100)
+    say(evidence, "policy", after=200)
+    judgement = judge(evidence, SAFE)
+    assert failed(judgement) == {"state_machine"}
+    assert "impossible: fallback to policy" in (judgement.failure or "")
+
+
+def test_a_flight_must_end_with_motors_off() -> None:
+    evidence = witness()
+    del evidence.commands[-1]
+    assert failed(judge(evidence, SETTINGS)) == {"stopped"}
+
+
+def test_after_a_fault_a_stop_command_is_safe() -> None:
+    evidence = witness()
+    say(evidence, "killed", after=395)
+    evidence.commands = [
+        (stamp, stop_command("motors") if row >= 395 else command)
+        for row, (stamp, command) in enumerate(evidence.commands)
+    ]
+    assert judge(evidence, SAFE).passed
+
+
+def test_after_a_fault_a_vehicle_at_rest_on_the_ground_is_safe() -> None:
+    evidence = witness()
+    fall(evidence)
+    assert judge(evidence, SAFE).passed
+
+
+@pytest.mark.parametrize(("seconds", "height"), [(0.0, 1.0), (3.0, 0.5)])
+def test_commands_that_cease_in_the_air_are_not_safe(seconds: float, height: float) -> None:
+    evidence = witness()
+    fall(evidence, seconds, height=height)
+    assert failed(judge(evidence, SAFE)) == {"safe_end"}
+
+
+def test_a_fault_needs_a_flight_to_end() -> None:
+    evidence = witness()
+    say(evidence, "disarmed", after=0)
+    evidence.commands = [(stamp, stop_command("motors")) for stamp, _ in evidence.commands]
+    assert failed(judge(evidence, SAFE)) == {"flown"}
+
+
+def test_the_first_answer_to_a_sample_is_the_one_that_flew() -> None:
+    evidence = witness(1.0)
+    stamp, command = evidence.commands[50]
+    evidence.commands.insert(60, (stamp, Command("motors", np.zeros(4))))
+    assert (evidence.log().ticks[50].command == command.values).all()
+
+
+def test_the_verdict_of_the_controller_names_the_reason() -> None:
+    evidence = witness()
+    say(evidence, "fallback", after=200)
+    evidence.verdicts.append((evidence.accounts[199].stamp + PERIOD // 2, "tilted too far"))
+    judgement = judge(evidence, SETTINGS)
+    assert "relieved at 2.00 s (fallback): tilted too far" in (judgement.failure or "")
+
+
+def test_a_tick_may_hold_several_events_but_no_second_start() -> None:
+    assert reachable(Mode.KILLED) == frozenset()
+    assert reachable(Mode.PILOT) == {Mode.KILLED}
+    assert {Mode.POLICY, Mode.FALLBACK} <= reachable(Mode.DISARMED)
+    assert reachable(Mode.FALLBACK) == {Mode.DESCENT, Mode.DISARMED, Mode.PILOT, Mode.KILLED} | {
+        Mode.FALLBACK
+    }
+
+
+def test_both_files_tell_the_same(tmp_path: Path) -> None:
+    evidence = witness()
+    del evidence.commands[-1]
+    judgement = judge(evidence, SETTINGS)
+    report = json.loads(write_judgement(tmp_path, judgement, SETTINGS).read_text())
+    assert report["passed"] is False and "stopped" in report["failure"]
+    assert report["flight"]["motion_sha256"] == judgement.summary["motion_sha256"]
+    suite = ElementTree.parse(tmp_path / "junit.xml").getroot()
+    assert suite.get("failures") == "1" and suite.get("tests") == str(len(report["checks"]))
+    assert [case.get("name") for case in suite if case.find("failure") is not None] == ["stopped"]
+    lines = summary_lines(judgement)
+    assert lines[0] == "judgement: FAILED"
+    assert [line.split()[1] for line in lines if line.startswith("  FAIL")] == ["stopped:"]
