@@ -25,7 +25,7 @@ setup(
         f"{PACKAGE}.nodes",
         "sim",
     ],
-    package_data={PACKAGE: ["*.yaml"]},
+    package_data={PACKAGE: ["*.yaml", "*.css", "*.js"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),
@@ -47,6 +47,7 @@ setup(
             f"recorder = {PACKAGE}.nodes.recorder_node:main",
             f"judge = {PACKAGE}.nodes.judge_node:main",
             f"snn-fly = {PACKAGE}.runner:main",
+            f"snn-report = {PACKAGE}.page_command:main",
             f"snn-replay = {PACKAGE}.replay_command:main",
         ]
     },

@@ -28,7 +28,7 @@ def draw_path(
     flown = (flight.mode == POLICY_MODE)[:, None]
     path = drawable(flight.position)
     reference = np.where(flown, drawable(flight.reference_position), np.nan)
-    lower, upper = _box(np.concatenate([path, reference]))
+    lower, upper = path_box(np.concatenate([path, reference]))
     _set_view(axes, lower, upper)
     _line(axes, np.c_[path[:, :2], np.full(len(path), lower[2])], FAINT, linewidth=1.6)
     still = len(np.unique(flight.reference_position[flown[:, 0]], axis=0)) == 1
@@ -82,7 +82,7 @@ def _set_view(axes: Any, lower: Array, upper: Array) -> None:
         axis.set_pane_color((1.0, 1.0, 1.0, 0.0))
 
 
-def _box(points: Array) -> tuple[Array, Array]:
+def path_box(points: Array) -> tuple[Array, Array]:
     """Return the corners (3,) of the box to show: around all points, and not too flat."""
     points = points[np.isfinite(points).all(axis=1)]
     if not points.size:

@@ -74,16 +74,20 @@ def _fading(colour: str) -> LinearSegmentedColormap:
     return LinearSegmentedColormap.from_list("spikes", [f"{colour}00", colour])
 
 
-def density_image(fired: NDArray[np.bool_], time: Array) -> tuple[Array, Array]:
+def density_image(
+    fired: NDArray[np.bool_], time: Array, *, columns: int = RASTER_COLUMNS, rows: int = RASTER_ROWS
+) -> tuple[Array, Array]:
     """Return the share of spikes per pixel (rows, columns) and the columns' edges in s.
 
     Args:
         fired: (ticks, neurons).
         time: (ticks,) s, rising.
+        columns: The most there may be.
+        rows: The most there may be.
     """
     ticks, neurons = fired.shape
-    per_column = -(-ticks // RASTER_COLUMNS)
-    per_row = -(-neurons // RASTER_ROWS)
+    per_column = -(-ticks // columns)
+    per_row = -(-neurons // rows)
     starts, tops = np.arange(0, ticks, per_column), np.arange(0, neurons, per_row)
     sums = np.add.reduceat(fired.astype(np.float64), starts, axis=0)
     sums = np.add.reduceat(sums, tops, axis=1)
@@ -96,7 +100,7 @@ def density_image(fired: NDArray[np.bool_], time: Array) -> tuple[Array, Array]:
 def draw_membranes(axes: Axes, flight: FlightColumns, thresholds: Mapping[str, Array]) -> None:
     """Draw one second of a few membrane potentials, one above the other, with their spikes."""
     rows = trace_window(flight)
-    neurons = _pick_neurons(flight, rows) if rows.size > 1 else []
+    neurons = pick_neurons(flight, rows) if rows.size > 1 else []
     head(axes, "Membrane potentials")
     if not neurons:
         say_nothing(axes, "no membrane potentials in this flight")
@@ -125,7 +129,7 @@ def trace_window(flight: FlightColumns) -> NDArray[np.int64]:
     return ran[(times >= begin) & (times <= begin + TRACE_TIME)]
 
 
-def _pick_neurons(flight: FlightColumns, rows: NDArray[np.int64]) -> list[tuple[str, int]]:
+def pick_neurons(flight: FlightColumns, rows: NDArray[np.int64]) -> list[tuple[str, int]]:
     """Choose recorded neurons that fire neither always nor never, from every layer alike."""
     known = [layer for layer, x in flight.membranes.items() if np.isfinite(x[rows]).all()]
     chosen: list[tuple[str, int]] = []

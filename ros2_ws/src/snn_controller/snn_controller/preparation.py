@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from snn_controller.action import ActionKind
+from snn_controller.energy import network_size
 from snn_controller.errors import UserError
 from snn_controller.flight import Flight
 from snn_controller.flight_controllers.links import why_no_motors
@@ -99,6 +100,7 @@ def report_flight(flight: Flight, settings: ControllerSettings) -> dict[str, Any
         seed=settings.seed,
         policy=flight.policy.path.name,
         policy_sha256=flight.policy.sha256,
+        network=network_size(flight.policy.metadata),
         action_kind=flight.policy.metadata.action_kind,
         link=settings.link,
         lockstep=settings.lockstep,

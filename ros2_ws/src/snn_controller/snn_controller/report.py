@@ -7,31 +7,29 @@ Every figure is a pure function of the log and of the facts that the log does no
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import math
 import os
 import platform
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 import snn_controller
 from snn_controller.action import RATE_LIMITS, ActionKind
+from snn_controller.energy import TARGETS, NetworkSize, tick_energies
 from snn_controller.errors import UserError
+from snn_controller.flight_file import REPORT_FILE, REPORT_VERSION, TICKS_FILE, pack_ticks
 from snn_controller.flight_log import FlightColumns, FlightLog, columns
 from snn_controller.frames import GRAVITY, Array
 from snn_controller.survival import POLICY_MODE, FlightBounds, find_failure
 
-REPORT_VERSION = 1
-REPORT_FILE = "report.json"
-TICKS_FILE = "flight.npz"
 SETTLING_TIME = 2.0  # s of policy flight that the RMS error leaves out
 STEADY_SHARE = 0.25  # of the policy's time that counts as steady, from its end backwards
 STEADY_TIME = 5.0  # s, at most
@@ -60,6 +58,7 @@ class FlightFacts:
     seed: int | None = None
     policy: str | None = None  # file that flew, None when the guide did
     policy_sha256: str | None = None
+    network: NetworkSize | None = None  # of the policy, None when the guide flew
     action_kind: ActionKind = "motors"
     link: str = "sim"
     lockstep: bool = False
@@ -88,6 +87,7 @@ def _summarise(log: FlightLog, facts: FlightFacts) -> dict[str, Any]:
         "tick_period_ms": _percentiles(log.periods),
         "latency_ms": _percentiles(log.latencies),
         **_spiking(flight),
+        **_energy(flight, facts.network),
         "action_kind": facts.action_kind,
         "action_step": _action_step(flight, facts.action_kind),
         "policy": facts.policy,
@@ -134,7 +134,7 @@ def write_report(folder: Path, report: Mapping[str, Any], log: FlightLog) -> Pat
         UserError: The folder cannot be written.
     """
     if log.ticks:
-        write_file(folder / TICKS_FILE, _ticks_file(columns(log)))
+        write_file(folder / TICKS_FILE, pack_ticks(log))
     text = json.dumps(report, indent=2, allow_nan=False) + "\n"
     return write_file(folder / REPORT_FILE, text.encode())
 
@@ -163,17 +163,6 @@ def write_file(path: Path, content: bytes) -> Path:
     return path
 
 
-def _ticks_file(flight: FlightColumns) -> bytes:
-    """Return the columns as .npz, without membranes, which are large and in the bag."""
-    arrays: dict[str, Any] = {
-        name: x for name, x in vars(flight).items() if isinstance(x, np.ndarray)
-    }
-    arrays |= {f"spikes_{layer}": fired for layer, fired in flight.spikes.items()}
-    file = io.BytesIO()
-    np.savez_compressed(file, **arrays)
-    return file.getvalue()
-
-
 def format_summary(report: Mapping[str, Any]) -> str:
     """Return one screen of text that says how the flight went."""
     verdict = "SURVIVED" if report["survived"] else "DID NOT SURVIVE"
@@ -190,6 +179,7 @@ def format_summary(report: Mapping[str, Any]) -> str:
         "latency": _cells(report["latency_ms"], 2, " ms"),
         "spike rate": _cells(rates, 1, " %"),
         "synaptic ops": _cells({"": report["synaptic_ops_per_tick"]}, 0, " a tick"),
+        "energy": _energy_cells(report),
         "action step": _cells({"": report["action_step"]}, 4, " mean"),
         "modes": ", ".join(modes),
         "motion": report["motion_sha256"][:12],
@@ -202,6 +192,13 @@ def _policy_name(report: Mapping[str, Any]) -> str:
     if report["policy"] is None:
         return "none, the guide flew"
     return f"{report['policy']} ({(report['policy_sha256'] or 'no hash')[:12]})"
+
+
+def _energy_cells(report: Mapping[str, Any]) -> str:
+    known = {
+        k: f"{k} {x:,.0f} nJ" for k, x in report["energy_nj_per_tick"].items() if x is not None
+    }
+    return ", ".join(known.values()) + " a tick" if known else ""
 
 
 def _cells(values: Mapping[str, float | None], decimals: int, unit: str = "") -> str:
@@ -233,6 +230,22 @@ def _spiking(flight: FlightColumns) -> dict[str, Any]:
     return {
         "spike_rate": {layer: _number(_mean(x[ran])) for layer, x in flight.spikes.items()},
         "synaptic_ops_per_tick": _number(_mean(flight.synaptic_ops[ran])),
+    }
+
+
+def _energy(flight: FlightColumns, network: NetworkSize | None) -> dict[str, Any]:
+    """Return what the policy's ticks would cost on each target, None where nothing is known."""
+    ticks: dict[str, Any] = dict.fromkeys(TARGETS, np.empty(0))
+    operations = flight.synaptic_ops[flight.mode == POLICY_MODE].astype(np.float64)
+    if network is not None and operations.size:
+        ticks = tick_energies(cast(Any, operations), network)
+    return {
+        "network": None if network is None else asdict(network),
+        "energy_nj_per_tick": {target: _number(_mean(x)) for target, x in ticks.items()},
+        "energy_j": {
+            target: float(f"{1e-9 * x.sum():.6g}") if x.size else None
+            for target, x in ticks.items()
+        },
     }
 
 

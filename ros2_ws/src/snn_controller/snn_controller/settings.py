@@ -93,6 +93,9 @@ class ControllerSettings(GraphSettings, Limits):
     neuron_rate: float = setting(
         10.0, "rate of the spike and membrane topics in Hz; 0 for none", low=0.0, high=1000.0
     )
+    progress_period: float = setting(
+        1.0, "wall time in s between lines about the flight's progress; 0 for none", low=0.0, high=3600.0
+    )
     tick_listeners: int = setting(
         0, "listeners to snn_controller/tick without which no flight begins", low=0, high=100
     )

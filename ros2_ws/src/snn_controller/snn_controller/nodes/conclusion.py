@@ -8,7 +8,9 @@ from typing import Any
 
 from snn_controller.errors import UserError
 from snn_controller.flight import Flight
+from snn_controller.flight_file import record_of
 from snn_controller.nodes.node_main import EXIT_USER_ERROR
+from snn_controller.page import PAGE_FILE, plotly_script, write_page
 from snn_controller.plot import draw_flight
 from snn_controller.preparation import report_flight
 from snn_controller.report import format_summary, write_report
@@ -30,10 +32,21 @@ def conclude(flight: Flight, settings: ControllerSettings, folder: Path, logger:
     try:
         lines.append(f"report: {write_report(folder, report, flight.log)}")
         if settings.plot:
-            draw_flight(flight.log, report, folder / "flight.png")
+            _draw(flight, report, folder, logger)
     except UserError as error:
         logger.error(str(error))
         code = EXIT_USER_ERROR
     with suppress(BrokenPipeError):  # nobody listens any more when the launcher was killed
         print(*lines, sep="\n", flush=True)
     return code
+
+
+def _draw(flight: Flight, report: dict[str, Any], folder: Path, logger: Any) -> None:
+    """Draw picture and page; without plotly there is no page, which fails no flight."""
+    draw_flight(flight.log, report, folder / "flight.png")
+    try:
+        plotly_script()
+    except UserError as error:
+        logger.warning(str(error))
+        return
+    write_page([record_of(folder.name, report, flight.log)], folder / PAGE_FILE)
