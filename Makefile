@@ -1,5 +1,6 @@
 # make fly    installs what flying needs into .venv and flies a 20 s hover
 # make test   installs what training and testing need and runs every check
+# make docker-test  flies and judges the stack in containers; ARGS=--help lists what it can do
 # make train  trains a spiking policy of your own
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -8,8 +9,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 DRONES := swarm-drone-gym==2.0.0.3
 ARGS ?=
+POLICY ?=
 
-.PHONY: fly test lint train clean
+.PHONY: fly test lint docker-test train clean
 
 fly: $(VENV)/.flight
 	$(BIN)/snn-fly $(ARGS)
@@ -21,6 +23,10 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+# Needs Docker, or root on a machine where an engine can run; no environment of ours.
+docker-test:
+	$(PYTHON) docker/sim_in_the_loop.py $(if $(POLICY),--policy '$(POLICY)') $(ARGS)
 
 train: $(VENV)/.test
 	$(BIN)/python training/jsrl.py $(ARGS)

@@ -1,0 +1,178 @@
+"""Flies the stack in containers and judges it: `make docker-test`, or `--help`.
+
+Builds the flight image, starts simulator, controller and judge as three machines, lets a fault
+come where the scenario has one, collects logs and reports, takes everything down. Exit code 0 when
+every scenario has passed, 1 when one has not, 2 when something is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from time import monotonic
+from types import FrameType
+
+from harness.engine import CannotRunError, Engine, engine
+from harness.images import build
+from harness.scenarios import ALL, FAULT_TIME, PROFILES, Scenario
+from harness.shell import DockerError
+from harness.stack import Stack, stack
+
+ROOT = Path(__file__).resolve().parents[1]
+COMPOSE_FILE = ROOT / "docker" / "compose.yaml"
+JUDGING_TIME = 30.0  # s that a controller may outlive the judge
+EXIT_MISSING = 2
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a scenario."""
+
+    scenario: str
+    passed: bool
+    failure: str | None
+    judge_exit: int | None
+    controller_exit: int | None
+    seconds: float
+
+
+def main() -> None:
+    """Run the command line."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    options = parse(sys.argv[1:])
+    try:
+        sys.exit(fly_all(options))
+    except CannotRunError as error:
+        print(f"docker: {'skipped' if options.optional else 'error'}: {error}", file=sys.stderr)
+        sys.exit(0 if options.optional else EXIT_MISSING)
+    except DockerError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(EXIT_MISSING)
+
+
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    add = parser.add_argument
+    add("--profile", choices=PROFILES, default="main", help="which scenarios to fly")
+    add("--scenario", choices=ALL, action="append", help="fly these instead; may be repeated")
+    add("--policy", help="policy.onnx to fly; default: the shipped one")
+    add("--results", type=Path, help="folder of logs and reports; default: flights/docker-<time>")
+    add("--state", type=Path, default=ROOT / ".ci-docker", help="data of a private engine")
+    add("--no-build", action="store_true", help="take the image as it is")
+    add("--install", action="store_true", help="install an engine by apt-get where there is none")
+    add("--optional", action="store_true", help="where no engine can run, say why and exit with 0")
+    add("--list", action="store_true", help="list scenarios and end")
+    options = parser.parse_args(words)
+    options.install |= bool(os.environ.get("CI"))
+    options.scenarios = [ALL[name] for name in options.scenario or PROFILES[options.profile]]
+    return options
+
+
+def fly_all(options: argparse.Namespace) -> int:
+    """Fly all scenarios that were asked for; return the exit code."""
+    if options.list:
+        print(*(f"{s.name:24} {s.description}" for s in ALL.values()), sep="\n")
+        return 0
+    results = options.results or ROOT / "flights" / f"docker-{datetime.now():%Y%m%d-%H%M%S}"
+    policy = prepare_policy(options.policy, results)
+    with engine(options.state.resolve(), install=options.install) as running:
+        kind = "a private engine" if running.private else "the running engine"
+        print(f"docker: {kind}, {running.version}, {' '.join(running.compose)}", flush=True)
+        if not options.no_build:
+            build(running, ROOT)
+        outcomes = [fly(running, each, policy, results / each.name) for each in options.scenarios]
+    (results / "summary.json").write_text(json.dumps([asdict(x) for x in outcomes], indent=2))
+    passed = sum(outcome.passed for outcome in outcomes)
+    print(f"docker: {passed} of {len(outcomes)} scenarios passed; logs and reports: {results}")
+    return 0 if passed == len(outcomes) else 1
+
+
+def prepare_policy(policy: str | None, results: Path) -> dict[str, str]:
+    """Put the policy where containers can read it; return the variables that say so.
+
+    Raises:
+        DockerError: There is no such file.
+    """
+    if not policy:
+        return {}
+    source = Path(policy).expanduser()
+    if not source.is_file():
+        raise DockerError(f"policy file {source.absolute()} does not exist; give --policy FILE")
+    folder = results.resolve() / "policy"
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o755)
+    shutil.copy(source, folder / source.name)
+    (folder / source.name).chmod(0o644)  # another user reads it in there
+    return {"SNN_POLICY": f"/policies/{source.name}", "SNN_POLICY_FOLDER": str(folder)}
+
+
+def fly(running: Engine, scenario: Scenario, policy: dict[str, str], folder: Path) -> Outcome:
+    """Fly one scenario and collect what it leaves."""
+    print(f"docker: {scenario.name}: {scenario.description}", flush=True)
+    begin = monotonic()
+    project = f"snn{os.getpid()}"
+    with stack(running, COMPOSE_FILE, project, {**scenario.settings, **policy}) as containers:
+        try:
+            failure = _fly(containers, scenario)
+        except DockerError as error:
+            failure = str(error)
+        codes = containers.exit_code("judge"), containers.exit_code("controller")
+        failure = failure or why_failed(scenario, *codes, containers.log("judge"))
+        containers.collect(folder)
+    outcome = Outcome(
+        scenario.name, failure is None, failure, *codes, round(monotonic() - begin, 1)
+    )
+    print(f"docker: {scenario.name}: {_verdict(outcome)} in {outcome.seconds:.0f} s", flush=True)
+    return outcome
+
+
+def _fly(containers: Stack, scenario: Scenario) -> str | None:
+    """Let the scenario happen; return what kept it from happening."""
+    containers.start()
+    if scenario.fault is not None:
+        if not containers.wait_for_flight(FAULT_TIME, scenario.time_limit):
+            return "the flight did not begin, so no fault could come; see controller.log"
+        containers.inflict(scenario.fault)
+    if containers.wait("judge", scenario.time_limit) is None:
+        return f"the judge has not come to an end within {scenario.time_limit:g} s"
+    containers.wait("controller", JUDGING_TIME)
+    return None
+
+
+def why_failed(
+    scenario: Scenario, judge: int | None, controller: int | None, log: str
+) -> str | None:
+    """Return why a scenario has not passed, or None."""
+    if judge != 0:
+        failed = [line.strip() for line in log.splitlines() if line.startswith("  FAIL ")]
+        return "; ".join(failed) or f"the judge ended with exit code {judge}; see judge.log"
+    exits = scenario.controller_exits
+    if exits is not None and controller not in exits:
+        wanted = " or ".join(str(code) for code in exits)
+        return f"the controller ended with exit code {controller} instead of {wanted}"
+    return None
+
+
+def _verdict(outcome: Outcome) -> str:
+    return "passed" if outcome.passed else f"FAILED ({outcome.failure})"
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> None:
+    """Leave by an exception, so that everything is taken down."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
+    raise SystemExit(128 + number)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,243 @@
+"""The harness of `make docker-test` without an engine: decisions, sentences, and what files say."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from harness import engine as engines
+from harness.base_image import archive_address
+from harness.images import explain_build
+from harness.scenarios import ALL, FAULTS, MAIN, PROFILES, SAFE_END, Scenario
+from harness.shell import DockerError, last_words, must, run
+from harness.stack import SERVICES, explain_start, flight_time
+from requirements import requirements
+from sim_in_the_loop import fly_all, parse, prepare_policy, why_failed
+
+ROOT = Path(__file__).parents[1]
+COMPOSE = (ROOT / "docker" / "compose.yaml").read_text()
+DOCKERFILE = (ROOT / "docker" / "Dockerfile").read_text()
+
+
+@pytest.fixture
+def fake_docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Put a `docker` first in PATH that says something and ends with a code."""
+
+    def make(said: str, code: int) -> None:
+        program = tmp_path / "bin" / "docker"
+        program.parent.mkdir()
+        program.write_text(f"#!/bin/sh\necho '{said}' >&2\nexit {code}\n")
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+
+    return make
+
+
+def as_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+
+
+@pytest.mark.parametrize(
+    ("said", "mend"),
+    [
+        ("permission denied while trying to connect to the socket", "join the group docker"),
+        ("Cannot connect to the Docker daemon. Is it running?", "start one"),
+    ],
+)
+def test_an_engine_out_of_reach_is_one_sentence(
+    fake_docker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, mend: str
+) -> None:
+    fake_docker(said, 1)
+    as_user(monkeypatch)
+    with (
+        pytest.raises(engines.CannotRunError, match=mend) as caught,
+        engines.engine(tmp_path, install=False),
+    ):
+        pass
+    assert "a private engine cannot run here: it needs root" in str(caught.value)
+
+
+def test_a_machine_without_docker_is_told_what_to_install() -> None:
+    assert "apt-get install docker.io" in engines.explain("docker is not installed")
+
+
+def test_capabilities_are_read_from_the_kernels_account() -> None:
+    assert engines.missing_capabilities("CapEff:\t000001ffffffffff\n") == []
+    assert engines.missing_capabilities("CapEff:\t00000000a80425fb\n") == [
+        "CAP_NET_ADMIN",
+        "CAP_SYS_ADMIN",
+    ]
+    assert len(engines.missing_capabilities("")) == 2
+
+
+def test_a_full_disk_is_refused_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "NEEDED_SPACE", 1e9)
+    with pytest.raises(DockerError, match="free some space or give --state"):
+        engines.check_space(tmp_path)
+
+
+def test_no_daemon_is_mistaken_for_ours(tmp_path: Path) -> None:
+    """A pid file may be old, and its number another program's by now."""
+    file = tmp_path / "dockerd.pid"
+    for text in (str(os.getpid()), "999999999", "", "not a number"):
+        file.write_text(text)
+        engines._stop_previous(file)  # would end this very process
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("Types: deb\nURIs: http://a.example/debian\nSuites: x", "http://a.example/debian"),
+        ("# deb http://no.example\ndeb [signed-by=/k] http://b.example/d bookworm main", "http://b.example/d"),
+        ("", None),
+    ],
+)  # fmt: skip
+def test_the_archive_is_found_in_either_format(text: str, address: str | None) -> None:
+    assert archive_address(text) == address
+
+
+@pytest.mark.parametrize(
+    ("output", "mend"),
+    [
+        ("write /var/x: no space left on device", "docker system prune"),
+        ("Error: pull access denied for snn-controller", "image is missing"),
+        ("Bind for 0.0.0.0:8765 failed: port is already allocated", "a port is taken"),
+        ("could not find an available, non-overlapping IPv4 address pool", "network prune"),
+        ("Encountered errors while bringing up the project.", "see its log"),
+        ("first\nsomething new\n", "something new"),
+    ],
+)
+def test_what_keeps_containers_from_starting_is_explained(output: str, mend: str) -> None:
+    assert mend in explain_start(output)
+
+
+def test_what_keeps_an_image_from_being_built_is_explained() -> None:
+    assert "disk is full" in explain_build("", "write: No space left on device")
+    assert (
+        explain_build("a\nE: Unable to locate package x\nb", "") == "E: Unable to locate package x"
+    )
+
+
+def test_commands_that_fail_become_codes_and_sentences() -> None:
+    assert run(["/no/such/program"]).returncode == 127
+    assert run(["sleep", "5"], timeout=0.05).returncode == 124
+    with pytest.raises(DockerError, match=r"it broke \(why\)"):
+        must(["sh", "-c", "echo why >&2; exit 3"], "it broke")
+    assert last_words("a\nb\n \n") == "b" and last_words("") == "it said nothing"
+
+
+def test_the_flight_time_is_the_newest_that_was_told() -> None:
+    assert flight_time("") == 0.0
+    assert flight_time("progress:   1.0/14 s  policy\nx\nprogress:  12.0/14 s  policy") == 12.0
+
+
+def test_progress_is_read_as_the_runner_prints_it() -> None:
+    assert flight_time("  3.0/14 s  policy    error 0.030 m  11032 synaptic operations") == 3.0
+
+
+@pytest.mark.parametrize(
+    ("scenario", "judge", "controller", "log", "failure"),
+    [
+        (MAIN, 0, 0, "", None),
+        (MAIN, 1, 1, "x\n  FAIL survival: it fell\n  ok   heard: y", "FAIL survival: it fell"),
+        (MAIN, 2, 0, "", "the judge ended with exit code 2; see judge.log"),
+        (MAIN, 0, 1, "", "the controller ended with exit code 1 instead of 0"),
+        (FAULTS[0], 0, 137, "", None),
+    ],
+)
+def test_why_a_scenario_failed(
+    scenario: Scenario, judge: int, controller: int, log: str, failure: str | None
+) -> None:
+    assert why_failed(scenario, judge, controller, log) == failure
+
+
+def test_profiles_name_scenarios_and_faults_want_a_safe_end() -> None:
+    assert all(name in ALL for names in PROFILES.values() for name in names)
+    for scenario in FAULTS:
+        assert scenario.fault is not None and scenario.fault.target in SERVICES
+        assert scenario.settings["SNN_EXPECT"] == SAFE_END
+        assert scenario.settings["SNN_LOCKSTEP"] == "false"  # a fault takes time of its own
+    assert PROFILES["ci"][0] == MAIN.name and len(PROFILES["ci"]) == 2
+
+
+def test_scenarios_set_only_what_the_compose_file_reads() -> None:
+    read = set(re.findall(r"\$\{(\w+):-", COMPOSE))
+    given = {name for scenario in ALL.values() for name in scenario.settings}
+    assert given <= read and {"SNN_POLICY", "SNN_POLICY_FOLDER"} <= read
+
+
+def test_containers_are_locked_in() -> None:
+    services = yaml.safe_load(COMPOSE)["services"]
+    assert set(SERVICES) <= set(services)
+    for name in SERVICES:
+        service = services[name]
+        assert service["read_only"] and service["cap_drop"] == ["ALL"] and "ports" not in service
+        assert service["mem_limit"] and service["cpus"] and service["pids_limit"]
+    assert yaml.safe_load(COMPOSE)["networks"]["flight"]["internal"]
+
+
+def test_peers_are_up_before_they_are_named() -> None:
+    """Fast DDS refuses to start where the name of a peer cannot be resolved."""
+    services = yaml.safe_load(COMPOSE)["services"]
+    started: list[str] = []
+    for name in SERVICES:  # in the order of `depends_on`
+        peers = services[name]["environment"].get("ROS_STATIC_PEERS", "")
+        assert set(filter(None, peers.split(";"))) <= set(started)
+        assert set(services[name].get("depends_on", {})) <= set(started)
+        started.append(name)
+
+
+def test_images_are_pinned_and_the_flight_image_has_no_torch() -> None:
+    lines = (ROOT / "docker" / "constraints.txt").read_text().splitlines()
+    pins = {line.partition("==")[0].lower() for line in lines if "==" in line}
+    wanted = requirements(ROOT / "pyproject.toml", ["flight"])
+    names = {re.split(r"[=<>!\[;]", line)[0].strip().lower() for line in wanted}
+    assert names <= pins
+    assert "torch" not in pins
+    assert "\nUSER snn\n" in DOCKERFILE and "HEALTHCHECK" in DOCKERFILE
+    assert not DOCKERFILE.startswith("# syntax")
+
+
+def test_a_policy_goes_where_another_user_can_read_it(tmp_path: Path) -> None:
+    policy = tmp_path / "mine.onnx"
+    policy.write_bytes(b"policy")
+    policy.chmod(0o600)
+    given = prepare_policy(str(policy), tmp_path / "results")
+    assert given["SNN_POLICY"] == "/policies/mine.onnx"
+    copy = Path(given["SNN_POLICY_FOLDER"]) / "mine.onnx"
+    assert copy.read_bytes() == b"policy" and copy.stat().st_mode & 0o777 == 0o644
+    assert prepare_policy(None, tmp_path) == {}
+    with pytest.raises(DockerError, match="does not exist; give --policy FILE"):
+        prepare_policy(str(tmp_path / "none.onnx"), tmp_path)
+
+
+def test_the_command_line_chooses_scenarios(capsys: pytest.CaptureFixture[str]) -> None:
+    assert parse([]).scenarios == [MAIN]
+    assert [s.name for s in parse(["--profile", "ci"]).scenarios] == list(PROFILES["ci"])
+    assert parse(["--scenario", "landing"]).scenarios == [ALL["landing"]]
+    assert fly_all(parse(["--list"])) == 0
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in ALL)
+
+
+@pytest.mark.parametrize(("word", "code"), [("--optional", 0), ("--no-build", 2)])
+def test_where_no_engine_can_run_it_says_so(fake_docker, word: str, code: int) -> None:
+    """As a user in a namespace of its own: root's engine is out of reach there."""
+    fake_docker("Cannot connect to the Docker daemon", 1)
+    script = (
+        "import os, sys; os.geteuid = lambda: 1000; sys.argv = ['x', sys.argv[1]];"
+        "import sim_in_the_loop; sim_in_the_loop.main()"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "docker")}
+    done = subprocess.run(
+        [sys.executable, "-c", script, word], capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == code
+    assert "no Docker engine answers" in done.stderr and "Traceback" not in done.stderr
