@@ -78,7 +78,7 @@ class ControllerSettings(GraphSettings, Limits):
     duration: float = setting(20.0, "flight time in s", low=0.1, high=1e6)
     seed: int = setting(1, "seed of the flight, for the report", low=0, high=2**31)
     report: str = setting("", "folder of the flight report; empty for flights/<time>-<task>")
-    plot: bool = setting(True, "draw flight.png beside report.json")
+    plot: bool = setting(True, "draw flight.png and flight.html beside report.json")
     await_nodes: str = setting("", "do not configure before these nodes are up, split by commas")
     exit_when_done: bool = setting(False, "end the process with the flight")
     startup_timeout: float = setting(15.0, "wait for the first odometry in s", low=0.1, high=3600.0)
@@ -94,7 +94,10 @@ class ControllerSettings(GraphSettings, Limits):
         10.0, "rate of the spike and membrane topics in Hz; 0 for none", low=0.0, high=1000.0
     )
     progress_period: float = setting(
-        1.0, "wall time in s between lines about the flight's progress; 0 for none", low=0.0, high=3600.0
+        1.0,
+        "wall time in s between lines about the flight's progress; 0 for none",
+        low=0.0,
+        high=3600.0,
     )
     tick_listeners: int = setting(
         0, "listeners to snn_controller/tick without which no flight begins", low=0, high=100
