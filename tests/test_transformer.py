@@ -71,36 +71,37 @@ def test_what_is_attended_to_lies_in_the_past(kind: str) -> None:
     assert moved.tolist() == [4 <= tick < 4 + window for tick in range(10)]
 
 
+def found_last(kind: str, order: list[int], *, phase: bool = True) -> Tensor:
+    """What the last of six tokens finds, the others in some order; membranes forget at once."""
+    block = transformer(kind=kind, phase=phase).blocks[0]
+    generator = torch.Generator().manual_seed(1)
+    stream = torch.randn(6, 1, SMALL["width"], generator=generator)[torch.tensor(order)]
+    with torch.no_grad():
+        if kind == "dense":
+            block.lag_bias.copy_(torch.rand(block.lag_bias.shape, generator=generator))
+            fired = block.inputs(block.attention_norm(stream))
+        else:
+            current = stream @ block.inputs
+            if phase:
+                code = phase_code(torch.arange(6)[:, None, None], phase_steps(4, 12.0))
+                current = current + block._phase_current(code)
+            fired = (current > 1.0).float()
+        return block._attend(fired, block.initial_states(1)["memory_block1"])[0][-1]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_order_of_tokens_matters(kind: str) -> None:
     """A code by micro-step is the same for every token; attention then cannot tell them apart."""
-    block = transformer(kind=kind).blocks[0]
-    if kind == "dense":
-        with torch.no_grad():  # zero at the beginning: it is learnt
-            block.lag_bias.copy_(torch.randn(block.lag_bias.shape).abs())
-    generator = torch.Generator().manual_seed(1)
-    stream = torch.randn(6, 1, SMALL["width"], generator=generator)
-    mixed = torch.cat([stream[torch.tensor([3, 1, 0, 4, 2])], stream[-1:]])
-    results = []
-    for order in (stream, mixed):
-        states = block.initial_states(1)
-        if kind == "spiking":  # fire anew each tick, so that order can only come from the code
-            for layer in block.membranes.values():
-                layer.log_time_constant.data.fill_(-9.0)
-        code = phase_code(torch.arange(6)[:, None], phase_steps(4, 12.0)).float()
-        results.append(block(order, states, code if kind == "spiking" else None, 10.0)[0][-1])
-    assert (results[0] - results[1]).abs().max().item() > 1e-4
+    one, other = (found_last(kind, order) for order in ([0, 1, 2, 3, 4, 5], [3, 1, 0, 4, 2, 5]))
+    assert (one - other).abs().max().item() > 1e-2
 
 
-def test_without_the_code_and_memory_in_membranes_the_order_is_lost() -> None:
+def test_without_the_code_attention_cannot_tell_the_order() -> None:
     """The control of the test above."""
-    block = transformer(phase=False).blocks[0]
-    for layer in block.membranes.values():
-        layer.log_time_constant.data.fill_(-9.0)
-    stream = torch.randn(6, 1, SMALL["width"], generator=torch.Generator().manual_seed(1))
-    mixed = torch.cat([stream[torch.tensor([3, 1, 0, 4, 2])], stream[-1:]])
-    one, other = (block(x, block.initial_states(1), None, 10.0)[0][-1] for x in (stream, mixed))
-    torch.testing.assert_close(one, other, atol=1e-5, rtol=0.0)
+    orders = ([0, 1, 2, 3, 4, 5], [3, 1, 0, 4, 2, 5])
+    one, other = (found_last("spiking", order, phase=False) for order in orders)
+    assert one.abs().max().item() > 0.1
+    torch.testing.assert_close(one, other)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -146,13 +147,13 @@ def test_every_head_writes_into_the_stream_by_itself() -> None:
 def test_gates_are_of_the_token_and_no_head_is_switched_by_what_comes() -> None:
     block = transformer().blocks[0]
     generator = torch.Generator().manual_seed(3)
-    found = torch.rand(7, 2, 4, 8, generator=generator)
-    gates = block._gates(found)
+    found = torch.rand(7, 2, 32, generator=generator)
+    gates = block.gates(found)
     assert gates.shape == (7, 2, 4)
     assert ((gates > 0) & (gates < 1)).all()
     found[4:] += 1.0
-    assert torch.equal(gates[:4], block._gates(found)[:4])
-    assert not torch.equal(gates[4:], block._gates(found)[4:])
+    assert torch.equal(gates[:4], block.gates(found)[:4])
+    assert not torch.equal(gates[4:], block.gates(found)[4:])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -168,9 +169,9 @@ def test_ticks_one_by_one_are_the_sequence(kind: str, options: dict[str, Any]) -
     whole, *_ = run(network, doubles, states)  # type: ignore[arg-type]
     actions = []
     for tick in range(2000):
-        action, states, _ = run(network, tuple(x[tick : tick + 1] for x in doubles), states)  # type: ignore[arg-type]
+        action, states, _ = run(network, tuple(x[tick] for x in doubles), states)  # type: ignore[arg-type]
         actions.append(action)
-    assert (torch.cat(actions) - whole).abs().max().item() < 1e-5
+    assert (torch.stack(actions) - whole).abs().max().item() < 1e-5
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -205,14 +206,14 @@ def test_absent_slots_are_not_states_of_zero() -> None:
 def test_the_phase_code_wraps_and_is_below_nyquist() -> None:
     steps = phase_steps(4, 40.0)
     assert (steps < TURN // 2).all()
-    late = torch.tensor([[TURN - 3]])
-    far = phase_code(late + torch.arange(10)[:, None], steps)
-    near = phase_code(advance(late, 0) + torch.arange(10)[:, None] - TURN, steps)
+    ticks = torch.arange(2000)[:, None]
+    far = phase_code(advance(torch.tensor(TURN - 1000), 0) + ticks, steps)
+    near = phase_code(advance(ticks, TURN - 1000), steps)
     assert torch.equal(far, near)
     assert advance(torch.tensor([TURN - 1]), 3).item() == 2
-    code = phase_code(torch.arange(2000), steps).mean(0)
+    code = phase_code(ticks, steps).mean(0)
     assert ((code - 0.5).abs() < 0.05).all()
-    assert set(phase_code(torch.arange(50), steps).unique().tolist()) == {0.0, 1.0}
+    assert set(phase_code(ticks, steps).unique().tolist()) == {0.0, 1.0}
 
 
 def test_a_network_without_condition_or_last_action_does_not_see_them() -> None:

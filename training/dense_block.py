@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.spiking_block import States, band
+from training.spiking_block import States, band, heads_of
 from training.transformer_config import TransformerConfig
 
 MASKED = -1e9
@@ -37,6 +37,7 @@ class DenseBlock(nn.Module):
         self.output = linear(width, width, generator)
         self.rise, self.fall = linear(width, hidden, generator), linear(hidden, width, generator)
         self.lag_bias = nn.Parameter(torch.zeros(config.heads, config.window))
+        self.register_buffer("heads_of", heads_of(width, config.heads), persistent=False)
 
     @property
     def multiply_accumulates(self) -> int:
@@ -54,7 +55,7 @@ class DenseBlock(nn.Module):
     def forward(
         self, stream: Tensor, states: States, code: Tensor | None, slope: float
     ) -> tuple[Tensor, States, dict[str, Tensor]]:
-        """Return the stream (T, batch, width), next states and no spikes; see `SpikingBlock`."""
+        """Return the stream, next states and no spikes; see `SpikingBlock`."""
         found, memory = self._attend(
             self.inputs(self.attention_norm(stream)), states[f"memory_{self.name}"]
         )
@@ -64,6 +65,8 @@ class DenseBlock(nn.Module):
 
     def _attend(self, projected: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
         width, heads, window = self.config.width, self.config.heads, self.config.window
+        if projected.dim() == 2:
+            return self._attend_tick(projected, memory)
         ticks = len(projected)
         queries, fresh = projected.transpose(0, 1).split([width, 2 * width], dim=-1)
         memory = torch.cat([memory, functional.pad(fresh, (0, 1), value=1.0)], dim=1)
@@ -74,16 +77,25 @@ class DenseBlock(nn.Module):
         queries = queries.unflatten(-1, (heads, -1)).transpose(1, 2)
         scores = queries @ keys.transpose(-1, -2) / math.sqrt(width / heads)
         scores = scores + self._bias(ticks) + MASKED * (1.0 - memory[:, None, None, :, -1])
-        if ticks > 1:
-            scores = scores + MASKED * (1.0 - band(ticks, window).to(scores))
+        scores = scores + MASKED * (1.0 - band(ticks, window).to(scores))
         found = torch.softmax(scores, dim=-1) @ values
         return found.permute(2, 0, 1, 3).flatten(-2), memory[:, -(window - 1) :]
+
+    def _attend_tick(self, projected: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """Do the same for one tick (batch, 3 width), without reshapes."""
+        width, member = self.config.width, torch.as_tensor(self.heads_of)
+        queries, fresh = projected.split([width, 2 * width], dim=-1)
+        fresh = functional.pad(fresh, (0, 1), value=1.0)
+        memory = torch.cat([memory, fresh[:, None]], dim=1)
+        keys, values, present = memory.split([width, width, 1], dim=-1)
+        scores = (keys * queries[:, None]) @ member / math.sqrt(width / self.config.heads)
+        scores = scores + self.lag_bias.flip(-1).T + MASKED * (1.0 - present)
+        shares = torch.softmax(scores, dim=1)  # (batch, window, heads)
+        return ((shares @ member.T) * values).sum(dim=1), memory[:, 1:]
 
     def _bias(self, ticks: int) -> Tensor:
         """Return the bias (heads, ticks, window - 1 + ticks) by lag."""
         window = self.config.window
-        if ticks == 1:
-            return self.lag_bias.flip(-1)[:, None]
         lag = torch.arange(ticks)[:, None] + window - 1 - torch.arange(window - 1 + ticks)
         return self.lag_bias[:, lag.clamp(0, window - 1)]
 

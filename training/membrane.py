@@ -110,10 +110,10 @@ class Membranes(nn.Module):
         self._frozen = beta.detach().clone(), threshold.detach().clone()
 
     def forward(self, current: Tensor, membrane: Tensor, slope: float) -> tuple[Tensor, Tensor]:
-        """Return spikes (T, batch, neurons) and the last U of currents of the same shape.
+        """Return the spikes of currents, of their shape, and the last U (batch, neurons).
 
         Args:
-            current: I (T, batch, neurons).
+            current: I (T, batch, neurons), or (batch, neurons) of a single tick without gradient.
             membrane: U (batch, neurons) before the first tick.
             slope: Slope k of the surrogate gradient 1 / (1 + k |U - threshold|)^2.
         """
@@ -121,9 +121,8 @@ class Membranes(nn.Module):
             self._set_thresholds(current.detach(), self.wanted_rate)
         beta, threshold = self.constants()
         hard = self.config.reset == "hard"
-        if len(current) == 1 and not torch.is_grad_enabled():
-            spikes, membrane = self.tick(current[0], membrane)
-            return spikes[None], membrane
+        if current.dim() == 2:
+            return self.tick(current, membrane)
         kernel = load_kernel("auto")
         if kernel is None or current.dtype != torch.float32 or current.device.type != "cpu":
             return LIFSequence.apply(current, membrane, beta, threshold, slope, None, hard)  # type: ignore[misc]

@@ -18,17 +18,16 @@ CODES_PER_HEAD = 2
 
 
 def phase_steps(heads: int, longest_period: float) -> Tensor:
-    """Return how far each head's phase (heads,) goes in a tick, in 1 / 65536 of a turn."""
+    """Return how far the phase of each code (2 heads,) goes in a tick, in 1 / 65536 of a turn."""
     share = torch.arange(heads) / max(heads - 1, 1)
     periods = SHORTEST_PERIOD * (longest_period / SHORTEST_PERIOD) ** share
-    return torch.round(TURN / periods).long()
+    return torch.round(TURN / periods).long().repeat_interleave(CODES_PER_HEAD)
 
 
 def phase_code(position: Tensor, steps: Tensor) -> Tensor:
-    """Return the code (..., heads, 2) in {0, 1} of tokens with numbers (...), integers."""
-    phase = position[..., None] * steps
-    shifted = torch.stack([phase, phase + TURN // 4], dim=-1)
-    return (torch.remainder(shifted, TURN) < TURN // 2).float()
+    """Return the code (..., 2 heads) in {0, 1} of tokens with numbers (..., 1), integers."""
+    quarter = TURN // 4 * torch.remainder(torch.arange(len(steps)), CODES_PER_HEAD)
+    return (torch.remainder(position * steps + quarter, TURN) < TURN // 2).float()
 
 
 def advance(position: Tensor, ticks: int) -> Tensor:

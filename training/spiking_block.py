@@ -39,12 +39,15 @@ class SpikingBlock(nn.Module):
         self.rise_bias = nn.Parameter(torch.zeros(hidden))
         self.fall = _weight(hidden, width, generator)
         if config.phase:
-            # of each head, from its two codes to its queries and keys
-            shape = (heads, CODES_PER_HEAD, 2 * width // heads)
+            # from each code to queries and keys; a head sees its own codes only
+            shape = (CODES_PER_HEAD * heads, 2 * width)
             self.phase = nn.Parameter(torch.randn(shape, generator=generator) * 0.5)
+            own = heads_of(width, heads).T.repeat_interleave(CODES_PER_HEAD, dim=0).repeat(1, 2)
+            self.register_buffer("own_codes", own, persistent=False)
         if config.routing:
             self.router = nn.Parameter(torch.randn(heads, heads, generator=generator) * 0.1)
             self.router_bias = nn.Parameter(torch.full((heads,), 2.0))
+        self.register_buffer("heads_of", heads_of(width, heads), persistent=False)
         sizes = {"entry": width, "heads": 3 * width, "mix": width, "rise": width, "hidden": hidden}
         self.membranes = nn.ModuleDict(
             {
@@ -97,12 +100,12 @@ class SpikingBlock(nn.Module):
     def forward(
         self, stream: Tensor, states: States, code: Tensor | None, slope: float
     ) -> tuple[Tensor, States, dict[str, Tensor]]:
-        """Return the stream (T, batch, width), next states and spikes of each layer.
+        """Return the stream, next states and spikes of each layer.
 
         Args:
-            stream: (T, batch, width).
+            stream: (T, batch, width), or (batch, width) of a single tick without gradient.
             states: As `initial_states` gives them.
-            code: Phase code (T, batch, heads, 2), None without.
+            code: Phase code (..., 2 heads), None without.
             slope: Slope k of the surrogate gradient.
         """
         following: States = {}
@@ -125,36 +128,51 @@ class SpikingBlock(nn.Module):
         return stream, following, spikes
 
     def _phase_current(self, code: Tensor) -> Tensor:
-        """Return what the code (T, batch, heads, 2) adds to queries, keys and (nothing) values."""
-        driven = torch.einsum("...hc,hcn->...hn", code, self.phase)
-        queries, keys = driven.chunk(2, dim=-1)
-        return torch.cat(
-            [queries.flatten(-2), keys.flatten(-2), torch.zeros_like(queries).flatten(-2)], dim=-1
-        )
+        """Return what the code (..., 2 heads) adds to queries, keys and (nothing) to values."""
+        weights = self.phase * torch.as_tensor(self.own_codes)
+        return code @ functional.pad(weights, (0, self.config.width))
 
     def _attend(self, fired: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """Return counts (T, batch, width), gated, and the next memory.
+        """Return counts (..., width), gated, and the next memory.
 
         Args:
-            fired: Queries, keys and values (T, batch, 3 width).
+            fired: Queries, keys and values (T, batch, 3 width), or (batch, 3 width) of one tick.
             memory: Keys and values (batch, window - 1, 2 width) of earlier ticks.
         """
         width, heads, window = self.config.width, self.config.heads, self.config.window
+        if fired.dim() == 2:
+            queries, fresh = fired.split([width, 2 * width], dim=-1)
+            memory = torch.cat([memory, fresh[:, None]], dim=1)
+            keys, values = memory.chunk(2, dim=-1)
+            member = torch.as_tensor(self.heads_of)
+            counts = (keys * queries[:, None]) @ member  # (batch, window, heads)
+            return self._route(((counts @ member.T) * values).sum(dim=1)), memory[:, 1:]
         queries, fresh = fired.transpose(0, 1).split([width, 2 * width], dim=-1)
         memory = torch.cat([memory, fresh], dim=1)
         keys, values = (_split_heads(x, heads) for x in memory.chunk(2, dim=-1))
         counts = _split_heads(queries, heads) @ keys.transpose(-1, -2)
-        if len(fired) > 1:
-            counts = counts * band(len(fired), window).to(counts)
-        found = (counts @ values).permute(2, 0, 1, 3)  # (T, batch, heads, width / heads)
-        if self.config.routing:
-            found = found * self._gates(found)[..., None]
-        return found.flatten(-2), memory[:, -(window - 1) :]
+        counts = counts * band(len(fired), window).to(counts)
+        found = (counts @ values).permute(2, 0, 1, 3).flatten(-2)
+        return self._route(found), memory[:, -(window - 1) :]
 
-    def _gates(self, found: Tensor) -> Tensor:
-        """Return the gate (T, batch, heads) in (0, 1) of each head, from what all have found."""
-        means = found.mean(dim=-1)
+    def _route(self, found: Tensor) -> Tensor:
+        """Return what the heads found (..., width), each scaled by its gate."""
+        if not self.config.routing:
+            return found
+        return found * (self.gates(found) @ torch.as_tensor(self.heads_of).T)
+
+    def gates(self, found: Tensor) -> Tensor:
+        """Return the gate (..., heads) in (0, 1) of each head, from what all found (..., width)."""
+        means = found @ torch.as_tensor(self.heads_of) * (self.config.heads / self.config.width)
         return torch.sigmoid(means @ self.router + self.router_bias)
+
+
+def heads_of(width: int, heads: int) -> Tensor:
+    """Return 1 where a number of a token (width, heads) belongs to a head.
+
+    Sums over heads by this matrix need no reshape, so the graph of a tick takes any batch.
+    """
+    return torch.eye(heads).repeat_interleave(width // heads, dim=0)
 
 
 def band(ticks: int, window: int) -> Tensor:

@@ -121,6 +121,8 @@ class DecisionTransformer(nn.Module):
     ) -> tuple[Tensor, States, dict[str, Tensor]]:
         """Run a sequence and return (actions (T, batch, 4), last states, spikes per layer).
 
+        A single tick, without gradient, has no first axis.
+
         Args:
             observations: (T, batch, 18).
             last_actions: (T, batch, 4), applied in the tick before each observation.
@@ -142,10 +144,12 @@ class DecisionTransformer(nn.Module):
         slope: float = 10.0,
     ) -> tuple[Tensor, States, dict[str, Tensor]]:
         """Return what is read out (T, batch, width), last states and spikes; see `forward`."""
-        ticks, following, spikes = len(observations), {}, {}
-        code = None
+        following, spikes, code = {}, {}, None
         if self.has_phase:
-            moments = states[POSITION][:, 0] + torch.arange(ticks)[:, None]
+            moments, ticks = states[POSITION], 1
+            if observations.dim() == 3:
+                ticks = len(observations)
+                moments = moments + torch.arange(ticks)[:, None, None]
             code = phase_code(moments, torch.as_tensor(self.phase_steps)).to(observations)
             following[POSITION] = advance(states[POSITION], ticks)
         stream = self.embedding(self._tokens(observations, last_actions, returns))
