@@ -211,7 +211,7 @@ def test_no_node_outlives_the_launcher(ros_environment, tmp_path: Path, number: 
     try:
         assert launcher.stdout is not None
         for line in launcher.stdout:
-            if "2.0/60 s" in line:
+            if "/60 s" in line:
                 break
         assert len(nodes_of(marker)) >= 2
         launcher.send_signal(number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 from time import monotonic, sleep
 from types import FrameType
 from typing import IO
+
+from snn_controller.dashboard import fit
 
 PROGRESS_MARK = "progress: "  # a node's log line with this mark is shown live, in place
 POLL_PERIOD = 0.05  # s
@@ -127,8 +130,9 @@ class _Output:
         _, mark, progress = line.partition(PROGRESS_MARK)
         with self._lock:
             if mark and sys.stdout.isatty():
-                print(f"\r\033[K{progress}", end="", flush=True)
+                shown = fit(progress, shutil.get_terminal_size().columns)
+                print(f"\r\033[K{shown}", end="", flush=True)
                 self._line_open = True
                 return
             self.end_line()
-            print(f"{prefix}{line}" if not mark else progress, file=target, flush=True)
+            print(f"{mark}{progress}" if mark else f"{prefix}{line}", file=target, flush=True)

@@ -11,16 +11,19 @@ import os
 import shutil
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
 
 from snn_controller.arguments import ARGUMENTS, parse_arguments
 from snn_controller.errors import UserError
-from snn_controller.graph import NodeSpec, fly_graph, loopback
+from snn_controller.graph import CONTROLLER, NodeSpec, fly_graph, loopback
 from snn_controller.processes import ProcessGroup
 
 EXIT_USER_ERROR = 2
+TERMINAL_PERIOD = 0.25  # s of wall time between dashboards on a terminal, which are in place
+FILE_PERIOD = 2.0  # s elsewhere, where each is a line
 MAX_DOMAIN = 232  # beyond it, DDS runs out of ports
 TRANSITION_MODULE = "snn_controller.nodes.transition_node"
 
@@ -55,6 +58,7 @@ def fly(words: list[str]) -> int:
         UserError: An argument is wrong or a part is missing.
     """
     graph = fly_graph(parse_arguments(words), launcher_pid=os.getpid())
+    graph = tuple(_paced(node) for node in graph)
     _check_parts(graph)
     environment = _environment()
     with tempfile.TemporaryDirectory(prefix="snn-fly-") as folder:
@@ -66,6 +70,14 @@ def fly(words: list[str]) -> int:
                 command = [*_python(TRANSITION_MODULE), f"/{node.name}", "configure", "activate"]
                 group.start("lifecycle", command)
         return group.wait()
+
+
+def _paced(node: NodeSpec) -> NodeSpec:
+    """Let the controller tell of its progress as often as somebody can read it."""
+    if node.name != CONTROLLER:
+        return node
+    period = TERMINAL_PERIOD if sys.stdout.isatty() else FILE_PERIOD
+    return replace(node, parameters={**node.parameters, "progress_period": period})
 
 
 def _python(module: str) -> list[str]:

@@ -70,7 +70,7 @@ class ControllerNode(ManagedNode):
         check_writable(self._folder)
         self._link = open_command_link(self, settings, self._flight.policy.metadata.action_kind)
         self._driver = LinkDriver(self._link)
-        self._telemetry = Telemetry(self, settings.neuron_rate, settings.tick_listeners)
+        self._telemetry = Telemetry(self, settings)
         self._operator = OperatorServices(self, self._ask)
         metadata = self._flight.policy.metadata
         self.get_logger().info(

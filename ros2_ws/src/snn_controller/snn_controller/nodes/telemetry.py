@@ -3,35 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from time import monotonic
 from typing import Any
 
-import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
 from std_msgs.msg import Float32MultiArray, UInt8MultiArray
 
+from snn_controller.dashboard import dashboard_line
 from snn_controller.flight import Flight
 from snn_controller.nodes.diagnostics import diagnose
 from snn_controller.nodes.messages import membranes_to_message, spikes_to_message
 from snn_controller.nodes.tick_topic import TickTopic
+from snn_controller.settings import ControllerSettings
 
-STATUS_PERIOD = 1.0  # s of flight between diagnostics and progress lines
+STATUS_PERIOD = 1.0  # s of flight between diagnostics
 
 
 class Telemetry:
     """Publishers and their pace; everything is sent after the command of its tick."""
 
-    def __init__(self, node: Node, neuron_rate: float, tick_listeners: int = 0) -> None:
-        """Create the publishers.
-
-        Args:
-            node: The node that tells.
-            neuron_rate: Rate in Hz at which it tells of neurons, 0 for never.
-            tick_listeners: How many must listen to every tick; they are waited for.
-        """
+    def __init__(self, node: Node, settings: ControllerSettings) -> None:
+        """Create the publishers; listeners that must hear every tick are waited for."""
         self._node = node
-        self._ticks = TickTopic(node, tick_listeners)
-        self._neuron_rate = neuron_rate
+        self._ticks = TickTopic(node, settings.tick_listeners)
+        self._neuron_rate = settings.neuron_rate
+        self._progress_period = settings.progress_period
         self._diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._spikes = node.create_publisher(UInt8MultiArray, "~/spikes", 1)
         self._membranes = node.create_publisher(Float32MultiArray, "~/membranes", 1)
@@ -40,6 +37,7 @@ class Telemetry:
         """Start the pace of a flight and tell its facts."""
         self._ticks.begin(info)
         self._status_time = self._neuron_time = 0.0
+        self._progress_time = monotonic()
         self._announced = flight.mode
 
     def release(self) -> None:
@@ -62,7 +60,8 @@ class Telemetry:
             self._membranes.publish(membranes_to_message(flight.policy.membranes))
         if flight.time - self._status_time >= STATUS_PERIOD - 1e-6:
             self._status_time = flight.time
-            self._publish_status(flight)
+            self._diagnose(flight)
+        self._tell_progress(flight)
         self.announce(flight)
 
     def announce(self, flight: Flight) -> None:
@@ -79,13 +78,12 @@ class Telemetry:
         now = self._node.get_clock().now().nanoseconds
         self._diagnostics.publish(diagnose(flight, self._node.get_name(), now))
 
-    def _publish_status(self, flight: Flight) -> None:
-        self._diagnose(flight)
-        tick = flight.log.ticks[-1]
-        error = float(np.linalg.norm(tick.state.position - tick.reference.position))
-        latency = flight.log.latencies[-1] * 1e3
-        self._node.get_logger().info(
-            f"progress: {flight.time:5.1f}/{flight.plan.duration:g} s  {tick.mode:8s}"
-            f"  error {error:.3f} m  {tick.synaptic_ops} synaptic operations"
-            f"  latency {latency:.2f} ms"
-        )
+    def _tell_progress(self, flight: Flight) -> None:
+        """Show the dashboard, paced by the wall clock: in lockstep time flies."""
+        if (
+            self._progress_period > 0.0
+            and monotonic() - self._progress_time >= self._progress_period
+        ):
+            self._progress_time = monotonic()
+            line = dashboard_line(flight.log, flight.plan.duration)
+            self._node.get_logger().info(f"progress: {line}")

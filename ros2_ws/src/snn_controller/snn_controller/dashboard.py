@@ -1,0 +1,57 @@
+"""The line that tells how a flight goes while it flies: state, error, spikes, work, latency."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from snn_controller.flight_log import FlightLog, Tick
+
+WINDOW = 100  # ticks that figures look back on
+LONGEST_REASON = 60  # characters of a verdict
+
+
+def dashboard_line(log: FlightLog, duration: float) -> str:
+    """Return one line about the latest ticks of a flight that is to take `duration` s."""
+    if not log.ticks:
+        return "waiting for the first tick"
+    tick, ticks = log.ticks[-1], log.ticks[-WINDOW:]
+    parts = [
+        f"{tick.time:5.1f}/{duration:g} s",
+        f"{tick.mode:8s}",
+        _error(tick),
+        *_neurons([x for x in ticks if x.spikes]),
+        _latency(log.latencies[-WINDOW:]),
+        tick.verdict[:LONGEST_REASON],
+    ]
+    return "  ".join(part for part in parts if part)
+
+
+def fit(line: str, width: int) -> str:
+    """Return a line that leaves the last of `width` columns free, so that no terminal wraps it."""
+    return line if len(line) < width else f"{line[: max(width - 4, 0)]}..."
+
+
+def _error(tick: Tick) -> str:
+    error = float(np.linalg.norm(tick.state.position - tick.reference.position))
+    return f"error {error:.3f} m" if np.isfinite(error) else "error unknown"
+
+
+def _neurons(ticks: Sequence[Tick]) -> list[str]:
+    """Say what share of the neurons fired, and what that cost, in ticks in which they ran."""
+    if not ticks:
+        return []
+    layers = " ".join(
+        f"{layer} {np.mean([tick.spikes[layer].mean() for tick in ticks]):.0%}"
+        for layer in ticks[-1].spikes
+    )
+    work = np.mean([tick.synaptic_ops for tick in ticks])
+    return [f"spikes {layers}", f"{work:,.0f} synaptic ops/tick"]
+
+
+def _latency(seconds: Sequence[float]) -> str:
+    if not seconds:
+        return ""
+    p50, p99 = np.percentile(np.array(seconds) * 1e3, (50.0, 99.0))
+    return f"latency p50 {p50:.2f} p99 {p99:.2f} ms"
