@@ -39,23 +39,26 @@ class SteppedNetwork(nn.Module):
         self.betas = nn.ParameterList(torch.rand(n, generator=generator) for n in sizes[1:-1])
         self.thresholds = nn.ParameterList(torch.rand(n, generator=generator) for n in sizes[1:-1])
 
-    def spikes(self, inputs: Tensor, slope: float) -> list[Tensor]:
-        """Return the spikes (steps, n, neurons) of every LIF layer.
+    def spikes_and_currents(
+        self, inputs: Tensor, slope: float
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Return spikes and input currents (steps, n, neurons) of every LIF layer.
 
         Args:
             inputs: (n, inputs).
             slope: Slope k of the surrogate gradient.
         """
         fired: list[Tensor] = []
+        currents: list[Tensor] = []
         current = self.layers[0](inputs).expand(self.steps, -1, -1)
         for index, (beta, threshold) in enumerate(zip(self.betas, self.thresholds, strict=True)):
             if index:
                 current = self.layers[index](fired[-1])
-            rest = current.new_zeros(current.shape[1:])
-            decay = beta.clamp(0.0, 1.0)
+            rest, decay = current.new_zeros(current.shape[1:]), beta.clamp(0.0, 1.0)
             spikes, _ = LIFSequence.apply(current, rest, decay, threshold, slope)  # type: ignore[misc]
+            currents.append(current)
             fired.append(spikes)
-        return fired
+        return fired, currents
 
     @torch.no_grad()
     def margin(self, inputs: Tensor) -> float:
@@ -73,7 +76,7 @@ class SteppedNetwork(nn.Module):
 
     def forward(self, inputs: Tensor, slope: float = MAX_SLOPE) -> Tensor:
         """Return the outputs (n, outputs); the slope matters to their gradient only."""
-        return self.layers[-1](self.spikes(inputs, slope)[-1].sum(dim=0))
+        return self.layers[-1](self.spikes_and_currents(inputs, slope)[0][-1].sum(dim=0))
 
 
 class SpikingGuideActor(SteppedNetwork):
