@@ -79,6 +79,16 @@ def export_benchmark(policy: Network, path: Path, control_rate: float, airframe:
     export_policy(policy.at_rate(control_rate), path, info)
 
 
+def graph_of(policy: Network) -> onnx.ModelProto:
+    """Return the bare graph of a network's tick, without metadata."""
+    return _to_onnx(_Step(policy), policy)
+
+
+def replay_actions(policy: Network, observations: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the actions (ticks, 4) that a network gives after a reset, flown as it gives them."""
+    return _run(policy, _Step(policy), observations)[0]
+
+
 class _Step(nn.Module):
     """One tick with fixed weights, as the graph that is exported."""
 
