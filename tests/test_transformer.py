@@ -84,7 +84,7 @@ def found_last(kind: str, order: list[int], *, phase: bool = True) -> Tensor:
             current = stream @ block.inputs
             if phase:
                 code = phase_code(torch.arange(6)[:, None, None], phase_steps(4, 12.0))
-                current = current + block._phase_current(code)
+                current = current + 4.0 * block._phase_current(code)  # stronger, as if learnt
             fired = (current > 1.0).float()
         return block._attend(fired, block.initial_states(1)["memory_block1"])[0][-1]
 
