@@ -26,8 +26,8 @@ from tqdm import tqdm
 
 from sim.drone import Drone
 from training.budget import Budget, with_budget
-from training.command import run_command
 from training.clips import cut_sequences, join, sample_batch
+from training.command import run_command
 from training.export import ArtifactInfo, export_policy
 from training.network_pilot import network_pilot, validate_network
 from training.networks import Network, NetworkConfig, make_network
@@ -42,6 +42,7 @@ from training.rollouts import (
 from training.rules import Rules, network_rules, require, slope_rules
 from training.runs import POLICY, append_log, create_run, plot_log, save_checkpoint
 from training.slopes import SlopeConfig, SlopeState, record_score, slope_at
+from training.sparsity import sparsity_loss, sparsity_rules
 
 PANELS = {"loss": "loss", "steady_error": "position error [m]", "lost": "lost episodes"}
 STEADY_TICKS = 50  # ticks at the end of a roll-out whose position error is reported
@@ -82,6 +83,10 @@ class Args:
     """How many times larger the step of the time constants is; they are learnt as logarithms."""
     huber: float = 0.05
     """Error of an action up to which the loss is quadratic; beyond, it is linear."""
+    sparsity: float = 0.0
+    """Weight of what spiking layers fire beyond the target rate; about 0.3 makes them sparse."""
+    target_rate: float = 0.1
+    """Share of a layer's neurons that may spike in a tick without cost."""
     guide_noise: float = 0.3
     """Disturbance of the guide's actions in round 0 (standard deviation)."""
     student_noise: float = 0.1
@@ -220,7 +225,7 @@ def update(
     errors = torch.nn.functional.huber_loss(actions, labels, delta=args.huber, reduction="none")
     loss = (weights * errors).sum() / (4.0 * weights.sum())
     optimizer.zero_grad()
-    loss.backward()
+    (loss + args.sparsity * sparsity_loss(spikes, args.target_rate)).backward()
     torch.nn.utils.clip_grad_norm_(policy.parameters(), 1.0)
     optimizer.step()
     return loss.item(), torch.tensor([x.detach().mean().item() for x in spikes])
@@ -267,6 +272,7 @@ def check(args: Args) -> None:
 
 def _training_rules(args: Args) -> Rules:
     return {
+        **sparsity_rules(args.sparsity, args.target_rate),
         "rounds": (args.rounds >= 1, "at least 1"),
         "drones": (1 <= args.drones <= 512, "1 to 512"),
         "flights": (args.flights >= 1, "at least 1"),

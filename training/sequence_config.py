@@ -8,6 +8,7 @@ from typing import Literal
 from sim.rules import EPISODE_STEPS
 from training.actor_critic import good_sizes
 from training.rules import Rules
+from training.sparsity import sparsity_rules
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,10 @@ class SequenceConfig:
     smoothness: float = 4.0
     """Weight of the squared change of the action from tick to tick, beyond the guide's own where
     that is cloned."""
+    sparsity: float = 0.0
+    """Weight of what spiking layers fire beyond `target-rate`; about 30 makes them sparse."""
+    target_rate: float = 0.1
+    """Share of a layer's neurons that may spike in a tick without cost."""
 
 
 def learner_rules(config: SequenceConfig) -> Rules:
@@ -109,4 +114,5 @@ def _step_rules(config: SequenceConfig) -> Rules:
         "learner.bc-decay": (0.0 <= config.bc_decay <= 1.0, "0 to 1"),
         "learner.bc-huber": (0.0 <= config.bc_huber <= 10.0, "0 to 10"),
         "learner.smoothness": (0.0 <= config.smoothness <= 1000.0, size),
+        **sparsity_rules(config.sparsity, config.target_rate, prefix="learner."),
     }

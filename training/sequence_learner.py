@@ -23,8 +23,9 @@ from training.networks import Network, make_network
 from training.replay import Replay
 from training.sequence_config import SequenceConfig
 from training.sequences import Windows, sample_windows, splice, sum_rewards
+from training.sparsity import sparsity_loss
 from training.td3_learner import clipped_noise, descend, follow, target_of
-from training.unroll import unroll
+from training.unroll import unroll, unroll_spiking
 
 Ticks = tuple[NDArray[np.int64], NDArray[np.int64]]  # ticks and windows, each (n,)
 HOVER_VALUE = 1.0  # what critics expect at first: rewards are scaled so that hover is worth this
@@ -242,9 +243,13 @@ class SequenceLearner:
         pressure: Pressure,
     ) -> tuple[float, float]:
         parts = (windows.observations, windows.actions, windows.restarts)
-        actions = unroll(self.actor, *map(self._tensor, parts), slope=pressure.slope)
+        actions, spikes = unroll_spiking(
+            self.actor, *map(self._tensor, parts), slope=pressure.slope
+        )
         change = self.change_loss(actions, windows)
         loss = self.config.smoothness * change
+        if self.config.sparsity > 0.0:
+            loss = loss + self.config.sparsity * sparsity_loss(spikes, self.config.target_rate)
         cloning = torch.zeros(())
         if pressure.cloning > 0.0:
             cloning = self.cloning_loss(actions, windows)

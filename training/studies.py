@@ -118,6 +118,13 @@ STUDIES: dict[str, Study] = {
             Setting("MLP-history", "jsrl", ("--network.kind", "mlp_history")),
         ),
     ),
+    "sparsity": Study(
+        "What does it cost to spike less?",
+        tuple(
+            Setting(f"weight-{weight}", "jsrl", ("--learner.sparsity", weight))
+            for weight in ("3", "30", "300")
+        ),
+    ),
 }
 
 

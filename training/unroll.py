@@ -20,9 +20,17 @@ def unroll(
         restarts: Where a new episode begins (T, batch).
         slope: Slope k of the surrogate gradient.
     """
+    return unroll_spiking(network, observations, flown, restarts, slope)[0]
+
+
+def unroll_spiking(
+    network: Network, observations: Tensor, flown: Tensor, restarts: Tensor, slope: float
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Return the actions, as `unroll` does, and each spiking layer's spikes (T, batch, neurons)."""
     if isinstance(network, HistoryPerceptron):
-        return network.follow(observations, flown, restarts)
+        return network.follow(observations, flown, restarts), ()
     states = network.initial_states(observations.shape[1])
     if isinstance(network, SpikingPolicy):
-        return network(observations, states, slope, restarts, flown)[0]
-    return network(observations, states, slope, restarts)[0]
+        actions, _, spikes = network(observations, states, slope, restarts, flown)
+        return actions, spikes
+    return network(observations, states, slope, restarts)[0], ()
