@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,14 @@ def test_metadata_tells_what_the_policy_is(good: Path) -> None:
     assert metadata.input_macs == 18 * 256
     assert policy.sha256 == hashlib.sha256(good.read_bytes()).hexdigest()
     assert policy.path == good
+
+
+def test_the_runtime_is_told_to_report_to_nobody(
+    good: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
+    Policy.load(good)
+    assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
 
 
 def test_step_keeps_state_and_reset_forgets_it(good: Path) -> None:

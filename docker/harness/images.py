@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 from time import monotonic
 
@@ -22,10 +24,12 @@ def build(engine: Engine, root: Path, target: str = "flight") -> str:
     name, begin = f"{IMAGE}:{target}", monotonic()
     base = base_image(private=engine.private)
     revision = run(["git", "rev-parse", "HEAD"], folder=root).stdout.strip() or "unknown"
-    words = ["docker", "build", *engine.build_options, "--target", target, "--tag", name]
+    program, environment = builder()
+    words = [program, "build", *engine.build_options, "--target", target, "--tag", name]
     for key, value in {"BASE_IMAGE": base, "REVISION": revision}.items():
         words += ["--build-arg", f"{key}={value}"]
-    done = run([*words, "--file", root / "docker" / "Dockerfile", root], timeout=BUILD_TIME)
+    words += ["--file", str(root / "docker" / "Dockerfile"), str(root)]
+    done = run(words, timeout=BUILD_TIME, environment={**os.environ, **environment})
     if done.returncode != 0:
         raise DockerError(
             f"image {name} cannot be built ({explain_build(done.stdout, done.stderr)})"
@@ -33,6 +37,30 @@ def build(engine: Engine, root: Path, target: str = "flight") -> str:
     size = int(run(["docker", "image", "inspect", "--format", "{{.Size}}", name]).stdout or 0)
     print(f"docker: {name}, {size / 1e6:.0f} MB, in {monotonic() - begin:.0f} s", flush=True)
     return name
+
+
+def builder() -> tuple[str, dict[str, str]]:
+    """Return the client to build with and what it needs in its environment.
+
+    BuildKit halves the time. Clients before 23 have it built in, later ones by the plugin buildx;
+    where several clients are installed, one that has it is taken.
+    """
+    clients = [
+        found for folder in os.get_exec_path() if (found := shutil.which("docker", path=folder))
+    ]
+    for client in clients:
+        version = run([client, "version", "--format", "{{.Client.Version}}"]).stdout
+        if run([client, "buildx", "version"]).returncode == 0:
+            return client, {"DOCKER_BUILDKIT": "1"}
+        if has_buildkit(version):
+            return client, {"DOCKER_BUILDKIT": "1"}
+    return "docker", {"DOCKER_BUILDKIT": "0"}
+
+
+def has_buildkit(version: str) -> bool:
+    """Whether a client of this version builds by BuildKit without a plugin."""
+    major = version.strip().partition(".")[0]
+    return major.isdigit() and 19 <= int(major) < 23
 
 
 def explain_build(output: str, errors: str) -> str:

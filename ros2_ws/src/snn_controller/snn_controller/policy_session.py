@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -24,6 +25,7 @@ def open_session(content: bytes, path: Path) -> onnxruntime.InferenceSession:
     Raises:
         UserError: onnxruntime is missing or cannot run the graph.
     """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # its wheels would report to their maker
     try:
         import onnxruntime
     except ImportError as error:
