@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from snn_controller.frames import Array
 from snn_controller.guide import GuideGains, geometric_thrust_rates
@@ -37,11 +39,27 @@ class Px4Body:
         self._integral = np.zeros(3)
         self._rates = np.zeros(3)
         self._velocity = np.zeros(3)
+        self.driven = False  # its motors turned in the last period
+        # What it tells of itself, which faults may change; its own control knows the truth.
+        self.estimator: Callable[[State], State] = _tell_the_truth
+        self.resets = 0  # of the estimator, as it counts them
+        self.clock_shift = 0.0  # s, of its clock
+        self.battery = 3.9  # V
 
     @property
     def state(self) -> State:
         """True state."""
         return self._drone.state
+
+    @property
+    def estimate(self) -> State:
+        """State as its estimator has it."""
+        return self.estimator(self.state)
+
+    @property
+    def told_time(self) -> float:
+        """Seconds by its own clock."""
+        return max(self.time + self.clock_shift, 0.0)
 
     @property
     def specific_force(self) -> Array:
@@ -113,6 +131,7 @@ class Px4Body:
         """Step, and remember how it moved before."""
         state = self._drone.state
         self._velocity, self._rates = state.velocity, state.body_rates
+        self.driven = throttle is not None and bool((throttle > 0.0).any())
         self._drone.step(throttle, torque=push)
 
     def _mix(self, throttle: float, acceleration: Array) -> Array:
@@ -123,3 +142,7 @@ class Px4Body:
         collective = 4.0 * float(quadrotor.thrust(throttle))
         torque = quadrotor.inertia * acceleration
         return np.asarray(quadrotor.throttle(quadrotor.inverse_mixer @ [collective, *torque]))
+
+
+def _tell_the_truth(state: State) -> State:
+    return state

@@ -20,11 +20,11 @@ from snn_controller.quadrotor import Quadrotor
 from sim import px4_telemetry as telemetry
 from sim.px4_body import Px4Body
 from sim.px4_firmware import ACCEPTED, CRITICAL, DENIED, UNSUPPORTED, Mode, Px4Firmware
+from sim.px4_own_flight import OwnFlight
 
 SYSTEM, COMPONENT = 1, common.MAV_COMP_ID_AUTOPILOT1
 _ALL_RATES = common.ATTITUDE_TARGET_TYPEMASK_ATTITUDE_IGNORE  # rates and thrust count
 _FORCE = 21196.0
-_SINK_SPEED = 0.5  # m/s
 _FASTEST = 250.0  # Hz of a stream
 
 
@@ -42,8 +42,8 @@ class Px4Double:
         self._due: dict[int, float] = {}
         self._throttle = 0.0
         self._wanted = np.zeros(3)  # rad/s FLU
-        self._target = np.zeros(3)  # m, where the firmware holds its position
-        self._mode = self.firmware.mode
+        self._own = OwnFlight(self.body, self.firmware)
+        self.muted: frozenset[int] = frozenset()  # messages that it does not send
         self.push: Array | None = None  # (3,) N m, a torque from outside
 
     def receive(self, data: bytes) -> None:
@@ -57,8 +57,10 @@ class Px4Double:
         """Advance one period of the body, and send what is due."""
         body, firmware = self.body, self.firmware
         flying = firmware.armed and (firmware.mode is not Mode.OFFBOARD or self._throttle > 0.0)
-        firmware.watch(body.time, on_ground=body.on_ground, thrust=flying and not self._is_down)
-        self._fly()
+        thrust = flying and not self._own.is_down
+        firmware.watch(body.time, on_ground=body.on_ground, thrust=thrust)
+        if not self._own.step():
+            body.step(self._throttle, self._wanted, push=self.push)
         for text in firmware.texts:
             self._send(common.MAVLink_statustext_message(CRITICAL, text.encode()[:50]))
         firmware.texts.clear()
@@ -73,27 +75,6 @@ class Px4Double:
         """Close the world."""
         self.body.close()
 
-    @property
-    def _is_down(self) -> bool:
-        """Whether the firmware itself lands and has reached the ground."""
-        return self.firmware.mode is Mode.LAND and self.body.on_ground
-
-    def _fly(self) -> None:
-        firmware, body = self.firmware, self.body
-        if firmware.mode is not self._mode:
-            self._mode = firmware.mode
-            self._target = np.array(body.state.position)
-        if not firmware.armed or self._is_down:
-            body.stop()
-        elif firmware.mode is Mode.OFFBOARD:
-            body.step(self._throttle, self._wanted, push=self.push)
-        elif firmware.landed or firmware.mode is Mode.MANUAL:
-            body.step(0.0, np.zeros(3))
-        else:
-            sinking = _SINK_SPEED if firmware.mode is Mode.LAND else 0.0
-            self._target = self._target - [0.0, 0.0, sinking * body.period]
-            body.hold(self._target, np.array([0.0, 0.0, -sinking]))
-
     def _stream(self) -> None:
         now = self.body.time
         for message, rate in self._rates.items():
@@ -103,7 +84,8 @@ class Px4Double:
                 self._send(telemetry.STREAMS[message](self.body, self.firmware))
 
     def _send(self, message: Any) -> None:
-        self._out.append(self._codec.pack(message))
+        if message.get_msgId() not in self.muted:
+            self._out.append(self._codec.pack(message))
 
     def _read_setpoint(self, message: Any) -> None:
         values = [message.body_roll_rate, message.body_pitch_rate, message.body_yaw_rate]
@@ -163,7 +145,7 @@ class Px4Double:
 
     def _read_timesync(self, message: Any) -> None:
         if message.tc1 == 0:
-            vehicle = round(self.body.time * 1e9) + 1
+            vehicle = round(self.body.told_time * 1e9) + 1
             self._send(common.MAVLink_timesync_message(vehicle, message.ts1))
 
     def _read_parameter_request(self, message: Any) -> None:

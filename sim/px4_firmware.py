@@ -44,6 +44,7 @@ class Px4Firmware:
     armed: bool = False
     failsafe: bool = False
     prearm_failure: str = ""  # why it does not arm
+    refuses_offboard: bool = False  # as without a pilot's radio, unless a parameter excepts it
     parameters: dict[str, float] = field(
         default_factory=lambda: {
             "COM_OF_LOSS_T": 0.5,
@@ -75,7 +76,7 @@ class Px4Firmware:
         """Change the mode, and return the answer."""
         if custom_mode not in list(Mode):
             return UNSUPPORTED
-        if custom_mode == Mode.OFFBOARD and not self._has_streamed(now):
+        if custom_mode == Mode.OFFBOARD and (self.refuses_offboard or not self._has_streamed(now)):
             return TEMPORARILY_REJECTED
         self.mode, self.failsafe = Mode(custom_mode), False
         return ACCEPTED

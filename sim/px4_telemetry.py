@@ -20,7 +20,6 @@ from sim.px4_firmware import Px4Firmware
 VERSION = (1 << 24) | (12 << 16)  # 1.12.0
 POSITION_DEVIATION, ATTITUDE_DEVIATION, VELOCITY_DEVIATION = 0.05, 0.01, 0.03  # stated, m rad m/s
 _ON_GROUND, _IN_AIR = common.MAV_LANDED_STATE_ON_GROUND, common.MAV_LANDED_STATE_IN_AIR
-_MILLIVOLTS = 3900
 DEFAULT_RATES = {  # Hz, some of PX4's onboard set
     common.MAVLINK_MSG_ID_HEARTBEAT: 1.0,
     common.MAVLINK_MSG_ID_SYS_STATUS: 5.0,
@@ -46,12 +45,12 @@ def heartbeat(body: Px4Body, firmware: Px4Firmware) -> Any:
 
 def odometry(body: Px4Body, firmware: Px4Firmware) -> Any:
     """Return ODOMETRY as PX4 1.12 has it: pose and velocity in NED, rates in the body."""
-    state = body.state
+    state = body.estimate
     (x, y, z), (vx, vy, vz) = _ned(state.position), _ned(state.velocity)
     roll, pitch, yaw = _frd(state.body_rates)
     pose = _diagonal({POSITION_DEVIATION: (0, 6, 11), ATTITUDE_DEVIATION: (15, 18, 20)})
     return common.MAVLink_odometry_message(
-        round(body.time * 1e6),
+        round(body.told_time * 1e6),
         common.MAV_FRAME_LOCAL_NED,
         common.MAV_FRAME_LOCAL_NED,
         x,
@@ -66,6 +65,7 @@ def odometry(body: Px4Body, firmware: Px4Firmware) -> Any:
         yaw,
         pose,
         _diagonal({VELOCITY_DEVIATION: (0, 6, 11)}),
+        reset_counter=body.resets % 256,
     )
 
 
@@ -80,23 +80,26 @@ def _diagonal(deviations: dict[float, tuple[int, ...]]) -> list[float]:
 
 def attitude_quaternion(body: Px4Body, firmware: Px4Firmware) -> Any:
     """Return ATTITUDE_QUATERNION."""
-    w, x, y, z = attitude_wxyz(body.state)
-    roll, pitch, yaw = _frd(body.state.body_rates)
+    w, x, y, z = attitude_wxyz(body.estimate)
+    roll, pitch, yaw = _frd(body.estimate.body_rates)
     return common.MAVLink_attitude_quaternion_message(
-        round(body.time * 1e3), w, x, y, z, roll, pitch, yaw
+        round(body.told_time * 1e3), w, x, y, z, roll, pitch, yaw
     )
 
 
 def local_position(body: Px4Body, firmware: Px4Firmware) -> Any:
     """Return LOCAL_POSITION_NED."""
-    x, y, z = _ned(body.state.position)
-    vx, vy, vz = _ned(body.state.velocity)
-    return common.MAVLink_local_position_ned_message(round(body.time * 1e3), x, y, z, vx, vy, vz)
+    x, y, z = _ned(body.estimate.position)
+    vx, vy, vz = _ned(body.estimate.velocity)
+    return common.MAVLink_local_position_ned_message(
+        round(body.told_time * 1e3), x, y, z, vx, vy, vz
+    )
 
 
 def system_status(body: Px4Body, firmware: Px4Firmware) -> Any:
-    """Return SYS_STATUS with a battery that does not empty."""
-    return common.MAVLink_sys_status_message(0, 0, 0, 200, _MILLIVOLTS, -1, 80, 0, 0, 0, 0, 0, 0)
+    """Return SYS_STATUS."""
+    millivolts = round(1e3 * body.battery)
+    return common.MAVLink_sys_status_message(0, 0, 0, 200, millivolts, -1, 80, 0, 0, 0, 0, 0, 0)
 
 
 def extended_state(body: Px4Body, firmware: Px4Firmware) -> Any:
@@ -109,7 +112,7 @@ def inertial(body: Px4Body, firmware: Px4Firmware) -> Any:
     xacc, yacc, zacc = _frd(body.specific_force)
     roll, pitch, yaw = _frd(body.state.body_rates)
     return common.MAVLink_highres_imu_message(
-        time_usec=round(body.time * 1e6),
+        time_usec=round(body.told_time * 1e6),
         xacc=xacc,
         yacc=yacc,
         zacc=zacc,
@@ -152,6 +155,8 @@ def attitude_wxyz(state: State) -> list[float]:
     """Return the attitude from FRD to NED as PX4 writes it: w, x, y, z with w >= 0."""
     to_ned = np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, -1.0]])
     matrix = to_ned @ state.rotation @ np.diag([1.0, -1.0, -1.0])
+    if not np.isfinite(matrix).all():
+        return [math.nan] * 4
     # The matrix whose largest eigenvector is the quaternion: good for every attitude.
     xx, xy, xz, yx, yy, yz, zx, zy, zz = matrix.ravel()
     symmetric = np.array(

@@ -93,6 +93,21 @@ def test_a_policy_that_is_not_finite_hands_over_in_the_same_tick(
     assert flown.has_landed()
 
 
+@pytest.mark.parametrize(("has_pilot", "mode"), [(True, Mode.PILOT), (False, Mode.DESCENT)])
+def test_a_vehicle_that_is_neither_seen_nor_heard_is_left_to_its_pilot(
+    loop: Callable[..., Loop], has_pilot: bool, mode: Mode
+) -> None:
+    """A kill would reach it only when the link is back, while its firmware holds it."""
+    flown = loop(duration=20.0, has_pilot=has_pilot)
+    flown.run(1.0)
+    flown.run(0.2, lambda _: None)
+    assert flown.flight.mode is Mode.DESCENT
+    flown.hear(age=0.4)
+    flown.run(0.15, lambda _: None)
+    assert flown.flight.mode is mode
+    assert flown.limit == ("link" if has_pilot else "silence")
+
+
 def test_odometry_slower_than_the_policy_hands_over(
     loop: Callable[..., Loop], policy: Policy, quadrotor: Quadrotor
 ) -> None:

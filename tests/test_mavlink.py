@@ -92,6 +92,28 @@ def test_a_link_that_is_cut_leaves_the_vehicle_to_its_own_failsafe(flying: Locks
     assert np.linalg.norm(flying.double.body.state.position - POINT) < 0.2  # held by firmware
 
 
+def test_without_heartbeats_it_is_not_heard_though_odometry_comes(flying: Lockstep) -> None:
+    from pymavlink.dialects.v20 import common
+
+    flying.double.muted = frozenset({common.MAVLINK_MSG_ID_HEARTBEAT})
+    flying.fly(2.3, POINT)
+    assert flying.status.age < 0.01
+    flying.fly(0.3, POINT)  # nobody knows by now what mode it is in
+    assert 2.5 < flying.status.age < 2.7
+    assert flying.odometry is not None and flying.now - flying.odometry.stamp < 5e6
+    flying.double.muted = frozenset()
+    flying.fly(0.2, POINT)
+    assert flying.status.age < 0.01
+
+
+def test_a_reset_of_its_estimator_moves_nothing(flying: Lockstep) -> None:
+    body = flying.double.body
+    body.estimator = lambda state: replace(state, position=state.position + np.array([3, -2, 1]))
+    body.resets += 1
+    path = flying.fly(2.0, POINT)
+    assert np.abs(path - POINT).max() < 0.02
+
+
 def test_it_asks_for_nothing_more_after_a_pilot_took_over(flying: Lockstep) -> None:
     flying.double.firmware.request_mode(Mode.POSCTL, flying.double.body.time)
     flying.fly(0.3, POINT)

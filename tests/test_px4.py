@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from px4_stub import Px4Stub
 from snn_controller.action import Command, stop_command, throttle_from_action
 from snn_controller.errors import UserError
 from snn_controller.flight_controllers import LinkStatus
@@ -21,6 +20,7 @@ from snn_controller.rate_control import RateGains
 from snn_controller.state import Odometry, Reference
 
 from sim.px4_firmware import Mode
+from sim.px4_stub import Px4Stub
 
 START = 10**18  # ns, nothing to do with the vehicle's clock
 TICK = 0.01  # s
@@ -126,6 +126,16 @@ def test_a_silent_status_closes_the_gate(flight: Flight) -> None:
     status = flight.stop(0.5)
     assert set(flight.stub.published) == {"OffboardControlMode"}
     assert status.age > 1.0
+
+
+def test_a_closed_gate_is_no_control_though_odometry_comes(flight: Flight) -> None:
+    flight.arm()
+    flight.fly(2.0)
+    flight.stub.muted = frozenset({"VehicleStatus"})
+    flight.fly(0.7)
+    assert flight.status.in_control
+    flight.fly(0.6)
+    assert not flight.status.in_control and flight.status.age < 0.1
 
 
 def test_a_refusal_is_told_and_kill_and_close_do_what_they_say(flight: Flight) -> None:

@@ -195,6 +195,8 @@ class Flight:
             event = Event.DISARM
         elif event is Event.LOSE_STATE and not self._airborne:
             event = Event.KILL
+        elif self.mode is Mode.DESCENT and verdict.limit == "link" and self.plan.has_pilot:
+            event = Event.HAND_OVER  # neither seen nor heard: a kill would only come late
         self._raise(event, verdict)
 
     def _on_bad_sample(self, verdict: Verdict, now: int) -> Command | None:

@@ -79,3 +79,4 @@ class Odometry:
     attitude_deviation: float = 0.0  # rad
     velocity_deviation: float = 0.0  # m/s
     specific_force: Array | None = None  # (3,) m/s^2, body, of an accelerometer where there is one
+    resets: int = 0  # changes where the estimator says that it has moved or turned its frame

@@ -38,6 +38,7 @@ from snn_controller.state import Odometry
 DEFAULT_ENDPOINT = "udpin:127.0.0.1:14540"
 ACTION_KINDS: frozenset[ActionKind] = frozenset({"thrust_rates"})
 HEARTBEAT_PERIOD = 500_000_000  # ns
+HEARTBEAT_PATIENCE = 2_500_000_000  # ns; a firmware may send one a second only
 QUESTION_PERIOD = 500_000_000  # ns
 TIMESYNC_PERIOD = 100_000_000  # ns
 READS = 8  # of a wire in one poll, each of which takes a limited number of bytes
@@ -159,9 +160,8 @@ class MavlinkLink(AutopilotLink[Vehicle]):
 
     def _status(self, odometry: Odometry | None, now: int) -> LinkStatus:
         vehicle = self.vehicle
-        since = self._opened if vehicle.heard is None else vehicle.heard
         return LinkStatus(
-            age=(now - (since or now)) * 1e-9,
+            age=(now - self._last_heard(now)) * 1e-9,
             armed=vehicle.armed,
             in_control=self._is_in_control,
             mode=vehicle.mode,
@@ -169,6 +169,15 @@ class MavlinkLink(AutopilotLink[Vehicle]):
             battery=vehicle.battery,
             odometry=odometry,
         )
+
+    def _last_heard(self, now: int) -> int:
+        """Return the time in ns at which the vehicle was last known to live."""
+        vehicle = self.vehicle
+        if vehicle.heard is None:
+            return now if self._opened is None else self._opened
+        if vehicle.beat is not None and now - vehicle.beat > HEARTBEAT_PATIENCE:
+            return vehicle.beat  # who knows what mode it is in
+        return vehicle.heard
 
     def _objection(self) -> str:
         if self.vehicle.system == 0:

@@ -43,6 +43,7 @@ def from_odometry(message: Any, stamp: int, names: FrameNames) -> Odometry:
         position_deviation=_deviation(message.pose_covariance, _POSITION_VARIANCES),
         attitude_deviation=_deviation(message.pose_covariance, _ATTITUDE_VARIANCES),
         velocity_deviation=_deviation(message.velocity_covariance, _POSITION_VARIANCES),
+        resets=message.reset_counter,
     )
 
 

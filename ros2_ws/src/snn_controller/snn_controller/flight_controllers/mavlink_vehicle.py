@@ -34,6 +34,7 @@ class Vehicle:
     kind: int = 0  # MAV_TYPE
     autopilot: int = common.MAV_AUTOPILOT_INVALID
     heard: int | None = None  # when it was heard last
+    beat: int | None = None  # when its last heartbeat came, which tells of mode and arming
     armed: bool = False
     custom_mode: int = 0
     system_status: int = 0  # MAV_STATE
@@ -81,6 +82,8 @@ class Vehicle:
         if (message.get_srcSystem(), message.get_srcComponent()) != (self.system, self.component):
             return False
         self.heard = now
+        if message.get_msgId() == common.MAVLINK_MSG_ID_HEARTBEAT:
+            self.beat = now
         reader = _READERS.get(message.get_msgId())
         if reader is not None:
             reader(self, message)

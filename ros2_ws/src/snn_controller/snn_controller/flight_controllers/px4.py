@@ -25,7 +25,6 @@ from snn_controller.guards.limits import FrameNames
 from snn_controller.state import Odometry
 
 ACTION_KINDS: frozenset[ActionKind] = frozenset({"motors", "thrust_rates"})
-SILENCE = 1_000_000_000  # ns without a status after which nothing is published: it may be stale
 SAME_CLOCK = 500_000_000  # ns between stamp and arrival that still are of one clock
 # PX4's quad x numbers its motors front right, rear left, front left, rear right; ours go round.
 _PX4_ORDER = (0, 2, 3, 1)
@@ -74,7 +73,7 @@ class Px4Link(AutopilotLink[Px4Vehicle]):
         return LinkStatus(
             age=(now - self._heard) * 1e-9,
             armed=vehicle.armed,
-            in_control=self._is_in_control,
+            in_control=self._is_in_control and vehicle.is_fresh(now),
             mode=vehicle.mode,
             refusal=self._refusal(),
             battery=vehicle.battery,
@@ -95,8 +94,7 @@ class Px4Link(AutopilotLink[Px4Vehicle]):
     def _is_gate_open(self) -> bool:
         """Whether PX4 is armed and in OFFBOARD, as far as a fresh status tells."""
         vehicle = self.vehicle
-        fresh = vehicle.heard is not None and self._now - vehicle.heard < SILENCE
-        return fresh and vehicle.armed and vehicle.takes_setpoints
+        return vehicle.is_fresh(self._now) and vehicle.armed and vehicle.takes_setpoints
 
     def _take_in(self, now: int) -> Odometry | None:
         self._bus.receive()

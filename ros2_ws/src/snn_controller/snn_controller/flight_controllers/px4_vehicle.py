@@ -24,6 +24,7 @@ from snn_controller.state import Odometry
 ARMED = 2  # arming_state
 OFFBOARD, TERMINATION = 14, 13  # nav_state
 ROTARY_WING = 1  # vehicle_type
+SILENCE = 1_000_000_000  # ns without a status after which nobody knows what it obeys
 _NAV_STATES = {
     0: "MANUAL",
     1: "ALTCTL",
@@ -67,6 +68,10 @@ class Px4Vehicle:
     def modes(self) -> Modes | None:
         """How to ask for its modes, once it has been heard."""
         return None if self.heard is None else PX4_MODES
+
+    def is_fresh(self, now: int) -> bool:
+        """Whether a status is young enough at a time in ns to know what it obeys."""
+        return self.heard is not None and now - self.heard < SILENCE
 
     @property
     def takes_setpoints(self) -> bool:
@@ -131,6 +136,7 @@ def odometry_from_px4(message: Any, stamp: int, names: FrameNames) -> Odometry:
         position_deviation=largest_deviation(message.position_variance),
         attitude_deviation=largest_deviation(message.orientation_variance),
         velocity_deviation=largest_deviation(message.velocity_variance),
+        resets=int(getattr(message, "reset_counter", 0)),
     )
 
 

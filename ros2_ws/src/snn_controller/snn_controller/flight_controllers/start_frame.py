@@ -3,6 +3,9 @@
 An autopilot's estimate begins anywhere: at a height that drifts by decimetres and with any heading.
 Flights are planned from the ground at the origin, heading along x. So the frame follows a vehicle
 that stands, but not one that is carried about: the guards hold how it moves against its velocity.
+
+An estimator that is reset in flight moves its frame, not the vehicle: where it says so, the frame
+of the start goes along, and with it the ground and the point to hover at.
 """
 
 from __future__ import annotations
@@ -18,6 +21,8 @@ from snn_controller.state import Odometry, State
 REST_SPEED = 0.2  # m/s, more than an estimate's noise
 REST_RATE = 0.2  # rad/s
 REST_TIME = 300_000_000  # ns of rest after which the frame follows
+RESET_PAUSE = 1_000_000_000  # ns between resets that are believed: sick estimators reset on and on
+RESET_GAP = 100_000_000  # ns between two samples over which a vehicle flies straight on
 
 
 class StartFrame:
@@ -30,6 +35,8 @@ class StartFrame:
         self._turn = np.eye(3)
         self._is_set = False
         self._rests_since: int | None = None  # ns
+        self._before: Odometry | None = None  # as told
+        self._reset_at: int | None = None  # ns
 
     def tell(self, odometry: Odometry, *, on_start: bool) -> Odometry:
         """Return odometry in the frame of the start, which a resting vehicle sets `on_start`."""
@@ -39,13 +46,16 @@ class StartFrame:
         rests = self._rests(state, odometry.stamp)
         if on_start and (rests or not self._is_set):
             self._start(state)
+        elif self._is_set and self._was_reset(odometry):
+            self._follow_reset(odometry)
         moved = State(
             self._turn @ (state.position - self._origin),
             multiply_quaternions(self._heading, state.quaternion),
             self._turn @ state.velocity,
             state.body_rates,
         )
-        return replace(odometry, state=moved)
+        self._before = replace(odometry, state=moved)
+        return self._before
 
     def _rests(self, state: State, stamp: int) -> bool:
         """Whether the vehicle has stood still for a while."""
@@ -56,12 +66,39 @@ class StartFrame:
         self._rests_since = stamp if self._rests_since is None else self._rests_since
         return stamp - self._rests_since >= REST_TIME
 
+    def _was_reset(self, odometry: Odometry) -> bool:
+        """Whether the estimator says that it has been reset since the sample before."""
+        before, stamp = self._before, odometry.stamp
+        if before is None or odometry.resets == before.resets:
+            return False
+        if not 0 <= stamp - before.stamp <= RESET_GAP:
+            return False
+        last, self._reset_at = self._reset_at, stamp
+        return last is None or stamp - last > RESET_PAUSE
+
+    def _follow_reset(self, odometry: Odometry) -> None:
+        """Move and turn the frame so that the vehicle goes on as it flew."""
+        before = self._before
+        assert before is not None
+        state = odometry.state
+        self._face(_yaw(before.state) - _yaw(state))
+        seconds = (odometry.stamp - before.stamp) * 1e-9
+        place = before.state.position + seconds * before.state.velocity
+        self._origin = state.position - self._turn.T @ place
+
     def _start(self, state: State) -> None:
         self._is_set = True
-        yaw = -float(roll_pitch_yaw(state.rotation)[2])
         self._origin = state.position
+        self._face(-_yaw(state))
+
+    def _face(self, yaw: float) -> None:
+        """Turn all that is told by an angle in rad about the vertical."""
         self._heading = np.array([0.0, 0.0, math.sin(yaw / 2.0), math.cos(yaw / 2.0)])
         self._turn = _turn_about_z(yaw)
+
+
+def _yaw(state: State) -> float:
+    return float(roll_pitch_yaw(state.rotation)[2])
 
 
 def _turn_about_z(angle: float) -> Array:

@@ -18,6 +18,7 @@ from snn_controller.quadrotor import load_quadrotor
 
 from sim.px4_body import Px4Body
 from sim.px4_firmware import UNSUPPORTED, Mode, Px4Firmware
+from sim.px4_own_flight import OwnFlight
 from sim.px4_telemetry import attitude_wxyz
 
 NAV_STATES = {Mode.MANUAL: 0, Mode.POSCTL: 2, Mode.HOLD: 4, Mode.OFFBOARD: 14, Mode.LAND: 18}
@@ -70,6 +71,7 @@ class Px4Stub:
     def __init__(self, airframe: str = "crazyflie21") -> None:
         self.body = Px4Body(load_quadrotor(airframe))
         self.firmware = Px4Firmware()
+        self._own = OwnFlight(self.body, self.firmware)
         self.definitions = {name: dict(fields) for name, fields in DEFINITIONS.items()}
         self.hashes = {name: message_hash(fields) for name, fields in DEFINITIONS.items()}
         self.seen: set[str] = set()
@@ -77,6 +79,8 @@ class Px4Stub:
         self.vehicle_type = 1  # a multirotor
         self.ungated = 0  # setpoints outside of OFFBOARD, or before arming
         self.published: list[str] = []
+        self.deaf = False  # nothing gets through to it
+        self.muted: frozenset[str] = frozenset()  # messages that it does not send
         self._newest: dict[str, SimpleNamespace] = {}
         self._setpoint: tuple[str, np.ndarray] = ("", np.zeros(4))
         self._status_due = 0.0
@@ -84,9 +88,12 @@ class Px4Stub:
     # The bus
 
     def publish(self, message: str, fields: Mapping[str, object]) -> None:
+        """Take a message from the link."""
         assert set(fields) <= set(self.definitions[message])
         self.published.append(message)
         sample = SimpleNamespace(**fields)
+        if self.deaf:
+            return
         if message == "OffboardControlMode":
             assert sample.body_rate != sample.direct_actuator
             self.firmware.take_setpoint(self.body.time)
@@ -100,40 +107,47 @@ class Px4Stub:
             self._take_setpoint(message, sample)
 
     def receive(self) -> None:
-        pass
+        """Do nothing: messages come by `step`."""
 
     def take(self, message: str) -> object | None:
+        """Give the newest message of a type."""
         return None if self.silent else self._newest.pop(message, None)
 
     def fields(self, message: str) -> Mapping[str, str] | None:
+        """Return a type's fields."""
         return self.definitions.get(message)
 
     def version(self, message: str) -> int:
+        """Return a type's version."""
         return VERSIONS.get(message, 0)
 
     def topics(self) -> Collection[str]:
+        """Return the topics that somebody takes."""
         return self.seen
 
     def close(self) -> None:
+        """Note that the link has left."""
         self.closed = True
 
     # The vehicle
 
     def step(self) -> None:
+        """Advance one period of the body, and say what is new."""
         body, firmware = self.body, self.firmware
         kind, values = self._setpoint
         lift = values if kind == "ActuatorMotors" else values[:1]
-        thrust = bool((np.nan_to_num(lift) > 0.0).any())
-        firmware.watch(body.time, on_ground=body.on_ground, thrust=firmware.armed and thrust)
-        if not firmware.armed:
-            body.stop()
-        elif firmware.mode is not Mode.OFFBOARD:
-            body.hold(np.array([0.0, 0.0, 1.0]), np.zeros(3))
-        elif kind == "ActuatorMotors":
-            body.drive(np.nan_to_num(values))
-        else:
-            body.step(values[0], values[1:])
+        lifted = firmware.mode is not Mode.OFFBOARD or bool((np.nan_to_num(lift) > 0.0).any())
+        thrust = firmware.armed and lifted and not self._own.is_down
+        firmware.watch(body.time, on_ground=body.on_ground, thrust=thrust)
+        if not self._own.step():
+            self._obey_setpoint(kind, values)
         self._tell()
+
+    def _obey_setpoint(self, kind: str, values: np.ndarray) -> None:
+        if kind == "ActuatorMotors":
+            self.body.drive(np.nan_to_num(values))
+        else:
+            self.body.step(values[0], values[1:])
 
     def _take_setpoint(self, message: str, sample: SimpleNamespace) -> None:
         if message == "ActuatorMotors":
@@ -184,23 +198,27 @@ class Px4Stub:
                 pre_flight_checks_pass=not firmware.prearm_failure,
             )
             self._say("VehicleLandDetected", landed=firmware.landed)
-            self._say("BatteryStatus", connected=True, voltage_v=3.9)
-        (east, north, up), (ve, vn, vu) = body.state.position, body.state.velocity
-        wx, wy, wz = body.state.body_rates
+            self._say("BatteryStatus", connected=True, voltage_v=body.battery)
+        state = body.estimate
+        (east, north, up), (ve, vn, vu) = state.position, state.velocity
+        wx, wy, wz = state.body_rates
         self._say(
             "VehicleOdometry",
-            timestamp_sample=round(body.time * 1e6) + 1,
+            timestamp_sample=round(body.told_time * 1e6) + 1,
             pose_frame=1,
             velocity_frame=1,
             position=np.array([north, east, -up], dtype=np.float32),
-            q=np.array(attitude_wxyz(body.state), dtype=np.float32),
+            q=np.array(attitude_wxyz(state), dtype=np.float32),
             velocity=np.array([vn, ve, -vu], dtype=np.float32),
             angular_velocity=np.array([wx, -wy, -wz], dtype=np.float32),
             position_variance=np.array([0.01, 0.04, math.nan], dtype=np.float32),
             orientation_variance=np.full(3, 1e-4, dtype=np.float32),
             velocity_variance=np.full(3, math.nan, dtype=np.float32),
+            reset_counter=body.resets % 256,
         )
 
     def _say(self, message: str, **fields: object) -> None:
         assert set(fields) <= set(self.definitions[message])
+        if message in self.muted:
+            return
         self._newest[message] = SimpleNamespace(timestamp=0, **fields)
