@@ -16,24 +16,63 @@ from sim.faults_estimate import ESTIMATE_FAULTS
 from sim.faults_flight import FLIGHT_FAULTS
 from sim.faults_frames import FRAME_FAULTS
 from sim.faults_vehicle import VEHICLE_FAULTS
+from sim.link_scene import LinkedVehicle, fly_link_fault
 
 FAULTS = (*VEHICLE_FAULTS, *FLIGHT_FAULTS, *ESTIMATE_FAULTS, *FRAME_FAULTS)
 AIRFRAME = "crazyflie21"
 MAX_REACTION = 3  # ticks
-# Flies one fault with one seed behind one link; None where that link cannot have the fault.
-Rig = Callable[[Fault, int], Outcome | None]
+RATES_POLICY = "hover_rates"  # flown behind links to firmware
+
+
+@dataclass(frozen=True)
+class Rig:
+    """A link with all that is behind it, in this process and in lockstep."""
+
+    faults: tuple[Fault, ...]  # that this link can have
+    fly: Callable[[Fault, int], Outcome]  # one flight with one fault and one seed
 
 
 def sim_rig() -> Rig:
-    """Return the rig of the link `sim`: flight and drone in this process, in lockstep."""
+    """Return the rig of the link `sim`: flight and drone."""
     policy = FaultyPolicy(Policy.load(policy_path("")))
     quadrotor = load_quadrotor(AIRFRAME)
     drone = Drone(quadrotor)
 
-    return lambda fault, seed: fly_fault(fault, policy, quadrotor, drone, seed)
+    return Rig(FAULTS, lambda fault, seed: fly_fault(fault, policy, quadrotor, drone, seed))
 
 
-RIGS: dict[str, Callable[[], Rig]] = {"sim": sim_rig}
+def mavlink_rig() -> Rig:
+    """Return the rig of the link `mavlink`: flight, link, and the PX4 double on a wire."""
+    from sim.faults_datagram import MAVLINK_FAULTS
+    from sim.linked_px4 import MavlinkVehicle
+
+    return _linked(MAVLINK_FAULTS, MavlinkVehicle)
+
+
+def px4_rig() -> Rig:
+    """Return the rig of the link `px4`: flight, link, and PX4's behaviour behind px4_msgs."""
+    from sim.faults_autopilot import PX4_FAULTS
+    from sim.linked_px4 import BusVehicle
+
+    return _linked(PX4_FAULTS, BusVehicle)
+
+
+def _linked(faults: tuple[Fault, ...], make: Callable[..., LinkedVehicle]) -> Rig:
+    """Return a rig that has a new vehicle for each flight."""
+    policy = FaultyPolicy(Policy.load(policy_path(RATES_POLICY)))
+    quadrotor = load_quadrotor(AIRFRAME)
+
+    def fly(fault: Fault, seed: int) -> Outcome:
+        vehicle = make(**fault.behind)
+        try:
+            return fly_link_fault(fault, policy, quadrotor, vehicle, seed)
+        finally:
+            vehicle.close()
+
+    return Rig(faults, fly)
+
+
+RIGS: dict[str, Callable[[], Rig]] = {"sim": sim_rig, "mavlink": mavlink_rig, "px4": px4_rig}
 
 
 @dataclass(frozen=True)
@@ -50,6 +89,8 @@ class Row:
     worst_ticks: int | None
     worst_deviation: float  # m
     uncommanded: int
+    vehicle: str  # what it did at last, "-" where the link has none
+    worst_own_after: float | None  # s until it flew by itself or stopped, where it must
 
     @property
     def ok(self) -> bool:
@@ -59,7 +100,11 @@ class Row:
 
 
 def fly_campaign(
-    flights: int, seed: int, *, links: Sequence[str] = ("sim",), faults: Sequence[Fault] = FAULTS
+    flights: int,
+    seed: int,
+    *,
+    links: Sequence[str] = ("sim",),
+    faults: Sequence[Fault] | None = None,
 ) -> Iterator[tuple[str, Outcome]]:
     """Fly each fault in turn behind each link, with seeds of their own, and yield what came of it.
 
@@ -67,14 +112,13 @@ def fly_campaign(
         flights: Flights behind each link.
         seed: Seed of the campaign; the same seed flies the same flights.
         links: Names in `RIGS`.
-        faults: What goes wrong.
+        faults: What goes wrong, None for all that each link can have.
     """
     for link in links:
         rig = RIGS[link]()
+        chosen = rig.faults if faults is None else faults
         for number in range(flights):
-            outcome = rig(faults[number % len(faults)], seed * 1_000_003 + number)
-            if outcome is not None:
-                yield link, outcome
+            yield link, rig.fly(chosen[number % len(chosen)], seed * 1_000_003 + number)
 
 
 def tabulate(flown: Sequence[tuple[str, Outcome]]) -> list[Row]:
@@ -87,6 +131,7 @@ def tabulate(flown: Sequence[tuple[str, Outcome]]) -> list[Row]:
 
 def _row(link: str, fault: str, outcomes: Sequence[Outcome]) -> Row:
     ticks = [outcome.ticks for outcome in outcomes if outcome.ticks is not None]
+    own = [outcome.own_after for outcome in outcomes if outcome.own_after is not None]
     return Row(
         link=link,
         fault=fault,
@@ -98,6 +143,8 @@ def _row(link: str, fault: str, outcomes: Sequence[Outcome]) -> Row:
         worst_ticks=max(ticks, default=None),
         worst_deviation=round(max(outcome.deviation for outcome in outcomes), 3),
         uncommanded=sum(outcome.uncommanded for outcome in outcomes),
+        vehicle="/".join(sorted({outcome.vehicle or "-" for outcome in outcomes})),
+        worst_own_after=round(max(own), 2) if own else None,
     )
 
 
@@ -116,13 +163,15 @@ def summarise_campaign(rows: Sequence[Row]) -> dict[str, Any]:
 def format_table(rows: Sequence[Row]) -> str:
     """Return the rows as a Markdown table."""
     lines = [
-        "| link | fault | verdict | reaction | end | flights | as demanded | worst ticks"
-        " | worst deviation, m | uncommanded |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| link | fault | verdict | first state | last state | vehicle at last | by itself after, s"
+        " | flights | as demanded | worst ticks | worst deviation, m | uncommanded |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         ticks = "-" if row.worst_ticks is None else str(row.worst_ticks)
-        cells = (row.link, row.fault, f"`{row.verdict}`", row.reaction, row.end, row.flights)
+        own = "-" if row.worst_own_after is None else f"{row.worst_own_after:.2f}"
+        verdict = "none" if row.verdict == "-" else f"`{row.verdict}`"
+        cells = (row.link, row.fault, verdict, row.reaction, row.end, row.vehicle, own, row.flights)
         lines.append(
             "| "
             + " | ".join(map(str, cells))

@@ -36,6 +36,8 @@ class Demand:
     end: Mode  # last one
     other_end: Mode | None = None  # another last one that is as good
     invalid: bool = False  # samples cannot be flown on from the fault's first one on
+    vehicle: str = ""  # what the vehicle must do at last, behind a link that has one
+    own_within: float | None = None  # s in which it must fly by itself, or have stopped
 
 
 FLOWN = Demand(Mode.POLICY, Mode.POLICY)  # as if nothing had been
@@ -46,20 +48,23 @@ REFUSED = Demand(Mode.DISARMED, Mode.DISARMED)
 class Fault:
     """Something that goes wrong, and what must follow.
 
-    `apply` is called before every tick from the fault's first one on, and changes the scene.
+    `apply` is called before every tick from the fault's first one on, and changes the scene: a
+    `Scene`, or a `LinkScene` behind a link to a vehicle.
     """
 
     name: str
-    apply: Callable[[Scene], None]
+    apply: Callable[[Any], None]
     verdict: str | None  # limit that must be named, None where the flight must go on
     demand: Demand
     window: float = 0.0  # s that the guard waits by its parameters
-    exceeded: Callable[[Scene], bool] | None = None  # when the limit is broken; None: at once
+    exceeded: Callable[[Any], bool] | None = None  # when the limit is broken; None: at once
     from_start: bool = False  # begins with the first sample
     task: str = "hover"
     plan: Mapping[str, Any] = field(default_factory=dict)
     limits: Mapping[str, Any] = field(default_factory=dict)
     requests: Mapping[int, Event] = field(default_factory=dict)  # tick -> what the operator asks
+    behind: Mapping[str, Any] = field(default_factory=dict)  # how the vehicle is set up
+    words: str = ""  # of the vehicle, that the verdict's reason must pass on
     seconds: float = 12.0  # most that the flight may take
 
 
@@ -76,6 +81,8 @@ class Outcome:
     deviation: float  # m, furthest horizontal distance from the place of the fault, motors on
     uncommanded: int  # ticks of motion that nobody was entitled to command
     right: bool  # verdict, reaction and end are what the fault demands
+    vehicle: str = ""  # what the vehicle did at last, behind a link that has one
+    own_after: float | None = None  # s from the fault until it flew by itself, or had stopped
 
 
 class FaultyPolicy(Policy):

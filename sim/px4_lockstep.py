@@ -19,6 +19,7 @@ from snn_controller.state import Odometry, Reference
 
 from sim.px4_double import Px4Double
 
+Edit = Callable[[list[bytes]], list[bytes]]  # of the datagrams that come now, in order
 START = 1_700_000_000_000_000_000  # ns, of a clock that has nothing to do with the vehicle's
 TICK = 0.01  # s
 
@@ -33,13 +34,21 @@ class MemoryWire:
     to_vehicle: list[bytes] = field(default_factory=list)
     cut: bool = False
     damage: Callable[[bytes], bytes] = lambda data: data
+    edit_down: Edit = lambda data: data  # on the way to the link
+    edit_up: Edit = lambda data: data  # on the way to the vehicle
     closed: bool = False
 
     def read(self) -> list[Chunk]:
         """Return what the vehicle has sent."""
-        chunks = [Chunk(self.damage(data), "vehicle") for data in self.to_link]
-        self.to_link.clear()
+        came = self.edit_down(self.to_link)
+        chunks = [Chunk(self.damage(data), "vehicle") for data in came]
+        self.to_link = []
         return [] if self.cut else chunks
+
+    def take_for_vehicle(self) -> list[bytes]:
+        """Return what has come at the vehicle's end."""
+        came, self.to_vehicle = self.to_vehicle, []
+        return self.edit_up(came)
 
     def write(self, data: bytes) -> None:
         """Keep a datagram for the vehicle."""
@@ -93,9 +102,8 @@ class Lockstep:
     def advance(self, seconds: float) -> None:
         """Let the vehicle live for some time."""
         for _ in range(max(1, round(seconds / self.double.body.period))):
-            for data in self.wire.to_vehicle:
+            for data in self.wire.take_for_vehicle():
                 self.double.receive(data)
-            self.wire.to_vehicle.clear()
             self.double.step()
             self.wire.to_link += self.double.transmit()
 

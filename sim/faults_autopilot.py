@@ -1,0 +1,213 @@
+"""Faults of a vehicle with firmware and a pilot of its own, behind `mavlink` and `px4`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from snn_controller.guards.limits import Limits
+from snn_controller.state_machine import Event, Mode
+
+from sim import px4_firmware
+from sim.fault_scene import REFUSED, Demand, Fault
+from sim.link_edits import (
+    act_on_firmware,
+    ask_for,
+    between,
+    cut_wire,
+    do_nothing,
+    empty_battery,
+    freeze,
+    is_arming,
+    is_told_empty,
+    jump_by,
+    kill_controller,
+    let_estimator,
+    mute,
+    never,
+    once,
+    recover,
+    reset_by,
+    reset_on_and_on,
+    restart_clock,
+    set_firmware,
+    shift_clock,
+    spoil,
+)
+from sim.link_scene import DOWN, HOLDS
+
+LIMITS = Limits()
+LOSS = 0.5 + 0.03  # s, COM_OF_LOSS_T and three ticks
+HOLD_UP = LIMITS.odometry_timeout + LIMITS.link_timeout  # s until a lost vehicle is left alone
+REPORT = 0.2  # s at most until the vehicle tells of a mode
+LANDED = Demand(Mode.LAND, Mode.DISARMED, vehicle=DOWN)
+LEFT = Demand(Mode.PILOT, Mode.PILOT, vehicle=HOLDS)
+BLIND = Demand(Mode.DESCENT, Mode.KILLED, vehicle=DOWN)
+BACK = Demand(Mode.DESCENT, Mode.DISARMED, vehicle=DOWN)
+NO_ARMING = replace(REFUSED, vehicle=DOWN)
+SHORT = 30  # ticks
+
+WIRE_FAULTS = (
+    Fault("none", do_nothing, None, LANDED, exceeded=never, seconds=20.0),
+    Fault(
+        "wire cut",
+        once(cut_wire(up=True, down=True)),
+        "silence",
+        Demand(Mode.DESCENT, Mode.PILOT, vehicle=HOLDS, own_within=LOSS),
+        window=LIMITS.odometry_timeout,
+    ),
+    Fault(
+        "wire cut for 2 s",
+        between(cut_wire(up=True, down=True), 2.0, cut_wire(up=False, down=False)),
+        "silence",
+        Demand(Mode.DESCENT, Mode.PILOT, vehicle=HOLDS, own_within=LOSS),
+        window=LIMITS.odometry_timeout,
+    ),
+    Fault(
+        "wire cut for 0.2 s",
+        between(cut_wire(up=True, down=True), 0.2, cut_wire(up=False, down=False)),
+        "silence",
+        BACK,
+        window=LIMITS.odometry_timeout,
+    ),
+    Fault(
+        "commands lost",
+        once(cut_wire(up=True, down=False)),
+        "mode",
+        replace(LEFT, own_within=LOSS),
+        window=LOSS + 0.1,
+    ),
+    Fault(
+        "telemetry lost",
+        once(cut_wire(up=False, down=True)),
+        "silence",
+        Demand(Mode.DESCENT, Mode.PILOT, vehicle=HOLDS, own_within=HOLD_UP + LOSS),
+        window=LIMITS.odometry_timeout,
+    ),
+    Fault(
+        "controller killed",
+        kill_controller,
+        None,
+        Demand(Mode.POLICY, Mode.POLICY, vehicle=HOLDS, own_within=LOSS),
+        exceeded=never,
+    ),
+)
+MESSAGE_FAULTS = (
+    Fault(
+        "odometry lost, heartbeat lives",
+        once(mute("odometry", "position", "attitude")),
+        "silence",
+        BLIND,
+        window=LIMITS.odometry_timeout,
+    ),
+    Fault(
+        "battery low",
+        empty_battery,
+        "battery",
+        LANDED,
+        limits={"min_battery_voltage": 3.3},
+        window=LIMITS.battery_window,
+        exceeded=is_told_empty,
+        plan={"duration": 10.0},
+    ),
+    Fault("odometry NaN for good", once(let_estimator(spoil)), "finite", BLIND),
+    Fault("odometry NaN for 0.3 s", between(let_estimator(spoil), 0.3, recover), "finite", BACK),
+    Fault(
+        "estimator freezes", once(let_estimator(freeze)), "frozen", BLIND, window=LIMITS.frozen_time
+    ),
+    Fault(
+        "estimator freezes for 0.4 s",
+        between(let_estimator(freeze), 0.4, recover),
+        "frozen",
+        BACK,
+        window=LIMITS.frozen_time,
+    ),
+    Fault("estimator reset by 1 m", once(reset_by(0.8, -0.6, 0.0)), None, LANDED, exceeded=never),
+    Fault(
+        "estimator reset by 0.8 m of height",
+        once(reset_by(0.0, 0.0, -0.8)),
+        None,
+        LANDED,
+        exceeded=never,
+    ),
+    Fault(
+        "estimator reset by 1 rad of heading",
+        once(reset_by(0.0, 0.0, 0.0, heading=1.0)),
+        None,
+        LANDED,
+        exceeded=never,
+    ),
+    Fault("estimator reset again and again", reset_on_and_on, "jump", BACK, window=0.5),
+    Fault("position jumps 1 m, unannounced", once(jump_by(0.8, -0.6, 0.0)), "jump", BACK),
+    Fault("vehicle's clock 1 h ahead", once(shift_clock(3600.0)), None, LANDED, exceeded=never),
+    Fault("vehicle's clock starts anew", once(restart_clock), None, LANDED, exceeded=never),
+)
+FIRMWARE_FAULTS = (
+    Fault(
+        "pilot changes the mode",
+        once(act_on_firmware(lambda f, now: f.request_mode(px4_firmware.Mode.POSCTL, now))),
+        "mode",
+        LEFT,
+        window=REPORT,
+    ),
+    Fault(
+        "vehicle disarms itself",
+        once(act_on_firmware(lambda f, _: f.request_disarming(force=True))),
+        "mode",
+        replace(LEFT, vehicle=DOWN),
+        window=REPORT,
+    ),
+    Fault(
+        "OFFBOARD refused",
+        once(set_firmware("refuses_offboard", True)),
+        "vehicle",
+        NO_ARMING,
+        from_start=True,
+        window=10.0,
+        words="mode OFFBOARD temporarily rejected",
+        exceeded=is_arming,
+        seconds=20.0,
+    ),
+    Fault("operator lands", once(ask_for(Event.LAND)), None, LANDED),
+    Fault(
+        "operator kills",
+        once(ask_for(Event.KILL)),
+        "ended",
+        Demand(Mode.KILLED, Mode.KILLED, vehicle=DOWN, own_within=0.03),
+    ),
+    Fault(
+        "operator leaves it to the pilot",
+        once(ask_for(Event.HAND_OVER)),
+        None,
+        replace(LEFT, own_within=LOSS),
+    ),
+)
+AUTOPILOT_FAULTS = (*WIRE_FAULTS, *MESSAGE_FAULTS, *FIRMWARE_FAULTS)
+PX4_FAULTS = (
+    *AUTOPILOT_FAULTS,
+    Fault(
+        "status lost, odometry lives",
+        once(mute("heartbeat")),
+        "mode",
+        replace(LEFT, own_within=1.0 + LOSS),
+        window=1.0,
+        plan={"duration": 10.0},
+    ),
+    Fault(
+        "arming denied",
+        once(set_firmware("prearm_failure", "no compass")),
+        "vehicle",
+        NO_ARMING,
+        from_start=True,
+        window=10.0,
+        words="pre-flight checks fail",
+        exceeded=is_arming,
+        seconds=20.0,
+    ),
+    Fault(
+        "vehicle's clock 0.5 s back",
+        once(shift_clock(-0.5)),
+        "silence",
+        replace(BACK, other_end=Mode.KILLED),
+        window=LIMITS.odometry_timeout,
+    ),
+)
