@@ -14,6 +14,7 @@ from snn_controller.judge_settings import JudgeSettings
 from snn_controller.settings import ControllerSettings, RecorderSettings, SimulatorSettings
 from snn_controller.state_machine import commander_table, state_diagram
 from snn_controller.tasks import TASKS
+from snn_controller.view_settings import ViewerSettings
 
 ROOT = Path(__file__).parents[1]
 INTERFACES = (ROOT / "docs" / "interfaces.md").read_text()
@@ -32,7 +33,8 @@ def default_of(setting) -> str:
 
 
 @pytest.mark.parametrize(
-    "settings", [ControllerSettings, SimulatorSettings, RecorderSettings, JudgeSettings]
+    "settings",
+    [ControllerSettings, SimulatorSettings, RecorderSettings, JudgeSettings, ViewerSettings],
 )
 def test_every_parameter_is_listed_with_its_meaning(settings: type) -> None:
     for setting in fields(settings):

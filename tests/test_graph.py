@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from snn_controller.arguments import ARGUMENTS, parse_arguments
 from snn_controller.errors import UserError
-from snn_controller.graph import CONTROLLER, RECORDER, SIMULATOR, fly_graph, loopback
+from snn_controller.graph import CONTROLLER, RECORDER, SIMULATOR, VIEWER, fly_graph, loopback
 from snn_controller.tasks import TASKS
 
 
@@ -25,6 +25,27 @@ def test_recording_adds_a_recorder_that_the_controller_waits_for(tmp_path: Path)
     assert nodes[CONTROLLER].parameters["await_nodes"] == RECORDER
     assert Path(nodes[RECORDER].parameters["folder"]).parent == tmp_path
     assert nodes[CONTROLLER].parameters["report"] == str(tmp_path)
+
+
+def test_watching_adds_a_viewer_that_the_controller_waits_for() -> None:
+    nodes = graph(foxglove="true", foxglove_port="9000")
+    assert nodes[VIEWER].parameters["foxglove"] is True
+    assert nodes[VIEWER].parameters["foxglove_host"] == "127.0.0.1"
+    assert nodes[VIEWER].parameters["foxglove_port"] == 9000
+    assert not nodes[VIEWER].required
+    assert nodes[CONTROLLER].parameters["await_nodes"] == VIEWER
+    assert graph(rviz="true")[VIEWER].parameters["foxglove"] is False
+    assert VIEWER not in graph()
+
+
+@pytest.mark.parametrize(
+    ("given", "ticks"), [({}, 0), ({"foxglove": "true"}, 1), ({"foxglove": "1", "record": "1"}, 2)]
+)
+def test_whoever_listens_is_waited_for(given: dict[str, str], ticks: int, tmp_path: Path) -> None:
+    nodes = graph(report=str(tmp_path), **given)
+    assert nodes[CONTROLLER].parameters["tick_listeners"] == ticks
+    assert nodes[CONTROLLER].parameters["listeners"] == 1 + ticks
+    assert nodes["simulator"].parameters["listeners"] == 1 + ticks
 
 
 def test_a_pinned_hash_reaches_the_controller_and_only_if_given() -> None:

@@ -7,6 +7,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -16,7 +17,8 @@ from snn_controller.share import share_directory
 
 rclpy = pytest.importorskip("rclpy")
 
-NODES = ("snn_controller", "simulator", "recorder")
+VIEWED = find_spec("foxglove") is not None  # of the extra viz
+NODES = ("snn_controller", "simulator", "recorder", *(["viewer"] if VIEWED else []))
 QUERIES = {
     "publish": "get_publisher_names_and_types_by_node",
     "subscribe": "get_subscriber_names_and_types_by_node",
@@ -29,6 +31,7 @@ ELSEWHERE = {
     ("simulator", "publish"): {"/tf"},
     ("simulator", "subscribe"): {"/parameter_events"},
     ("recorder", "subscribe"): {"/tf", "/parameter_events"},
+    ("viewer", "subscribe"): {"/parameter_events"},
 }
 
 
@@ -50,6 +53,7 @@ def allowed() -> dict[tuple[str, str], set[str]]:
 def probe(ros_environment: dict[str, str], tmp_path: Path) -> Iterator[Any]:
     """A node that sees a recorded flight in real time."""
     words = ["lockstep:=false", "record:=true", f"report:={tmp_path / 'out'}", "duration:=60"]
+    words += ["foxglove:=true", "foxglove_port:=0"] if VIEWED else []
     command = [sys.executable, "-m", "snn_controller.runner", *words]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     flight = subprocess.Popen(command, env=ros_environment, cwd=tmp_path, **quiet)

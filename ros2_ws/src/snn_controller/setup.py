@@ -45,6 +45,7 @@ setup(
             f"firmware = {PACKAGE}.nodes.firmware_node:main",
             f"simulator = {PACKAGE}.nodes.simulator_node:main",
             f"recorder = {PACKAGE}.nodes.recorder_node:main",
+            f"viewer = {PACKAGE}.nodes.viewer_node:main",
             f"judge = {PACKAGE}.nodes.judge_node:main",
             f"snn-fly = {PACKAGE}.runner:main",
             f"snn-report = {PACKAGE}.page_command:main",

@@ -10,6 +10,7 @@ from typing import Any
 from snn_controller.errors import UserError
 from snn_controller.settings import AUTO_STARTS, LINKS
 from snn_controller.tasks import TASKS
+from snn_controller.view_settings import DEFAULT_HOST, DEFAULT_PORT
 
 PARTS = ("all", "simulator", "controller")
 BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
@@ -75,6 +76,18 @@ ARGUMENTS = (
     ),
     Argument("report", "", "folder of the flight report; empty for flights/<time>-<task>"),
     Argument("rviz", "false", "show the flight in RViz (needs a ROS 2 installation)", _BOOLEAN),
+    Argument(
+        "foxglove",
+        "false",
+        "serve the flight by WebSocket to Foxglove (needs the extra viz)",
+        _BOOLEAN,
+    ),
+    Argument(
+        "foxglove_host",
+        DEFAULT_HOST,
+        "address to serve at; 0.0.0.0 lets everybody on the network watch",
+    ),
+    Argument("foxglove_port", str(DEFAULT_PORT), "port to serve at; 0 for any that is free"),
     Argument("params_file", "", "YAML file of node parameters; empty for config/fly.yaml"),
 )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,9 @@ import yaml
 
 from snn_controller.errors import UserError, quote
 from snn_controller.mcap_file import McapFile, RawMessage
+from snn_controller.message_store import message_types
 
 MEND = "give the folder or the .mcap file that record:=true wrote"
-NO_ROSBAGS = "rosbags is not installed, so no bag can be read; pip install 'rosbags<0.12'"
 
 
 class BagReader:
@@ -76,7 +75,7 @@ def decoder() -> Callable[[RawMessage], Any]:
     Raises:
         UserError: rosbags is not installed.
     """
-    store = _types()
+    store = message_types()
 
     def decode(message: RawMessage) -> Any:
         try:
@@ -88,15 +87,6 @@ def decoder() -> Callable[[RawMessage], Any]:
             ) from error
 
     return decode
-
-
-@lru_cache(maxsize=1)
-def _types() -> Any:
-    try:
-        from rosbags.typesys import Stores, get_typestore
-    except ImportError as error:
-        raise UserError(NO_ROSBAGS) from error
-    return get_typestore(Stores.ROS2_JAZZY)
 
 
 def _listed(folder: Path) -> list[Path]:

@@ -19,6 +19,7 @@ from snn_controller.tasks import find_task
 
 CONTROLLER = "snn_controller"
 RECORDER = "recorder"
+VIEWER = "viewer"
 SIMULATOR = "simulator"
 FIRMWARE_LINK, FIRMWARE_ENDPOINT = "betaflight", "sitl"
 FIRMWARE_READY = "firmware_ready"  # a node that is up once the firmware is
@@ -67,8 +68,8 @@ def fly_graph(given: Mapping[str, str], *, launcher_pid: int) -> tuple[NodeSpec,
     seed = number(values, "seed", int)
     lockstep = simulated and boolean(values, "lockstep")
     shared = {"launcher_pid": launcher_pid, "lockstep": lockstep, "seed": seed}
-    # controller or simulator, recorder, and who else must miss nothing
-    shared["listeners"] = 1 + record + len(_observers(values)) if lockstep else 0
+    # controller or simulator, recorder, viewer, and who else must miss nothing
+    shared["listeners"] = 1 + _listening(values) if lockstep else 0
     vehicle = [_simulator(values, shared)] if simulated else []
     if values["part"] == SIMULATOR:
         return _alone(vehicle)
@@ -77,8 +78,18 @@ def fly_graph(given: Mapping[str, str], *, launcher_pid: int) -> tuple[NodeSpec,
     controller = _controller(values, report, {**shared, "use_sim_time": simulated})
     vehicle += [_firmware(values, launcher_pid)] if _has_firmware(values) else []
     extras = [_recorder(report, launcher_pid, simulated, lockstep)] if record else []
+    extras += [_viewer(values, launcher_pid, simulated)] if _is_viewed(values) else []
     extras += [_rviz()] if boolean(values, "rviz") else []
     return (*vehicle, *extras, controller)
+
+
+def _is_viewed(values: Mapping[str, str]) -> bool:
+    return boolean(values, "foxglove") or boolean(values, "rviz")
+
+
+def _listening(values: Mapping[str, str]) -> int:
+    """Return how many nodes listen to a flight beside the one that it is flown with."""
+    return boolean(values, "record") + _is_viewed(values) + len(_observers(values))
 
 
 def _observers(values: Mapping[str, str]) -> list[str]:
@@ -134,6 +145,7 @@ def _controller(values: Mapping[str, str], report: Path, shared: Mapping[str, An
     firmware = _has_firmware(values)
     awaited = [FIRMWARE_READY] if firmware else []
     awaited += [RECORDER] if boolean(values, "record") else []
+    awaited += [VIEWER] if _is_viewed(values) else []
     awaited += _observers(values)
     return NodeSpec(
         name=CONTROLLER,
@@ -153,7 +165,7 @@ def _controller(values: Mapping[str, str], report: Path, shared: Mapping[str, An
             "duration": duration(values),
             "report": str(report),
             "await_nodes": ",".join(awaited),
-            "tick_listeners": boolean(values, "record") + len(_observers(values)),
+            "tick_listeners": _listening(values),
             "exit_when_done": True,
         },
         parameter_file=_parameter_file(values["params_file"]),
@@ -180,6 +192,29 @@ def _recorder(report: Path, launcher_pid: int, simulated: bool, lockstep: bool) 
             "launcher_pid": launcher_pid,
         },
     )
+
+
+def _viewer(values: Mapping[str, str], launcher_pid: int, simulated: bool) -> NodeSpec:
+    return NodeSpec(
+        name=VIEWER,
+        package="snn_controller",
+        executable="viewer",
+        module="snn_controller.nodes.viewer_node",
+        parameters={
+            "use_sim_time": simulated,
+            "foxglove": boolean(values, "foxglove"),
+            "foxglove_host": values["foxglove_host"],
+            "foxglove_port": _port(values),
+            "launcher_pid": launcher_pid,
+        },
+    )
+
+
+def _port(values: Mapping[str, str]) -> int:
+    port = number(values, "foxglove_port", int)
+    if not 0 <= port <= 65535:
+        raise UserError(f"argument foxglove_port:={port} must be 0 to 65535")
+    return port
 
 
 def _rviz() -> NodeSpec:

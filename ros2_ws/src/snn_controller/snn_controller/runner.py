@@ -18,8 +18,9 @@ import yaml
 
 from snn_controller.arguments import ARGUMENTS, parse_arguments
 from snn_controller.errors import UserError
-from snn_controller.graph import CONTROLLER, NodeSpec, fly_graph, loopback
+from snn_controller.graph import CONTROLLER, RECORDER, NodeSpec, fly_graph, loopback
 from snn_controller.processes import ProcessGroup
+from snn_controller.view_settings import NO_FOXGLOVE, check_address
 
 EXIT_USER_ERROR = 2
 TERMINAL_PERIOD = 0.25  # s of wall time between dashboards on a terminal, which are in place
@@ -120,17 +121,26 @@ def _check_parts(graph: tuple[NodeSpec, ...]) -> None:
     }
     if any(node.name == "simulator" for node in graph):
         needs["pybullet"] = "the simulator's physics, without a wheel for Python 3.12"
-    if any(node.name == "recorder" for node in graph):
-        needs["rosbags"] = "the bag writer"
+    if any(node.name == RECORDER or node.parameters.get("foxglove") for node in graph):
+        needs["rosbags"] = "the definitions of messages"
     for module, what in needs.items():
         if importlib.util.find_spec(module) is None:
             raise UserError(f"{what} ({module}) is not installed; run: pip install -e '.[flight]'")
     for node in graph:
+        if node.parameters.get("foxglove"):
+            _check_server(node)
         if not node.module and shutil.which(node.executable) is None:
             raise UserError(
                 f"{node.executable} is not installed; it comes with a ROS 2 installation, so"
                 " leave it off or source one"
             )
+
+
+def _check_server(viewer: NodeSpec) -> None:
+    """Refuse to start where nobody could watch."""
+    if importlib.util.find_spec("foxglove") is None:
+        raise UserError(NO_FOXGLOVE)
+    check_address(viewer.parameters["foxglove_host"], viewer.parameters["foxglove_port"])
 
 
 if __name__ == "__main__":

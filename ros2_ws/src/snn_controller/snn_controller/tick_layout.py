@@ -43,11 +43,19 @@ TICK_FIELDS: tuple[tuple[str, int], ...] = (
     ("command", 4),  # throttle, or thrust and rates; zeros where stopped
 )
 TICK_SIZE = sum(size for _, size in TICK_FIELDS)
+SPIKE_RATE = "spike_rate_"  # with a layer's name: share of its neurons that fired; after the rest
 _NO_ACTION = (float("nan"),) * 4
 _SECOND = 1_000_000_000
 
 
-def tick_row(tick: Tick, *, flight: int, index: int, latency: float) -> array[float]:
+def tick_fields(layers: Sequence[str]) -> tuple[tuple[str, int], ...]:
+    """Return what a row holds of a policy with these layers."""
+    return (*TICK_FIELDS, *((f"{SPIKE_RATE}{layer}", 1) for layer in layers))
+
+
+def tick_row(
+    tick: Tick, *, flight: int, index: int, latency: float, layers: Sequence[str] = ()
+) -> array[float]:
     """Return the row of a tick, whose latency in s is NaN where none was measured."""
     decision, state, reference = tick.decision, tick.state, tick.reference
     seconds, nanoseconds = divmod(tick.stamp, _SECOND)
@@ -61,6 +69,8 @@ def tick_row(tick: Tick, *, flight: int, index: int, latency: float) -> array[fl
     row.extend(_NO_ACTION if decision is None else decision.action.tolist())
     row.extend(_NO_ACTION if decision is None else decision.last_action.tolist())
     row.extend(tick.command.tolist())
+    spikes = tick.spikes
+    row.extend(spikes[layer].mean() if layer in spikes else float("nan") for layer in layers)
     return row
 
 

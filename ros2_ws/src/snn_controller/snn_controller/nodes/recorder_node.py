@@ -10,9 +10,7 @@ import shutil
 import sys
 from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -20,23 +18,11 @@ from rclpy.subscription import Subscription
 
 from snn_controller.bag import DEFAULT_DISTRIBUTION, Bag
 from snn_controller.errors import UserError
+from snn_controller.nodes.message_types import TOPIC_TYPES, find_class
 from snn_controller.nodes.node_main import run_node, steady_clock
 from snn_controller.nodes.parameters import declare_settings
 from snn_controller.settings import RecorderSettings
 
-# Types that are known before anybody publishes, so that the first message is not missed.
-TOPIC_TYPES = {
-    "odom": "nav_msgs/msg/Odometry",
-    "goal": "geometry_msgs/msg/PoseStamped",
-    "motors": "sensor_msgs/msg/JointState",
-    "thrust_rates": "geometry_msgs/msg/TwistStamped",
-    "snn_controller/spikes": "std_msgs/msg/UInt8MultiArray",
-    "snn_controller/membranes": "std_msgs/msg/Float32MultiArray",
-    "snn_controller/tick": "std_msgs/msg/Float64MultiArray",
-    "snn_controller/flight_info": "std_msgs/msg/String",
-    "/diagnostics": "diagnostic_msgs/msg/DiagnosticArray",
-    "/clock": "rosgraph_msgs/msg/Clock",
-}
 # Said once for all who listen then or later, so listened to as such from the start.
 LASTING = ("snn_controller/flight_info",)
 ALWAYS_RELIABLE = ("snn_controller/tick", *LASTING)  # a flight is replayed from these
@@ -124,7 +110,7 @@ class RecorderNode(Node):
         tap = self._taps.get(topic)
         if tap is not None and tap.quality == quality:
             return
-        message_class = _find_class(message_type)
+        message_class = find_class(message_type)
         if message_class is None or not self._bag.knows(message_type):
             self._refused.add(topic)
             self.get_logger().warning(
@@ -192,15 +178,6 @@ class RecorderNode(Node):
             self._bag.close()
         except OSError:
             self.get_logger().error("the bag has no index; run: mcap recover")
-
-
-def _find_class(message_type: str) -> Any:
-    """Return the class of a type such as `nav_msgs/msg/Odometry`, None if not installed."""
-    module, _, name = message_type.rpartition("/")
-    try:
-        return getattr(import_module(module.replace("/", ".")), name)
-    except (ImportError, AttributeError):
-        return None
 
 
 def main() -> None:

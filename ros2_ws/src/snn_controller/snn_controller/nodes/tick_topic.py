@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from time import sleep
 from typing import Any
 
@@ -18,14 +18,11 @@ from std_msgs.msg import Float64MultiArray, MultiArrayDimension, MultiArrayLayou
 
 from snn_controller.flight import Flight
 from snn_controller.nodes.quality import LOCKSTEP_HISTORY, Audience
-from snn_controller.tick_layout import TICK_FIELDS, tick_row
+from snn_controller.tick_layout import tick_fields, tick_row
 
 TICK_TOPIC = "~/tick"
 INFO_TOPIC = "~/flight_info"
 ARRIVAL_TIME = Duration(seconds=0.5)  # patience with a listener that does not acknowledge
-_LAYOUT = MultiArrayLayout(
-    dim=[MultiArrayDimension(label=name, size=size, stride=size) for name, size in TICK_FIELDS]
-)
 
 
 class TickTopic:
@@ -41,7 +38,8 @@ class TickTopic:
         self._ticks = node.create_publisher(
             Float64MultiArray, TICK_TOPIC, QoSProfile(depth=LOCKSTEP_HISTORY)
         )
-        self._message = Float64MultiArray(layout=_LAYOUT)
+        self._message = Float64MultiArray()
+        self._layers: tuple[str, ...] = ()
         self._flights = self._sent = 0
         audience = Audience(self._ticks, listeners)
         while not audience.is_complete():
@@ -51,6 +49,8 @@ class TickTopic:
         """Tell the facts of a flight that begins; `info` is fit for JSON."""
         self._flights += 1
         self._sent = 0
+        self._layers = tuple(info["layers"])
+        self._message.layout = _layout(self._layers)
         self._info.publish(String(data=json.dumps({**info, "flight": self._flights})))
 
     def tell(self, flight: Flight, *, latency: float = math.nan) -> None:
@@ -65,6 +65,7 @@ class TickTopic:
                 flight=self._flights,
                 index=log.count - back,
                 latency=latency if back == 1 else math.nan,
+                layers=self._layers,
             )
             self._ticks.publish(self._message)
 
@@ -77,3 +78,12 @@ class TickTopic:
         """Destroy the publishers."""
         self._node.destroy_publisher(self._ticks)
         self._node.destroy_publisher(self._info)
+
+
+def _layout(layers: Sequence[str]) -> MultiArrayLayout:
+    return MultiArrayLayout(
+        dim=[
+            MultiArrayDimension(label=name, size=size, stride=size)
+            for name, size in tick_fields(layers)
+        ]
+    )

@@ -1,0 +1,109 @@
+"""A flight as the viewer knows it, and the messages that show it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from geometry_msgs.msg import Vector3Stamped
+from nav_msgs.msg import Path
+from std_msgs.msg import Float32MultiArray, Float64MultiArray
+from visualization_msgs.msg import MarkerArray
+
+from snn_controller.action import ActionKind
+from snn_controller.frames import Array
+from snn_controller.message_store import transform_bytes
+from snn_controller.nodes.messages import ns_to_stamp
+from snn_controller.nodes.view_messages import (
+    error_message,
+    figures_message,
+    markers_message,
+    path_message,
+)
+from snn_controller.quadrotor import load_quadrotor
+from snn_controller.scene import Trail, fence, scene
+from snn_controller.tick_layout import MODES, SPIKE_RATE, split_rows, stamps_of
+
+
+class View:
+    """What has been heard of a flight."""
+
+    def __init__(self, info: Mapping[str, Any]) -> None:
+        """Begin with the facts of the flight.
+
+        Raises:
+            UserError: Its airframe is unknown here.
+        """
+        self._kind: ActionKind = info["action_kind"]
+        self._quadrotor = load_quadrotor(info["airframe"])
+        self._fence = fence(info["geofence"])
+        self._world_frame: str = info["parameters"]["world_frame"]
+        self._body_frame: str = info["parameters"]["body_frame"]
+        self._columns: dict[str, Array] = {}
+        self._membranes: dict[str, float] = {}
+        self._trail = Trail()
+
+    def take_tick(self, message: Float64MultiArray) -> None:
+        """Take the newest tick."""
+        labels = [dim.label for dim in message.layout.dim]
+        sizes = [dim.size for dim in message.layout.dim]
+        self._columns = split_rows(np.array(message.data)[None], labels, sizes)
+        self._trail.add(self._columns["position"][0])
+
+    def take_membranes(self, message: Float32MultiArray, shown: int) -> None:
+        """Take the membrane potentials of the first few neurons of each layer."""
+        start, self._membranes = 0, {}
+        for dim in message.layout.dim:
+            for number in range(min(shown, dim.size)):
+                self._membranes[f"{dim.label}[{number}]"] = message.data[start + number]
+            start += dim.size
+
+    @property
+    def _stamp(self) -> Time:
+        return ns_to_stamp(int(stamps_of(self._columns)[0]))
+
+    def markers(self) -> MarkerArray:
+        """Return all that is in space."""
+        mode = MODES[int(self._columns["mode"][0])]
+        shapes = scene(self._columns, self._quadrotor, mode, self._kind)
+        return markers_message([self._fence, *shapes], self._world_frame, self._stamp)
+
+    def path(self) -> Path:
+        """Return the way that the drone has come."""
+        return path_message(self._trail.points, self._world_frame, self._stamp)
+
+    def error(self) -> Vector3Stamped:
+        """Return the position error in m."""
+        error = self._columns["position"][0] - self._columns["reference_position"][0]
+        return error_message(error, self._world_frame, self._stamp)
+
+    def spike_rates(self) -> Float32MultiArray:
+        """Return the share of neurons that fired in the tick, per layer."""
+        rates = {k: float(x[0]) for k, x in self._columns.items() if k.startswith(SPIKE_RATE)}
+        return figures_message({k[len(SPIKE_RATE) :]: x for k, x in rates.items()})
+
+    def membranes(self) -> Float32MultiArray:
+        """Return the membrane potentials of some neurons."""
+        return figures_message(self._membranes)
+
+    def work(self) -> Float32MultiArray:
+        """Return what the tick cost: synaptic operations, latency in ms, missed periods."""
+        columns = self._columns
+        return figures_message(
+            {
+                "synaptic_ops": columns["synaptic_ops"][0],
+                "latency_ms": 1e3 * columns["latency"][0],
+                "missed": columns["missed"][0],
+            }
+        )
+
+    def transform(self) -> bytes:
+        """Return where the body is in the world, as a serialised TFMessage."""
+        return transform_bytes(
+            int(stamps_of(self._columns)[0]),
+            (self._world_frame, self._body_frame),
+            self._columns["position"][0],
+            self._columns["quaternion"][0],
+        )
