@@ -22,6 +22,7 @@ from sim.batch_checks import check_actions
 from sim.disturbances import Disturbance
 from sim.drones import Drones
 from sim.rate_variation import (
+    MAX_DELAY,
     RateLoops,
     RateVariation,
     control_by_loops,
@@ -35,6 +36,8 @@ BODY_RATES = slice(15, 18)  # of the observation
 
 class RateControlledDrones:
     """A batch of either simulator whose actions are of the kind `thrust_rates`.
+
+    Where the loop's commands come late, an episode begins as if a hover had been asked for.
 
     The loop sees the body rates that the observation shows, with its noise, bias and dropouts, as
     the fixed test's does, and the true rotors. It counts on the nominal airframe.
@@ -65,6 +68,7 @@ class RateControlledDrones:
         self.control_period = drones.control_period
         self._history = ActionHistory(self.count, history_steps)
         self.loops = same_loops(gains, self.count)
+        self._commands = np.zeros((self.count, 1 + MAX_DELAY, 4))  # actions, newest first
         self._episodes = np.zeros(self.count, np.int64)  # begun so far
         self._begin(np.arange(self.count))
 
@@ -151,8 +155,11 @@ class RateControlledDrones:
             UserError: The actions have another shape.
         """
         check_actions(actions, self.count)
+        self._commands[:, 1:] = self._commands[:, :-1].copy()
+        self._commands[:, 0] = np.clip(actions, -1.0, 1.0)
+        arrived = np.einsum("nk,nka->na", self.loops.delivery, self._commands)
         throttle = control_by_loops(
-            thrust_rates_from_action(actions),
+            thrust_rates_from_action(arrived),
             self.observations[:, BODY_RATES].astype(np.float64),
             self.rotors,
             quadrotor=self.quadrotor,
@@ -186,6 +193,7 @@ class RateControlledDrones:
             **self.drones.snapshot(),
             "history": self._history.snapshot(),
             "loops": self.loops._asdict(),
+            "commands": self._commands.copy(),
             "loop_episodes": self._episodes,
         }
 
@@ -193,6 +201,7 @@ class RateControlledDrones:
         """Fly on from a snapshot."""
         self._history.restore(snapshot["history"])
         self.loops = RateLoops(**{k: np.array(x) for k, x in snapshot["loops"].items()})
+        self._commands = np.array(snapshot["commands"])
         self._episodes = np.array(snapshot["loop_episodes"])
         nothing = np.zeros((self.count, 0, 4), np.float32)
         self.drones.restore({**snapshot, "history": nothing})
@@ -211,6 +220,7 @@ class RateControlledDrones:
                 ):
                     values[number] = new[0]
         self._episodes[drones] += 1
+        self._commands[drones] = 0.0
         self._begin_histories(drones)
 
     def _begin_histories(self, drones: NDArray[np.int64]) -> None:

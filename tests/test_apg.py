@@ -13,6 +13,7 @@ from snn_controller.errors import UserError
 from snn_controller.policy import Policy
 from snn_controller.quadrotor import load_quadrotor
 
+from sim.rate_variation import MAX_DELAY
 from training.apg import Args, make_run, train
 from training.apg import main as train_apg
 from training.apg_learner import ApgConfig, ApgLearner
@@ -114,13 +115,15 @@ def test_lost_and_old_flights_begin_anew() -> None:
     state.position[3, 0] = 5.0
     state.position[4, 1] = float("nan")
     before = pool.state.position.clone()
-    pool.advance(state, tuple(x + 1.0 for x in pool.network_states), torch.ones(10, 4))
+    pool.advance(
+        state, tuple(x + 1.0 for x in pool.network_states), torch.ones(10, 1 + MAX_DELAY, 4)
+    )
     assert pool.age[3] == pool.age[4] == 0
     assert (np.delete(pool.age, [3, 4]) == 1).all()
     assert pool.state.position[[3, 4]].abs().max() < 0.6
     assert torch.equal(pool.state.position[0], before[0])
     assert (pool.network_states[0][[3, 4]] == 0.0).all() and (pool.last_actions[0] == 1.0).all()
-    pool.advance(pool.state, pool.network_states, torch.ones(10, 4))
+    pool.advance(pool.state, pool.network_states, torch.ones(10, 1 + MAX_DELAY, 4))
     assert (pool.age[[0, 1]] == 0).all() and pool.age[3] == 1
 
 

@@ -11,7 +11,14 @@ from snn_controller.rate_control import autopilot_gains, control_rates
 
 from sim.drone_maker import make_drones
 from sim.rate_layer import RateControlledDrones
-from sim.rate_variation import RateVariation, control_by_loops, draw_loops, same_loops
+from sim.rate_variation import (
+    MAX_DELAY,
+    RateVariation,
+    control_by_loops,
+    deliver,
+    draw_loops,
+    same_loops,
+)
 from training.differentiable_rates import loop_tensors, make_rate_loop
 
 QUADROTOR = load_quadrotor("crazyflie21")
@@ -42,9 +49,13 @@ def test_equal_loops_are_the_loop_of_the_core() -> None:
 def test_pytorch_has_the_same_law_and_finite_slopes(airframe: str) -> None:
     quadrotor = load_quadrotor(airframe)
     actions, rates, rotors = draw(1)
-    loops = draw_loops(RateVariation(), quadrotor, COUNT, np.random.default_rng(2))
+    rng = np.random.default_rng(2)
+    loops = draw_loops(RateVariation(), quadrotor, COUNT, rng)
+    past = rng.uniform(-1.0, 1.0, (COUNT, MAX_DELAY, 4))
+    actions = np.concatenate([actions[:, None], past], axis=1)  # newest first
+    arrived = np.einsum("nk,nka->na", loops.delivery, actions.clip(-1.0, 1.0))
     expected = control_by_loops(
-        thrust_rates_from_action(actions), rates, rotors, quadrotor=quadrotor, loops=loops
+        thrust_rates_from_action(arrived), rates, rotors, quadrotor=quadrotor, loops=loops
     )
     tensors = tuple(torch.tensor(x, dtype=torch.float32) for x in (actions, rates, rotors))
     for tensor in tensors:
@@ -71,6 +82,22 @@ def test_loops_are_drawn_around_the_autopilots() -> None:
     assert (loops.thrust_lead >= 0.0).all() and (loops.thrust_lead <= loops.lead).all()
     lag = QUADROTOR.motor_time_constant_up / (1.0 + loops.lead)
     assert lag.min() > 0.6 * 0.024 - 1e-9 and lag.max() < 1.5 * 0.024 + 1e-9
+
+
+def test_commands_arrive_after_their_delay() -> None:
+    shares = deliver(np.array([0.0, 1.0, 1.25, 3.0]))
+    expected = [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0.75, 0.25, 0], [0, 0, 0, 1]]
+    np.testing.assert_allclose(shares, expected)
+    late = RateVariation((1.0, 1.0), (1.0, 1.0), (1.0, 1.0), delay=(2.0, 2.0))
+    options = {"action_kind": "thrust_rates", "starts": ("easy",), "seed": 1}
+    drones = make_drones("batched", QUADROTOR, 3, rate_variation=late, **options)
+    seen = []
+    for tick in range(5):
+        actions = np.full((3, 4), 0.0)
+        actions[:, 0] = 0.5 if tick == 0 else 0.0  # one short call for more thrust
+        drones.step(actions, auto_reset=False)
+        seen.append(drones.throttles.mean())
+    assert np.argmax(seen) == 2 and seen[1] < seen[2] - 0.05
 
 
 def test_an_episode_has_the_loop_of_its_seed_and_numbers() -> None:

@@ -94,26 +94,26 @@ class ApgLearner:
         return cost.item()
 
     def fly(self, segment: Segment) -> tuple[Tensor, tuple[DroneState, States, Tensor]]:
-        """Return the costs (T, n) of a segment and its end: state, network states, actions."""
+        """Return the costs (T, n) of a segment and its end: state, network states, last actions."""
         state, states = segment.state, segment.network_states
-        action, costs = segment.last_actions, []
+        actions, costs = segment.last_actions, []
         weights = network_weights(self.network)
         for tick in range(len(segment.noise)):
             here = (segment.positions[tick], segment.velocities[tick])
             there = (segment.positions[tick + 1], segment.velocities[tick + 1])
             disturbed = (segment.noise[tick], segment.pushes[tick])
-            state, states, action, cost = self.tick(
+            state, states, actions, cost = self.tick(
                 weights,
                 state,
                 (segment.physics, segment.loops),
                 states,
-                action,
+                actions,
                 here,
                 there,
                 disturbed,
             )
             costs.append(cost)
-        return torch.stack(costs), (state, states, action)
+        return torch.stack(costs), (state, states, actions)
 
     def is_finite(self) -> bool:
         """Whether all weights are finite."""
@@ -135,7 +135,7 @@ class ApgLearner:
 
 
 def make_tick(network: Network, quadrotor: Quadrotor, cost: CostConfig, slope: float) -> Callable:
-    """Return one tick of closed loop, differentiable in weights, states and the last action."""
+    """Return one tick of closed loop, differentiable in weights, states and the last actions."""
     drone_step = make_drone_step(quadrotor, 1.0 / CONTROL_RATE)
     rate_loop = make_rate_loop(quadrotor)
     act = _actor(network, slope)
@@ -153,19 +153,20 @@ def make_tick(network: Network, quadrotor: Quadrotor, cost: CostConfig, slope: f
         noise, push = disturbed
         seen, (physics, loops) = observe(state, *here, noise), equipment
         action, states = act(weights, seen, states)
+        actions = torch.cat([action[:, None], last[:, :-1]], dim=1)
         motors = action
         if loops is not None:
-            motors = 2.0 * rate_loop(action, seen[:, BODY_RATES], state.rotors, loops) - 1.0
+            motors = 2.0 * rate_loop(actions, seen[:, BODY_RATES], state.rotors, loops) - 1.0
         state = drone_step(state, physics, motors, push)
         spent = flight_cost(
             state,
             *there,
-            (last, action),
+            (last[:, 0], action),
             (motors + 1.0) / 2.0,
             hover_throttle=quadrotor.hover_throttle,
             config=cost,
         )
-        return state, states, action, spent
+        return state, states, actions, spent
 
     return tick
 

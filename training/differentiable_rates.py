@@ -27,9 +27,11 @@ class LoopTensors(NamedTuple):
     rates: Tensor  # (n, 3)
     lead: Tensor  # (n, 1)
     thrust_lead: Tensor  # (n, 1)
+    delivery: Tensor  # (n, 1 + MAX_DELAY)
 
 
-# Maps action (n, 4), measured body rates (n, 3), rotors (n, 4) and loops to throttle (n, 4).
+# Maps actions (n, 1 + MAX_DELAY, 4), newest first, measured body rates (n, 3), rotors (n, 4) and
+# loops to throttle (n, 4).
 RateLoop = Callable[[Tensor, Tensor, Tensor, LoopTensors], Tensor]
 
 
@@ -44,8 +46,8 @@ def make_rate_loop(quadrotor: Quadrotor) -> RateLoop:
     unmixer = _tensor(quadrotor.inverse_mixer.T.copy())
     scale = quadrotor.mass * GRAVITY
 
-    def loop(action: Tensor, body_rates: Tensor, rotors: Tensor, loops: LoopTensors) -> Tensor:
-        asked = action.clamp(-1.0, 1.0)
+    def loop(actions: Tensor, body_rates: Tensor, rotors: Tensor, loops: LoopTensors) -> Tensor:
+        asked = (loops.delivery[..., None] * actions.clamp(-1.0, 1.0)).sum(dim=1)
         force = scale * (1.0 + asked[:, :1])
         errors = limits.to(asked) * asked[:, 1:] - body_rates
         wrench = torch.cat([force, inertia.to(asked) * loops.rates * errors], dim=1)

@@ -1,8 +1,8 @@
-"""The rate loops that the flights of a pool fly with: ours, and others where flights are robust."""
+"""The rate loops that the flights of a pool fly with, another one in every flight."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,25 +10,22 @@ from numpy.typing import NDArray
 from snn_controller.quadrotor import Quadrotor
 from snn_controller.rate_control import autopilot_gains
 
-from sim.disturbances import ROBUST, Disturbances
 from sim.rate_variation import RateLoops, RateVariation, draw_loops, same_loops
 
 
 class FlightLoops:
     """One loop a flight; `present` are those of now."""
 
-    def __init__(self, quadrotor: Quadrotor, groups: Sequence[tuple[int, Disturbances]]) -> None:
-        """Take the groups of flights; those that are disturbed as `robust` get varied loops."""
+    def __init__(self, quadrotor: Quadrotor, count: int) -> None:
+        """Begin with the same loop in so many flights; `redraw` varies them."""
         self.quadrotor, self.variation = quadrotor, RateVariation()
-        self.varied = np.concatenate([np.full(count, x == ROBUST) for count, x in groups])
-        self.present = same_loops(autopilot_gains(quadrotor), len(self.varied))
+        self.present = same_loops(autopilot_gains(quadrotor), count)
 
     def redraw(self, over: NDArray[np.bool_], rng: np.random.Generator) -> None:
         """Draw new loops for the flights of a mask (n,) that begin."""
-        mask = over & self.varied
-        fresh = draw_loops(self.variation, self.quadrotor, int(mask.sum()), rng)
+        fresh = draw_loops(self.variation, self.quadrotor, int(over.sum()), rng)
         for values, new in zip(self.present, fresh, strict=True):
-            values[mask] = new
+            values[over] = new
 
     def snapshot(self) -> dict[str, Any]:
         """Return the loops."""

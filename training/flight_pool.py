@@ -20,6 +20,7 @@ from snn_controller.state import Reference
 from torch import Tensor
 
 from sim.batched import DroneBatch
+from sim.rate_variation import MAX_DELAY
 from training.differentiable_drone import DronePhysics, DroneState, read_physics, read_states
 from training.differentiable_rates import LoopTensors, loop_tensors
 from training.flight_loops import FlightLoops
@@ -60,7 +61,7 @@ class Segment(NamedTuple):
     physics: DronePhysics
     loops: LoopTensors | None  # the rate loops, where actions are thrust and rates
     network_states: tuple[Tensor, ...]  # (n, ...)
-    last_actions: Tensor  # (n, 4)
+    last_actions: Tensor  # (n, 1 + MAX_DELAY, 4), newest first
     positions: Tensor  # (T, n, 3) references in m, after each tick at T + 1
     velocities: Tensor  # (T, n, 3) references in m/s
     noise: Tensor  # (T, n, 18) on the observations
@@ -109,11 +110,13 @@ class FlightPool:
         self.paths = draw_references(config.flights, self.tracks, self.period, self.rng)
         self.age = np.zeros(config.flights, np.int64)  # segments flown
         self.state, self.physics = self._fresh(np.ones(config.flights, np.bool_))
-        self.loops = FlightLoops(quadrotor, groups) if action_kind == "thrust_rates" else None
+        self.loops = (
+            FlightLoops(quadrotor, config.flights) if action_kind == "thrust_rates" else None
+        )
         if self.loops is not None:
             self.loops.redraw(np.ones(config.flights, np.bool_), self.rng)
         self.network_states = network.initial_states(config.flights)
-        self.last_actions = torch.zeros(config.flights, 4)
+        self.last_actions = torch.zeros(config.flights, 1 + MAX_DELAY, 4)
 
     def segment(self) -> Segment:
         """Return where the flights stand and what the next ticks bring."""
@@ -149,7 +152,7 @@ class FlightPool:
         self.state = DroneState(*(_choose(mask, *x) for x in zip(fresh, state, strict=True)))
         self.physics = physics
         self.network_states = tuple(x.detach().masked_fill(mask, 0.0) for x in network_states)
-        self.last_actions = actions.detach().masked_fill(mask, 0.0)
+        self.last_actions = actions.detach().masked_fill(mask[..., None], 0.0)
 
     def snapshot(self) -> dict[str, Any]:
         """Return all that changes, for a checkpoint."""

@@ -11,7 +11,6 @@ from snn_controller.action import ActionKind
 from snn_controller.errors import UserError
 from snn_controller.quadrotor import Quadrotor
 
-from sim.disturbances import ROBUST
 from sim.drone_maker import make_drones
 from sim.drones import Drones, Simulator
 from sim.joined import JoinedDrones
@@ -142,7 +141,7 @@ def drones_of(args: SequenceArgs, quadrotor: Quadrotor) -> Drones:
             quadrotor,
             count,
             action_kind=args.action_kind,
-            rate_variation=RateVariation() if disturbances == ROBUST else None,
+            rate_variation=RateVariation(),
             starts=args.starts,
             disturbances=disturbances,
             seed=args.seed + number * GROUP_SEEDS,
