@@ -1,4 +1,4 @@
-"""A real flight (15 s), watched by a WebSocket client and recorded: the same flight as unwatched."""
+"""A real flight (15 s), watched by a WebSocket client and recorded: as if nobody watched."""
 
 from __future__ import annotations
 

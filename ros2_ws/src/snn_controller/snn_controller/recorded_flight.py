@@ -110,9 +110,11 @@ def read_flights(path: str | Path) -> list[RecordedFlight]:
     if not contents.rows:
         raise UserError(f"bag {path} has no topic {TICK_TOPIC}{_hint(reader)}; {RECORD_AGAIN}")
     return [
-        _flight(reader.path, number, contents, rows, reader.damage)
-        for number, rows in sorted(contents.rows.items())
+        _flight(reader.path, number, contents, reader.damage) for number in sorted(contents.rows)
     ]
+
+
+Layout = tuple[tuple[str, int], ...]
 
 
 class _Contents:
@@ -120,7 +122,8 @@ class _Contents:
 
     def __init__(self) -> None:
         self.infos: dict[int, dict[str, Any]] = {}
-        self.rows: dict[int, list[dict[str, Array]]] = {}
+        self.rows: dict[int, list[Array]] = {}
+        self.layouts: dict[int, Layout] = {}  # of the rows of each flight
         self.odometry: dict[int, Odometry] = {}
 
     def take(self, messages: Iterable[RawMessage]) -> None:
@@ -142,16 +145,19 @@ class _Contents:
             )
 
     def _take_tick(self, message: Any) -> None:
-        labels = [quote(dim.label) for dim in message.layout.dim]
-        sizes = [int(dim.size) for dim in message.layout.dim]
-        missing = {label for label, size in TICK_FIELDS} - set(labels)
-        if missing or sum(sizes) != len(message.data):
+        layout = tuple((dim.label, int(dim.size)) for dim in message.layout.dim)
+        row = np.asarray(message.data, dtype=np.float64)
+        known = layout == next(reversed(self.layouts.values()), None)  # nearly always
+        missing = set() if known else {x[0] for x in set(TICK_FIELDS) - set(layout)}
+        if missing or sum(size for _, size in layout) != row.size:
             raise UserError(
                 f"topic {TICK_TOPIC} lacks {', '.join(sorted(missing)) or 'numbers'}, so another"
                 f" version wrote it; {RECORD_AGAIN}"
             )
-        row = split_rows(np.array(message.data)[None], labels, sizes)
-        self.rows.setdefault(int(row["flight"][0]), []).append(row)
+        number = int(_columns(row[None], layout)["flight"][0])
+        if self.layouts.setdefault(number, layout) != layout:
+            raise UserError(f"topic {TICK_TOPIC} changes within a flight; {RECORD_AGAIN}")
+        self.rows.setdefault(number, []).append(row)
 
     def _take_info(self, text: str) -> None:
         try:
@@ -171,14 +177,13 @@ def _flight(
     source: Path,
     number: int,
     contents: _Contents,
-    rows: list[dict[str, Array]],
     damage: tuple[str, ...],
 ) -> RecordedFlight:
     info = contents.infos.get(number)
     if info is None:
         raise UserError(f"bag {source} has no {INFO_TOPIC} of its flight; {RECORD_AGAIN}")
     _check_versions(source, info)
-    columns = {label: np.concatenate([row[label] for row in rows]) for label in rows[0]}
+    columns = _columns(np.array(contents.rows[number]), contents.layouts[number])
     modes = np.array([str(mode) for mode in info["modes"]])
     return RecordedFlight(
         source=source,
@@ -200,6 +205,10 @@ def _flight(
         columns=columns,
         odometry=contents.odometry,
     )
+
+
+def _columns(rows: Array, layout: Layout) -> dict[str, Array]:
+    return split_rows(rows, *zip(*layout, strict=True))
 
 
 def _check_versions(source: Path, info: Mapping[str, Any]) -> None:
