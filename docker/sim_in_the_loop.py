@@ -30,6 +30,7 @@ ROOT = Path(__file__).resolve().parents[1]
 COMPOSE_FILE = ROOT / "docker" / "compose.yaml"
 JUDGING_TIME = 30.0  # s that a controller may outlive the judge
 EXIT_MISSING = 2
+NOT_BEGUN = "the policy did not fly until the fault was due; see controller.log"
 
 
 @dataclass(frozen=True)
@@ -117,8 +118,19 @@ def prepare_policy(policy: str | None, results: Path) -> dict[str, str]:
 
 
 def fly(running: Engine, scenario: Scenario, policy: dict[str, str], folder: Path) -> Outcome:
-    """Fly one scenario and collect what it leaves."""
+    """Fly one scenario, again where the machine was too busy for its flight to begin."""
     print(f"docker: {scenario.name}: {scenario.description}", flush=True)
+    for attempt in range(1, scenario.attempts + 1):
+        outcome = _attempt(running, scenario, policy, folder)
+        if outcome.failure != NOT_BEGUN or attempt == scenario.attempts:
+            break
+        print(f"docker: {scenario.name}: {NOT_BEGUN}; attempt {attempt + 1}", flush=True)
+    print(f"docker: {scenario.name}: {_verdict(outcome)} in {outcome.seconds:.0f} s", flush=True)
+    return outcome
+
+
+def _attempt(running: Engine, scenario: Scenario, policy: dict[str, str], folder: Path) -> Outcome:
+    """Fly one scenario once and collect what it leaves."""
     begin = monotonic()
     project = f"snn{os.getpid()}"
     with stack(running, COMPOSE_FILE, project, {**scenario.settings, **policy}) as containers:
@@ -128,12 +140,10 @@ def fly(running: Engine, scenario: Scenario, policy: dict[str, str], folder: Pat
             failure = str(error)
         codes = containers.exit_code("judge"), containers.exit_code("controller")
         failure = failure or why_failed(scenario, *codes, containers.log("judge"))
+        shutil.rmtree(folder, ignore_errors=True)
         containers.collect(folder)
-    outcome = Outcome(
-        scenario.name, failure is None, failure, *codes, round(monotonic() - begin, 1)
-    )
-    print(f"docker: {scenario.name}: {_verdict(outcome)} in {outcome.seconds:.0f} s", flush=True)
-    return outcome
+    seconds = round(monotonic() - begin, 1)
+    return Outcome(scenario.name, failure is None, failure, *codes, seconds)
 
 
 def _fly(containers: Stack, scenario: Scenario) -> str | None:
@@ -141,7 +151,7 @@ def _fly(containers: Stack, scenario: Scenario) -> str | None:
     containers.start()
     if scenario.fault is not None:
         if not containers.wait_for_flight(FAULT_TIME, scenario.time_limit):
-            return "the flight did not begin, so no fault could come; see controller.log"
+            return NOT_BEGUN
         containers.inflict(scenario.fault)
     if containers.wait("judge", scenario.time_limit) is None:
         return f"the judge has not come to an end within {scenario.time_limit:g} s"

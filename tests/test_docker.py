@@ -138,6 +138,10 @@ def test_the_flight_time_is_the_newest_that_was_told() -> None:
     assert flight_time("progress:   1.0/14 s  policy\nx\nprogress:  12.0/14 s  policy") == 12.0
 
 
+def test_a_policy_that_was_relieved_does_not_fly() -> None:
+    assert flight_time("  1.0/14 s  policy    x\n  2.0/14 s  fallback  x") == 0.0
+
+
 def test_progress_is_read_as_the_runner_prints_it() -> None:
     assert flight_time("  3.0/14 s  policy    error 0.030 m  11032 synaptic operations") == 3.0
 

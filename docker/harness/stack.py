@@ -18,7 +18,7 @@ from harness.shell import DockerError, last_words, run
 SERVICES = ("judge", "sim", "controller")
 START_TIME = 180.0  # s
 POLL_PERIOD = 0.2  # s
-PROGRESS = re.compile(r"^(?:.*progress:)? *([0-9.]+)/[0-9.]+ s  ", re.MULTILINE)
+PROGRESS = re.compile(r"^(?:.*progress:)? *([0-9.]+)/[0-9.]+ s +(\w+)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -133,9 +133,9 @@ def stack(engine: Engine, file: Path, project: str, settings: Mapping[str, str])
 
 
 def flight_time(log: str) -> float:
-    """Return the newest flight time in s that a controller's log tells, 0 before the first."""
+    """Return for how many s the policy flies by a controller's log, 0 where it does not."""
     times = PROGRESS.findall(log)
-    return float(times[-1]) if times else 0.0
+    return float(times[-1][0]) if times and times[-1][1] == "policy" else 0.0
 
 
 def explain_start(output: str) -> str:

@@ -6,7 +6,7 @@ taken from the controller's account of it. Times are stamps in ns.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,10 +41,14 @@ class Evidence:
     verdicts: list[tuple[int, str]] = field(default_factory=list)  # why the policy does not fly
     info: dict[str, Any] = field(default_factory=dict)  # the facts of the flight, as it told them
 
-    def mode_at(self, stamp: int) -> str | None:
-        """Return the mode of the last tick up to a stamp; None before the first."""
-        row = bisect_right(self.accounts, stamp, key=lambda account: account.stamp)
-        return self.accounts[row - 1].mode if row else None
+    def modes_at(self, stamp: int) -> list[str]:
+        """Return the modes told for a stamp, or the newest before it; none before the first.
+
+        There are several where a flight ends between two samples: both commands have the same one.
+        """
+        first = bisect_left(self.accounts, stamp, key=lambda account: account.stamp)
+        end = bisect_right(self.accounts, stamp, key=lambda account: account.stamp)
+        return [account.mode for account in self.accounts[min(first, max(end - 1, 0)) : end]]
 
     def verdict_at(self, stamp: int) -> str:
         """Return the newest verdict up to a stamp, empty where there is none."""

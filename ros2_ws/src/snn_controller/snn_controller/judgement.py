@@ -14,7 +14,6 @@ import numpy as np
 
 from snn_controller.evidence import Evidence
 from snn_controller.flight_log import columns
-from snn_controller.guided import TOUCHDOWN_HEIGHT
 from snn_controller.judge_settings import FLIGHT, JudgeSettings
 from snn_controller.report import summarise
 from snn_controller.state_machine import GROUND_MODES, MOTORLESS_MODES, TRANSITIONS, Mode
@@ -22,6 +21,7 @@ from snn_controller.survival import POLICY_MODE, find_failure
 
 RATE_TOLERANCE = 0.02  # share by which the control rate may be off
 REST_SPEED = 0.05  # m/s
+REST_HEIGHT = 0.1  # m, of the centre of mass of a drone that lies as it has fallen
 SILENT_MODES = frozenset(mode.value for mode in MOTORLESS_MODES)
 
 
@@ -128,9 +128,9 @@ def check_modes(evidence: Evidence) -> Check:
 def check_silence(evidence: Evidence) -> Check:
     """Check that no motor was commanded while the controller said that motors are off."""
     for stamp, command in evidence.commands:
-        mode = evidence.mode_at(stamp)
-        if not command.stop and (mode is None or mode in SILENT_MODES):
-            said = "nothing had been said yet" if mode is None else f"the mode was {mode}"
+        modes = evidence.modes_at(stamp)
+        if not command.stop and SILENT_MODES.issuperset(modes):
+            said = f"the mode was {modes[-1]}" if modes else "nothing had been said yet"
             return Check("silent_motors", False, f"motors turned at {stamp} ns while {said}")
     return Check("silent_motors", True, "no motion was commanded while motors were to be off")
 
@@ -152,19 +152,19 @@ def check_flown(evidence: Evidence) -> Check:
 def check_safe_end(evidence: Evidence) -> Check:
     """Check that the flight ended with motors off: by command, or by the vehicle's own time-out."""
     stamp, command = evidence.commands[-1]
-    mode = evidence.mode_at(stamp)
+    mode = evidence.modes_at(stamp)[-1]
     if command.stop:
         return Check("safe_end", True, f"motors were switched off in mode {mode}")
     last = max(evidence.samples)
     state, seconds = evidence.samples[last], (last - stamp) * 1e-9
     height, speed = float(state.position[2]), float(np.linalg.norm(state.velocity))
     found = f"{seconds:.1f} s after the last command: height {height:.2f} m, {speed:.2f} m/s"
-    good = seconds > 0.0 and height <= TOUCHDOWN_HEIGHT and speed <= REST_SPEED
+    good = seconds > 0.0 and height <= REST_HEIGHT and speed <= REST_SPEED
     return Check("safe_end", good, f"commands ceased in mode {mode}; {found}")
 
 
 def reachable(mode: Mode) -> frozenset[Mode]:
-    """Return the modes that events within one tick lead to: several, but no landing and new start."""
+    """Return the modes that events within one tick lead to, which may not land and start anew."""
     found: set[Mode] = set()
     fresh = {mode}
     while fresh:
