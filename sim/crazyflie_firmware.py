@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from snn_controller.frames import GRAVITY, Array, roll_pitch_yaw
@@ -78,6 +78,9 @@ class CrazyflieFirmware:
         self.supervisor = Supervisor(auto_arming=auto_arming)
         self.external_pose: tuple[float, ...] | None = None  # last one received
         self.force = np.zeros(3)  # N, of the world on the drone
+        # What it tells of itself, which faults may change; its own control knows the truth.
+        self.estimator: Callable[[State], State] = lambda state: state
+        self.clock_shift = 0  # ms, of its clock
         self.parameters = crtp.Parameters(_PARAMETERS)
         variables = {k: v for k, v in _LOG_VARIABLES.items() if k not in set(without)}
         self._logs = crtp.LogBlocks(variables, self._read)
@@ -130,7 +133,7 @@ class CrazyflieFirmware:
         self._velocity = state.velocity
         throttle = self._throttle(state) if self.motors_turn else None
         self.drone.step(throttle, force=self.force)
-        return self._logs.due(self.time)
+        return self._logs.due(self.time + self.clock_shift)
 
     def _specific_force(self, state: State) -> Array:
         """Return what the accelerometer has (3,) in g, in the body."""
@@ -222,7 +225,7 @@ class CrazyflieFirmware:
     def _read(self, name: str) -> float:
         """Return the value of a log variable, in the firmware's units and signs."""
         group, _, variable = name.partition(".")
-        state = self.drone.state
+        state = self.estimator(self.drone.state)
         if group == "gyro":
             return math.degrees(state.body_rates["xyz".index(variable)])
         if group == "acc":

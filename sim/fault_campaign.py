@@ -57,6 +57,14 @@ def px4_rig() -> Rig:
     return _linked(PX4_FAULTS, BusVehicle)
 
 
+def crazyflie_rig() -> Rig:
+    """Return the rig of the link `crazyflie`: flight, link, and the firmware's double."""
+    from sim.faults_crazyflie import CRAZYFLIE_FAULTS
+    from sim.linked_crazyflie import CrazyflieVehicle
+
+    return _linked(CRAZYFLIE_FAULTS, CrazyflieVehicle)
+
+
 def _linked(faults: tuple[Fault, ...], make: Callable[..., LinkedVehicle]) -> Rig:
     """Return a rig that has a new vehicle for each flight."""
     policy = FaultyPolicy(Policy.load(policy_path(RATES_POLICY)))
@@ -72,7 +80,12 @@ def _linked(faults: tuple[Fault, ...], make: Callable[..., LinkedVehicle]) -> Ri
     return Rig(faults, fly)
 
 
-RIGS: dict[str, Callable[[], Rig]] = {"sim": sim_rig, "mavlink": mavlink_rig, "px4": px4_rig}
+RIGS: dict[str, Callable[[], Rig]] = {
+    "sim": sim_rig,
+    "mavlink": mavlink_rig,
+    "px4": px4_rig,
+    "crazyflie": crazyflie_rig,
+}
 
 
 @dataclass(frozen=True)

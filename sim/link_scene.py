@@ -35,6 +35,7 @@ ALONE = 3.0  # s that the vehicle is watched once nobody commands it any more
 # what a vehicle may do
 OBEYS, HOLDS, LANDS = "obeys", "holds by itself", "lands by itself"
 DOWN, FALLS, FLIES = "down, motors off", "falls", "flies by itself"
+LEVELS = "levels by itself"
 
 
 class LinkedVehicle(Protocol):

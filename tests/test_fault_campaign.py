@@ -1,6 +1,6 @@
 """A short fault campaign: every fault once in lockstep; benchmarks has the long one.
 
-About 10 s for `sim`, 20 s each for `mavlink` and `px4`.
+About 10 s for `sim`, 20 s for `mavlink`, 15 s each for `px4` and `crazyflie`.
 """
 
 from __future__ import annotations
@@ -36,9 +36,12 @@ def test_every_fault_ends_in_the_state_that_the_tables_demand(rig: Rig, fault: F
     assert outcome.ticks is None or outcome.ticks <= MAX_REACTION
 
 
-@pytest.fixture(scope="module", params=["mavlink", "px4"])
+CLIENTS = {"mavlink": "pymavlink", "px4": "pymavlink", "crazyflie": "cflib"}
+
+
+@pytest.fixture(scope="module", params=list(CLIENTS))
 def linked(request: pytest.FixtureRequest) -> Rig:
-    pytest.importorskip("pymavlink")
+    pytest.importorskip(CLIENTS[request.param])
     return RIGS[request.param]()
 
 

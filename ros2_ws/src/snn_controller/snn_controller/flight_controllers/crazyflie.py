@@ -10,8 +10,9 @@ motors stop and the vehicle locks itself until a restart. The controller's own l
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from time import perf_counter, perf_counter_ns
+from time import perf_counter_ns
 
 from cflib.crazyflie import Crazyflie
 
@@ -40,6 +41,7 @@ UNLOCKING_SETPOINTS = 5  # stop setpoints before thrust: the firmware wants one,
 ASKING_PERIOD = 0.5  # s between two requests for modes or for arming
 ESTIMATOR, KALMAN = "stabilizer.estimator", "2"  # the only one that takes poses
 KALMAN_RESET = "kalman.resetEstimation"
+STATUS_PATIENCE = 1.0  # s without the status block after which nobody knows what it does
 CLOSING_TIME = 0.15  # s for the vehicle to acknowledge the last setpoint
 
 
@@ -50,8 +52,19 @@ class CrazyflieLink:
     action_kinds: frozenset[ActionKind] = frozenset({"thrust_rates"})
     has_pilot = False
 
-    def __init__(self, options: LinkOptions) -> None:
+    def __init__(
+        self,
+        options: LinkOptions,
+        *,
+        radio: Callable[[str, Iterable[str]], CrazyflieRadio] = CrazyflieRadio,
+        clock: Callable[[], int] = perf_counter_ns,
+    ) -> None:
         """Connect to the vehicle; blocks for some seconds.
+
+        Args:
+            options: Endpoint, throttle at hover, frames.
+            radio: Connects to an endpoint, knowing the parameters that will be needed.
+            clock: Time in ns by which the radio stamps what has come.
 
         Raises:
             UserError: The rate, the endpoint, the radio, the vehicle or its firmware is not fit.
@@ -69,7 +82,8 @@ class CrazyflieLink:
         if options.external_pose:
             self._wanted[ESTIMATOR] = KALMAN
         needed = [*self._wanted, KALMAN_RESET] if options.external_pose else self._wanted
-        self._radio = CrazyflieRadio(options.endpoint or DEFAULT_ENDPOINT, needed)
+        self._radio = radio(options.endpoint or DEFAULT_ENDPOINT, needed)
+        self._nanoseconds = clock
         self._before = {name: self._radio.parameter(name) or "0" for name in self._wanted}
         if options.external_pose:
             self._radio.set_parameters({ESTIMATOR: KALMAN})
@@ -89,7 +103,7 @@ class CrazyflieLink:
         status = self._radio.status
         info = None if status is None else int(status.values[0])
         modes_set = all(self._radio.parameter(n) == v for n, v in self._wanted.items())
-        if self._active and perf_counter() - self._asked > ASKING_PERIOD:
+        if self._active and self._seconds - self._asked > ASKING_PERIOD:
             self._ask(info or 0, modes_set)
         flight_bits = Supervisor.ARMED | Supervisor.CAN_FLY
         self._can_fly = ((info or 0) & flight_bits) == flight_bits
@@ -97,7 +111,7 @@ class CrazyflieLink:
             self._obeys = modes_set and self._stops >= UNLOCKING_SETPOINTS
         ready = self._active and not self._killed
         return LinkStatus(
-            age=perf_counter() - self._radio.heard,
+            age=self._age,
             armed=ready and self._can_fly,
             in_control=ready and self._obeys,
             mode=f"link lost: {self._radio.lost}" if self._radio.lost else mode_in_words(info),
@@ -111,7 +125,7 @@ class CrazyflieLink:
         self._active, self._killed = True, False
         self._stops, self._obeys = 0, False
         self._radio.set_parameters(self._wanted)  # whatever they are thought to be
-        self._asked = perf_counter() - 0.8 * ASKING_PERIOD  # a first answer takes a moment
+        self._asked = self._seconds - 0.8 * ASKING_PERIOD  # a first answer takes a moment
         self._estimate.start()
 
     def send(self, command: Command, stamp: int) -> None:
@@ -184,8 +198,19 @@ class CrazyflieLink:
         """The object of cflib, for tests and tools; the link itself uses its own thread."""
         return self._radio.client
 
+    @property
+    def _seconds(self) -> float:
+        return self._nanoseconds() * 1e-9
+
+    @property
+    def _age(self) -> float:
+        """Time in s since the vehicle was last known to live."""
+        status = self._radio.status
+        unknown = 0.0 if status is None else (self._nanoseconds() - status.arrival) * 1e-9
+        return unknown if unknown > STATUS_PATIENCE else self._seconds - self._radio.heard
+
     def _ask(self, info: int, modes_set: bool) -> None:
-        self._asked = perf_counter()
+        self._asked = self._seconds
         if not modes_set:
             self._radio.set_parameters(self._wanted)
         if info & Supervisor.CAN_BE_ARMED and not info & Supervisor.ARMED:
@@ -211,7 +236,7 @@ class CrazyflieLink:
             return None
         status = self._radio.status
         odometry = Odometry(
-            now - (perf_counter_ns() - stamp),
+            now - (self._nanoseconds() - stamp),
             self._options.world_frame,
             self._options.body_frame,
             state_from_log(sample.values),
