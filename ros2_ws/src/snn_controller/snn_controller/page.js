@@ -27,11 +27,13 @@ function colour(token) {
   return `rgba(${parts.join(",")},${alpha})`;
 }
 
-// Returns a copy of a figure in which `@name/alpha` is a colour; long lists of numbers are shared.
+// Returns a copy of a figure in which `@name/alpha` is a colour; long lists of numbers are shared,
+// short ones are not: plotly writes into ranges.
 function painted(value) {
   if (typeof value === "string") return value[0] === "@" ? colour(value) : value;
   if (Array.isArray(value)) {
-    return value.some((x) => x !== null && typeof x !== "number") ? value.map(painted) : value;
+    const shared = value.length > 8 && !value.some((x) => x !== null && typeof x !== "number");
+    return shared ? value : value.map(painted);
   }
   if (value === null || typeof value !== "object") return value;
   return Object.fromEntries(Object.entries(value).map(([key, x]) => [key, painted(x)]));
@@ -142,20 +144,13 @@ function tieCursors(figures) {
     mark.className = "cursor";
     place(figure).append(mark);
   }
-  let next = null;
-  const show = () => {
-    for (const figure of timed) moveCursor(place(figure), next);
-    moveDot(figures, next);
+  const show = (time) => {
+    for (const figure of timed) moveCursor(place(figure), time);
+    moveDot(figures, time);
   };
   for (const figure of timed) {
-    place(figure).addEventListener("pointermove", (event) => {
-      next = timeAt(place(figure), event);
-      requestAnimationFrame(show);
-    });
-    place(figure).addEventListener("pointerleave", () => {
-      next = null;
-      requestAnimationFrame(show);
-    });
+    place(figure).addEventListener("pointermove", (event) => show(timeAt(place(figure), event)));
+    place(figure).addEventListener("pointerleave", () => show(null));
   }
 }
 

@@ -76,7 +76,7 @@ def space_layout(lower: Array, upper: Array) -> dict[str, Any]:
         for name, low, high in zip("xyz", lower, upper, strict=True)
     }
     shape = dict(zip("xyz", (sides / sides.max()).tolist(), strict=True))
-    look = np.array([0.55, -0.95, 0.55]) * (1.0 + 0.55 * float(sides[2] / sides.max()))
+    look = np.array([0.55, -0.95, 0.55]) * (1.1 + 0.5 * float(sides[2] / sides.max()))
     camera = {"eye": dict(zip("xyz", look.tolist(), strict=True)), "center": LOWERED}
     scene = {**axes, "aspectmode": "manual", "aspectratio": shape, "camera": camera}
     legend = {"x": 0, "xanchor": "left"}
