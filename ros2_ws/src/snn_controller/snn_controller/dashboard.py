@@ -1,4 +1,7 @@
-"""The line that tells how a flight goes while it flies: state, error, spikes, work, latency."""
+"""The line that tells how a flight goes while it flies: state, error, spikes, work, latency.
+
+Short, so that it fits a terminal of 80 columns while all is well.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +16,20 @@ LONGEST_REASON = 60  # characters of a verdict
 
 
 def dashboard_line(log: FlightLog, duration: float) -> str:
-    """Return one line about the latest ticks of a flight that is to take `duration` s."""
+    """Return one line about the latest ticks of a flight that is to take `duration` s.
+
+    The last two numbers are the latency's p50 and p99.
+    """
     if not log.ticks:
         return "waiting for the first tick"
     tick, ticks = log.ticks[-1], log.ticks[-WINDOW:]
     parts = [
-        f"{tick.time:5.1f}/{duration:g} s",
-        f"{tick.mode:8s}",
+        f"{tick.time:.1f}/{duration:g} s",
+        tick.mode,
+        tick.verdict[:LONGEST_REASON],
         _error(tick),
         *_neurons([x for x in ticks if x.spikes]),
         _latency(log.latencies[-WINDOW:]),
-        tick.verdict[:LONGEST_REASON],
     ]
     return "  ".join(part for part in parts if part)
 
@@ -43,15 +49,15 @@ def _neurons(ticks: Sequence[Tick]) -> list[str]:
     if not ticks:
         return []
     layers = " ".join(
-        f"{layer} {np.mean([tick.spikes[layer].mean() for tick in ticks]):.0%}"
+        f"{np.mean([tick.spikes[layer].mean() for tick in ticks]):.0%}"
         for layer in ticks[-1].spikes
     )
     work = np.mean([tick.synaptic_ops for tick in ticks])
-    return [f"spikes {layers}", f"{work:,.0f} synaptic ops/tick"]
+    return [f"spikes {layers}", f"{work:,.0f} ops/tick"]
 
 
 def _latency(seconds: Sequence[float]) -> str:
     if not seconds:
         return ""
     p50, p99 = np.percentile(np.array(seconds) * 1e3, (50.0, 99.0))
-    return f"latency p50 {p50:.2f} p99 {p99:.2f} ms"
+    return f"{p50:.2f}/{p99:.2f} ms"
