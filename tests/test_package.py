@@ -63,7 +63,7 @@ def test_the_overlay_holds_what_the_package_needs(overlay: Path) -> None:
     for file in share.rglob("*"):
         assert file.exists(), f"{file} dangles"
     programs = {f.name for f in (overlay / "lib" / "snn_controller").iterdir()}
-    assert {"controller", "simulator", "recorder", "snn-fly"} <= programs
+    assert {"controller", "simulator", "recorder", "viewer", "snn-fly", "snn-replay"} <= programs
 
 
 def test_the_graph_flies_from_the_overlay_alone(
