@@ -102,7 +102,7 @@ def draw(args: Args, place: Path) -> list[Path]:
         if any(runs.values()):
             write_table(study, place / study)
             written.append(place / f"{study}.md")
-    text = format_learning(learning, args.seeds, f"{LEARNING}.png")
+    text = format_learning(learning, args.seeds, f"{LEARNING}.png", budget=args.budget)
     written.append(_write(place / f"{LEARNING}.md", text))
     draw_learning(place / f"{LEARNING}.png", learning)
     return written

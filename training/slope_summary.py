@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from snn_controller.errors import UserError
 
+from training.budget import Budget
 from training.results import Result
 from training.studies import Axis, Setting, find_study
 from training.study_statistics import Reached, Spread, curve_of, score, spread, time_to
@@ -63,9 +64,11 @@ def missing_seeds(runs: Runs, settings: Sequence[Setting], seeds: Sequence[int])
     return missing
 
 
-def format_learning(learning: Mapping[str, Runs], seeds: Sequence[int], picture: str) -> str:
+def format_learning(
+    learning: Mapping[str, Runs], seeds: Sequence[int], picture: str, *, budget: Budget = "study"
+) -> str:
     """Return the runs as Markdown: a table a learner, the paper's values in it."""
-    lines = ["# What the slope does to learning", "", _story(), ""]
+    lines = ["# What the slope does to learning", "", _story(budget), ""]
     for study, runs in learning.items():
         axis = find_study(study).axis
         lines += [f"## {LEARNERS[study]} (`{study}`)", ""]
@@ -102,10 +105,10 @@ def _table(study: str, runs: Runs, axis: Axis) -> Iterable[str]:
         )
 
 
-def _story() -> str:
+def _story(budget: Budget) -> str:
     return (
-        "`python training/slope_study.py`, budget `study`; mean ± sample standard deviation over "
-        "seeds. Validation: standard starts, end coefficients. Test: cell `standard` on the "
+        f"`python training/slope_study.py`, budget `{budget}`; mean ± sample standard deviation "
+        "over seeds. Validation: standard starts, end coefficients. Test: cell `standard` on the "
         "batched twin. The paper's returns are of other tests, rewards and budgets; compare "
         "orders, not numbers."
     )
