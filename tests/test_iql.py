@@ -18,7 +18,7 @@ pytest.importorskip("minari")
 from training import intervals, iql
 from training.dataset_store import save_episodes
 from training.episodes import EpisodeSet
-from training.iql_learner import IQLConfig, IQLLearner, expectile_loss
+from training.iql_learner import IQLConfig, IQLLearner, expectile_loss, mean_value
 from training.network_config import NetworkConfig
 from training.networks import make_network
 from training.offline_batches import (
@@ -112,6 +112,15 @@ def test_an_expectile_is_where_its_loss_is_least() -> None:
     ]
     assert best[0] == pytest.approx(float(values.mean()), abs=0.01)
     assert best[0] < best[1] < best[2]
+
+
+def test_values_begin_with_what_the_data_earned() -> None:
+    episodes = make_episodes([50, 50])
+    hovering = replace(episodes, rewards=np.ones_like(episodes.rewards))
+    assert mean_value(hovering, 0.0) == pytest.approx(1.0)
+    assert (
+        0.1 < mean_value(hovering, 0.98) < 0.63
+    )  # 1 - 0.98^50 at the first step, 0.02 at the last
 
 
 def choices(lengths: list[int]) -> EpisodeSet:

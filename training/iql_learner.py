@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from training.actor_critic import INPUT_SCALE, TwinCritic, good_sizes, make_layers
-from training.episodes import EpisodeSet, Numbers
+from training.episodes import EpisodeSet, Numbers, returns_to_go
 from training.history import GUIDE_INPUT_SIZE
 from training.networks import Network
 from training.offline_batches import (
@@ -98,8 +98,11 @@ class IQLLearner:
         self.sharpness = config.beta * PUBLISHED_SPAN / span / (1.0 - config.gamma)
         generator = torch.Generator().manual_seed(seed)
         self.critic = TwinCritic(config.critic_hidden, generator)
-        self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
         self.value = _Value(config.critic_hidden, generator)
+        level = mean_value(episodes, config.gamma)  # learning it from nothing takes very long
+        self.critic.expect(level)
+        self.value.expect(level)
+        self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
         times = actor.time_constants()
         others = [x for x in actor.parameters() if all(x is not y for y in times)]
         groups = [{"params": others}, {"params": times}] if times else [{"params": others}]
@@ -221,6 +224,16 @@ class _Value(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self.layers(inputs * self.scale)[:, 0]
+
+    @torch.no_grad()
+    def expect(self, value: float) -> None:
+        list(self.layers.parameters())[-1].add_(value)
+
+
+def mean_value(episodes: EpisodeSet, gamma: float) -> float:
+    """Return what the data's steps earned from then on in the mean, discounted, times 1 - gamma."""
+    to_go = returns_to_go(episodes.rewards, episodes.lengths, discount=gamma)
+    return (1.0 - gamma) * float(to_go[episodes.alive].mean())
 
 
 def expectile_loss(errors: Tensor, expectile: float) -> Tensor:
