@@ -81,7 +81,7 @@ def test_the_flight_ends_by_itself_with_a_report(graph) -> None:
     g = graph("duration:=0.5")
     g.activate()
     for number in range(51):
-        g.tick(number)
+        g.tick(number, hovering((1e-6 * number, 0.0, 1.0)))  # nothing that flies stands still
     assert g.spin_until(lambda: g.controller.exit_code is not None)
     report = g.read_report()
     assert g.controller.exit_code == 0
