@@ -12,13 +12,9 @@ from snn_controller.share import policy_path
 
 from sim.drone import Drone
 from sim.fault_scene import Fault, FaultyPolicy, Outcome, fly_fault
-from sim.faults_estimate import ESTIMATE_FAULTS
-from sim.faults_flight import FLIGHT_FAULTS
-from sim.faults_frames import FRAME_FAULTS
-from sim.faults_vehicle import VEHICLE_FAULTS
+from sim.fault_verdicts import FAULTS, link_faults
 from sim.link_scene import LinkedVehicle, fly_link_fault
 
-FAULTS = (*VEHICLE_FAULTS, *FLIGHT_FAULTS, *ESTIMATE_FAULTS, *FRAME_FAULTS)
 AIRFRAME = "crazyflie21"
 MAX_REACTION = 3  # ticks
 RATES_POLICY = "hover_rates"  # flown behind links to firmware
@@ -43,26 +39,23 @@ def sim_rig() -> Rig:
 
 def mavlink_rig() -> Rig:
     """Return the rig of the link `mavlink`: flight, link, and the PX4 double on a wire."""
-    from sim.faults_datagram import MAVLINK_FAULTS
     from sim.linked_px4 import MavlinkVehicle
 
-    return _linked(MAVLINK_FAULTS, MavlinkVehicle)
+    return _linked(link_faults("mavlink"), MavlinkVehicle)
 
 
 def px4_rig() -> Rig:
     """Return the rig of the link `px4`: flight, link, and PX4's behaviour behind px4_msgs."""
-    from sim.faults_autopilot import PX4_FAULTS
     from sim.linked_px4 import BusVehicle
 
-    return _linked(PX4_FAULTS, BusVehicle)
+    return _linked(link_faults("px4"), BusVehicle)
 
 
 def crazyflie_rig() -> Rig:
     """Return the rig of the link `crazyflie`: flight, link, and the firmware's double."""
-    from sim.faults_crazyflie import CRAZYFLIE_FAULTS
     from sim.linked_crazyflie import CrazyflieVehicle
 
-    return _linked(CRAZYFLIE_FAULTS, CrazyflieVehicle)
+    return _linked(link_faults("crazyflie"), CrazyflieVehicle)
 
 
 def _linked(faults: tuple[Fault, ...], make: Callable[..., LinkedVehicle]) -> Rig:

@@ -64,6 +64,7 @@ class Fault:
     limits: Mapping[str, Any] = field(default_factory=dict)
     requests: Mapping[int, Event] = field(default_factory=dict)  # tick -> what the operator asks
     behind: Mapping[str, Any] = field(default_factory=dict)  # how the vehicle is set up
+    then: str | None = None  # second limit, which must be named at last; None: whatever
     words: str = ""  # of the vehicle, that the verdict's reason must pass on
     seconds: float = 12.0  # most that the flight may take
 
@@ -202,6 +203,7 @@ class Referee:
         right = reaction is demand.reaction and mode in (demand.end, demand.other_end)
         right &= fault.verdict in (verdict, ANY)
         last = self._scene.flight.verdict
+        right &= fault.then in (None, last.limit if last else None)
         return Outcome(
             fault=fault.name,
             verdict=verdict,

@@ -54,6 +54,7 @@ WIRE_FAULTS = (
         "silence",
         Demand(Mode.DESCENT, Mode.PILOT, vehicle=HOLDS, own_within=LOSS),
         window=LIMITS.odometry_timeout,
+        then="link",
     ),
     Fault(
         "wire cut for 2 s",
@@ -61,6 +62,7 @@ WIRE_FAULTS = (
         "silence",
         Demand(Mode.DESCENT, Mode.PILOT, vehicle=HOLDS, own_within=LOSS),
         window=LIMITS.odometry_timeout,
+        then="link",
     ),
     Fault(
         "wire cut for 0.2 s",
@@ -82,6 +84,7 @@ WIRE_FAULTS = (
         "silence",
         Demand(Mode.DESCENT, Mode.PILOT, vehicle=HOLDS, own_within=HOLD_UP + LOSS),
         window=LIMITS.odometry_timeout,
+        then="link",
     ),
     Fault(
         "controller killed",

@@ -136,7 +136,7 @@ def _garbage(scene: Scene) -> None:
 
 ESTIMATE_FAULTS = (
     Fault("frame names change", edit_sample(frame="map_ned"), "frame", LOST),
-    Fault("NaN or infinity for good", edit_state(_not_finite), "finite", LOST),
+    Fault("NaN or infinity for good", edit_state(_not_finite), "finite", LOST, then="descent"),
     Fault("NaN or infinity for 0.3 s", for_ticks(SHORT, edit_state(_not_finite)), "finite", BACK),
     Fault("quaternion of half length", edit_state(_half_quaternion), "attitude", LOST),
     Fault("odometry 0.2 s old", _old, "stale", LOST),

@@ -171,5 +171,6 @@ FLIGHT_FAULTS = (
         Demand(Mode.FALLBACK, Mode.KILLED),
         limits=_NARROW,
         exceeded=_tilted,
+        then="overturned",
     ),
 )

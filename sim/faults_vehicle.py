@@ -99,6 +99,7 @@ VEHICLE_FAULTS = (
         window=LIMITS.battery_window,
         plan={"ground_height": -1.0},
         seconds=30.0,
+        then="landing",
     ),
     Fault("operator lands", _ask(Event.LAND), None, LANDED),
     Fault("operator kills", _ask(Event.KILL), "ended", Demand(Mode.KILLED, Mode.KILLED)),

@@ -31,12 +31,20 @@ _FASTEST = 250.0  # Hz of a stream
 class Px4Double:
     """Bytes in, bytes out, and `step` for the time between."""
 
-    def __init__(self, quadrotor: Quadrotor, *, key: bytes | None = None) -> None:
-        """Stand on the ground, disarmed; with a signing key (32,), unsigned bytes are ignored."""
+    def __init__(
+        self, quadrotor: Quadrotor, *, key: bytes | None = None, datagrams: bool = True
+    ) -> None:
+        """Stand on the ground, disarmed.
+
+        Args:
+            quadrotor: The airframe.
+            key: Signing key (32,); with it, unsigned bytes are ignored.
+            datagrams: Whether what is received are whole messages, and not a stream of bytes.
+        """
         self.body = Px4Body(quadrotor)
         self.firmware = Px4Firmware()
         self.firmware.parameters["MPC_THR_HOVER"] = quadrotor.hover_throttle
-        self._codec = Codec(system=SYSTEM, component=COMPONENT, key=key)
+        self._codec = Codec(system=SYSTEM, component=COMPONENT, key=key, datagrams=datagrams)
         self._out: list[bytes] = []
         self._rates: dict[int, float] = dict(telemetry.DEFAULT_RATES)
         self._due: dict[int, float] = {}

@@ -63,8 +63,10 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         quadrotor = load_quadrotor(arguments.airframe)
-        double = Px4Double(quadrotor, key=read_signing_key(arguments.signing_key))
+        key = read_signing_key(arguments.signing_key)
         wires = [open_wire(endpoint) for endpoint in arguments.endpoint or [ENDPOINT]]
+        whole = all(wire.datagrams for wire in wires)
+        double = Px4Double(quadrotor, key=key, datagrams=whole)
     except UserError as error:
         sys.exit(f"error: {error}")
     double.firmware.prearm_failure = arguments.prearm_failure
