@@ -21,14 +21,15 @@ from time import monotonic
 from types import FrameType
 
 from harness.engine import CannotRunError, Engine, engine
-from harness.images import build
+from harness.images import build, host_wheels
 from harness.scenarios import ALL, FAULT_TIME, PROFILES, Scenario
 from harness.shell import DockerError
-from harness.stack import Stack, stack
+from harness.stack import TRAINER, Stack, stack
 
 ROOT = Path(__file__).resolve().parents[1]
 COMPOSE_FILE = ROOT / "docker" / "compose.yaml"
 JUDGING_TIME = 30.0  # s that a controller may outlive the judge
+TRAINING_TIME = 1800.0  # s; a minute or two on a core of its own
 EXIT_MISSING = 2
 NOT_BEGUN = "the policy did not fly until the fault was due; see controller.log"
 
@@ -90,12 +91,20 @@ def fly_all(options: argparse.Namespace) -> int:
         kind = "a private engine" if running.private else "the running engine"
         print(f"docker: {kind}, {running.version}, {' '.join(running.compose)}", flush=True)
         if not options.no_build:
-            build(running, ROOT)
+            build_images(running, options.scenarios)
         outcomes = [fly(running, each, policy, results / each.name) for each in options.scenarios]
     (results / "summary.json").write_text(json.dumps([asdict(x) for x in outcomes], indent=2))
     passed = sum(outcome.passed for outcome in outcomes)
     print(f"docker: {passed} of {len(outcomes)} scenarios passed; logs and reports: {results}")
     return 0 if passed == len(outcomes) else 1
+
+
+def build_images(running: Engine, scenarios: Sequence[Scenario]) -> None:
+    """Build what scenarios need."""
+    build(running, ROOT, "flight")
+    if any(scenario.trains for scenario in scenarios):
+        with host_wheels(ROOT):
+            build(running, ROOT, "training")
 
 
 def prepare_policy(policy: str | None, results: Path) -> dict[str, str]:
@@ -120,6 +129,8 @@ def prepare_policy(policy: str | None, results: Path) -> dict[str, str]:
 def fly(running: Engine, scenario: Scenario, policy: dict[str, str], folder: Path) -> Outcome:
     """Fly one scenario, again where the machine was too busy for its flight to begin."""
     print(f"docker: {scenario.name}: {scenario.description}", flush=True)
+    if scenario.trains:
+        policy = train(running, folder)
     for attempt in range(1, scenario.attempts + 1):
         outcome = _attempt(running, scenario, policy, folder)
         if outcome.failure != NOT_BEGUN or attempt == scenario.attempts:
@@ -127,6 +138,21 @@ def fly(running: Engine, scenario: Scenario, policy: dict[str, str], folder: Pat
         print(f"docker: {scenario.name}: {NOT_BEGUN}; attempt {attempt + 1}", flush=True)
     print(f"docker: {scenario.name}: {_verdict(outcome)} in {outcome.seconds:.0f} s", flush=True)
     return outcome
+
+
+def train(running: Engine, folder: Path) -> dict[str, str]:
+    """Train a policy in its container; return the variables that let it be flown.
+
+    Raises:
+        DockerError: The training does not end well.
+    """
+    with stack(running, COMPOSE_FILE, f"snn{os.getpid()}", {}) as containers:
+        containers.start(TRAINER)
+        code = containers.wait(TRAINER, TRAINING_TIME)
+        containers.collect(folder)
+    if code != 0:
+        raise DockerError(f"the training ended with exit code {code}; see {folder}/{TRAINER}.log")
+    return prepare_policy(str(folder / "runs" / "trained" / "policy.onnx"), folder.parent)
 
 
 def _attempt(running: Engine, scenario: Scenario, policy: dict[str, str], folder: Path) -> Outcome:

@@ -42,11 +42,7 @@ class Engine:
     private: bool
     version: str
     compose: tuple[str, ...]  # command of Compose
-
-    @property
-    def build_options(self) -> tuple[str, ...]:
-        """Options that builds need: a private engine gives containers no way out."""
-        return ("--network=host",) if self.private else ()
+    build_options: tuple[str, ...] = ()
 
 
 class CannotRunError(DockerError):
@@ -135,9 +131,12 @@ def _trouble() -> str:
 
 def _describe(*, private: bool) -> Engine:
     version = run(["docker", "version", "--format", "{{.Server.Version}}"]).stdout.strip()
+    # Builds need a way out, which an engine without its default bridge gives by the host only.
+    bridged = run(["docker", "network", "inspect", "bridge"]).returncode == 0
+    options = () if bridged else ("--network=host",)
     for compose in (("docker", "compose"), ("docker-compose",)):
         if run([*compose, "version"]).returncode == 0:
-            return Engine(private, version, compose)
+            return Engine(private, version, compose, options)
     raise DockerError("Compose is not installed; on Debian: apt-get install docker-compose")
 
 

@@ -33,6 +33,7 @@ class Scenario:
     settings: Mapping[str, str] = field(default_factory=dict)  # variables of the compose file
     fault: Fault | None = None
     controller_exits: tuple[int, ...] | None = CLEAN_EXIT  # None: it is not there to be asked
+    trains: bool = False  # the service `train` makes the policy first
     time_limit: float = 240.0  # s of wall time
     attempts: int = 1  # a flight by the clock may fail on a busy machine before its fault comes
 
@@ -65,6 +66,12 @@ LANDING = Scenario(
     "landing",
     "take-off, hover and landing in lockstep",
     {"SNN_TASK": "takeoff_land", "SNN_DURATION": "5.0"},
+)
+TRAINED = Scenario(
+    "trained",
+    "a short training, and a hover of the policy that it gives",
+    {"SNN_TASK": "hover", "SNN_DURATION": "10.0", "SNN_MAX_RMSE": "0.3"},
+    trains=True,
 )
 FAULTS = (
     _faulty(
@@ -114,11 +121,12 @@ FAULTS = (
         LONG_PATIENCE,
     ),
 )
-ALL = {scenario.name: scenario for scenario in (MAIN, REAL_TIME, LANDING, *FAULTS)}
+ALL = {scenario.name: scenario for scenario in (MAIN, REAL_TIME, LANDING, TRAINED, *FAULTS)}
 PROFILES = {
     "main": ("main",),
     "ci": ("main", "controller_killed"),
     "flights": ("main", "real_time", "landing"),
     "faults": tuple(scenario.name for scenario in FAULTS),
+    "train": ("trained",),
     "all": tuple(ALL),
 }

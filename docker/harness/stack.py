@@ -16,6 +16,7 @@ from harness.scenarios import Fault
 from harness.shell import DockerError, last_words, run
 
 SERVICES = ("judge", "sim", "controller")
+TRAINER = "train"
 START_TIME = 180.0  # s
 POLL_PERIOD = 0.2  # s
 PROGRESS = re.compile(r"^(?:.*progress:)? *([0-9.]+)/[0-9.]+ s +(\w+)", re.MULTILINE)
@@ -36,13 +37,13 @@ class Stack:
         done = run([*command, *words], timeout=timeout, environment=self.environment)
         return done.returncode, done.stdout + done.stderr
 
-    def start(self) -> None:
-        """Start all containers, each when the one before listens.
+    def start(self, *services: str) -> None:
+        """Start all containers, each when the one before listens; or only some services.
 
         Raises:
             DockerError: One does not start.
         """
-        code, output = self.compose("up", "--detach", "--no-build")
+        code, output = self.compose("up", "--detach", "--no-build", *services)
         if code != 0:
             raise DockerError(f"the containers do not start ({explain_start(output)})")
 
@@ -108,7 +109,7 @@ class Stack:
     def collect(self, folder: Path) -> None:
         """Bring logs and reports of all containers into a folder, whatever became of them."""
         folder.mkdir(parents=True, exist_ok=True)
-        for service in SERVICES:
+        for service in (*SERVICES, TRAINER):
             container = self.container(service)
             if container:
                 (folder / f"{service}.log").write_text(self.log(service))
@@ -118,7 +119,7 @@ class Stack:
         """Take everything down: containers, network, volumes."""
         for service in SERVICES:  # a frozen container would not be ended
             run(["docker", "unpause", self.container(service)])
-        self.compose("down", "--volumes", "--timeout", "5")
+        self.compose("down", "--volumes", "--remove-orphans", "--timeout", "5")
 
 
 @contextmanager
