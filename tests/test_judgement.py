@@ -91,10 +91,27 @@ def test_a_flight_may_end_between_two_samples() -> None:
     evidence = witness()
     last = evidence.accounts[-1]
     evidence.accounts.append(replace(last, mode="killed"))
-    assert evidence.modes_at(last.stamp) == ["policy", "killed"]
-    assert evidence.modes_at(last.stamp + 1) == ["killed"]
-    assert evidence.modes_at(evidence.accounts[0].stamp - 1) == []
+    assert evidence.modes_of(evidence.commands[-1]) == ["policy", "killed"]
     assert judge(evidence, SAFE).passed
+
+
+@pytest.mark.parametrize("turning", [False, True])
+def test_without_odometry_the_order_counts(turning: bool) -> None:
+    """The controller's own time stands where the simulator's does; its commands' time goes on."""
+    evidence = witness()
+    say(evidence, "descent", after=380)
+    say(evidence, "killed", after=395)
+    much_later = evidence.accounts[-1].stamp + 10**10
+    for row in range(380, len(evidence.commands)):
+        heard = evidence.commands[row]
+        evidence.commands[row] = heard._replace(stamp=much_later + row * PERIOD)
+    evidence.commands[395:] = [
+        heard._replace(command=stop_command("motors")) for heard in evidence.commands[395:]
+    ]
+    if turning:
+        command = Command("motors", np.full(4, 0.5))
+        evidence.commands[398] = evidence.commands[398]._replace(command=command)
+    assert ("silent_motors" in failed(judge(evidence, SAFE))) is turning
 
 
 def test_a_mode_that_cannot_follow_is_named() -> None:
@@ -116,8 +133,8 @@ def test_after_a_fault_a_stop_command_is_safe() -> None:
     evidence = witness()
     say(evidence, "killed", after=395)
     evidence.commands = [
-        (stamp, stop_command("motors") if row >= 395 else command)
-        for row, (stamp, command) in enumerate(evidence.commands)
+        heard._replace(command=stop_command("motors")) if row >= 395 else heard
+        for row, heard in enumerate(evidence.commands)
     ]
     assert judge(evidence, SAFE).passed
 
@@ -138,15 +155,16 @@ def test_commands_that_cease_in_the_air_are_not_safe(seconds: float, height: flo
 def test_a_fault_needs_a_flight_to_end() -> None:
     evidence = witness()
     say(evidence, "disarmed", after=0)
-    evidence.commands = [(stamp, stop_command("motors")) for stamp, _ in evidence.commands]
+    stop = stop_command("motors")
+    evidence.commands = [heard._replace(command=stop) for heard in evidence.commands]
     assert failed(judge(evidence, SAFE)) == {"flown"}
 
 
 def test_the_first_answer_to_a_sample_is_the_one_that_flew() -> None:
     evidence = witness(1.0)
-    stamp, command = evidence.commands[50]
-    evidence.commands.insert(60, (stamp, Command("motors", np.zeros(4))))
-    assert (evidence.log().ticks[50].command == command.values).all()
+    heard = evidence.commands[50]
+    evidence.commands.insert(60, heard._replace(command=Command("motors", np.zeros(4))))
+    assert (evidence.log().ticks[50].command == heard.command.values).all()
 
 
 def test_the_verdict_of_the_controller_names_the_reason() -> None:

@@ -21,9 +21,9 @@ def witness(seconds: float = 4.0) -> Evidence:
     for row, tick in enumerate(log.ticks):
         stamp = FIRST + row * PERIOD
         evidence.samples[stamp] = tick.state
-        evidence.commands.append((stamp, Command("motors", tick.command)))
+        evidence.hear(stamp, Command("motors", tick.command))
         evidence.accounts.append(Account(stamp, tick.mode, tick.reference))
-    evidence.commands.append((stamp, stop_command("motors")))
+    evidence.hear(stamp, stop_command("motors"))
     return evidence
 
 

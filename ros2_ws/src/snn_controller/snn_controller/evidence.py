@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,24 +31,39 @@ class Account:
     reference: Reference
 
 
+class Heard(NamedTuple):
+    """A command as it came."""
+
+    stamp: int  # ns, of the odometry that it answers, or the time where there was none
+    command: Command
+    told: int  # how many accounts had come before it
+
+
 @dataclass
 class Evidence:
     """All that was seen of one flight, in the order in which it came."""
 
     samples: dict[int, State] = field(default_factory=dict)  # by stamp
-    commands: list[tuple[int, Command]] = field(default_factory=list)  # stamp of the answered one
+    commands: list[Heard] = field(default_factory=list)
     accounts: list[Account] = field(default_factory=list)
     verdicts: list[tuple[int, str]] = field(default_factory=list)  # why the policy does not fly
     info: dict[str, Any] = field(default_factory=dict)  # the facts of the flight, as it told them
 
-    def modes_at(self, stamp: int) -> list[str]:
-        """Return the modes told for a stamp, or the newest before it; none before the first.
+    def hear(self, stamp: int, command: Command) -> None:
+        """Add a command that has just come."""
+        self.commands.append(Heard(stamp, command, len(self.accounts)))
 
-        There are several where a flight ends between two samples: both commands have the same one.
+    def modes_of(self, heard: Heard) -> list[str]:
+        """Return the modes that were told for a command; none where nothing had been told yet.
+
+        There are several where a flight ends between two samples. Without odometry the ticks of the
+        controller have other stamps than its commands: then the one told before and the next.
         """
-        first = bisect_left(self.accounts, stamp, key=lambda account: account.stamp)
-        end = bisect_right(self.accounts, stamp, key=lambda account: account.stamp)
-        return [account.mode for account in self.accounts[min(first, max(end - 1, 0)) : end]]
+        first = bisect_left(self.accounts, heard.stamp, key=lambda account: account.stamp)
+        end = bisect_right(self.accounts, heard.stamp, key=lambda account: account.stamp)
+        if first == end and heard.told:
+            first, end = heard.told - 1, heard.told + 1
+        return [account.mode for account in self.accounts[first:end]]
 
     def verdict_at(self, stamp: int) -> str:
         """Return the newest verdict up to a stamp, empty where there is none."""
@@ -75,7 +90,8 @@ class Evidence:
     def log(self) -> FlightLog:
         """Return the flight as a log: one tick per account, with what was seen at its stamp."""
         log = FlightLog()
-        answers = dict(reversed(self.commands))  # the first answer to a sample is the one that flew
+        # the first answer to a sample is the one that flew
+        answers = {heard.stamp: heard.command for heard in reversed(self.commands)}
         stamps = sorted(self.samples)
         for account in self.accounts:
             row = bisect_right(stamps, account.stamp)

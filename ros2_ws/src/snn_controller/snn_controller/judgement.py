@@ -102,7 +102,7 @@ def check_error(summary: dict[str, Any], limit: float) -> Check:
 
 def check_rate(evidence: Evidence, limit: float) -> Check:
     """Check that samples were answered, and ticks came at the policy's rate."""
-    answered = {stamp for stamp, _ in evidence.commands}
+    answered = {heard.stamp for heard in evidence.commands}
     first, last = min(answered), max(answered)
     asked = [stamp for stamp in evidence.samples if first <= stamp <= last]
     unanswered = sum(stamp not in answered for stamp in asked) / max(len(asked), 1)
@@ -127,17 +127,17 @@ def check_modes(evidence: Evidence) -> Check:
 
 def check_silence(evidence: Evidence) -> Check:
     """Check that no motor was commanded while the controller said that motors are off."""
-    for stamp, command in evidence.commands:
-        modes = evidence.modes_at(stamp)
-        if not command.stop and SILENT_MODES.issuperset(modes):
+    for heard in evidence.commands:
+        modes = evidence.modes_of(heard)
+        if not heard.command.stop and SILENT_MODES.issuperset(modes):
             said = f"the mode was {modes[-1]}" if modes else "nothing had been said yet"
-            return Check("silent_motors", False, f"motors turned at {stamp} ns while {said}")
+            return Check("silent_motors", False, f"motors turned at {heard.stamp} ns while {said}")
     return Check("silent_motors", True, "no motion was commanded while motors were to be off")
 
 
 def check_stopped(evidence: Evidence) -> Check:
     """Check that the last command switched the motors off."""
-    stopped = evidence.commands[-1][1].stop
+    stopped = evidence.commands[-1].command.stop
     return Check(
         "stopped", stopped, f"the last command {'stopped' if stopped else 'turned'} motors"
     )
@@ -151,9 +151,9 @@ def check_flown(evidence: Evidence) -> Check:
 
 def check_safe_end(evidence: Evidence) -> Check:
     """Check that the flight ended with motors off: by command, or by the vehicle's own time-out."""
-    stamp, command = evidence.commands[-1]
-    mode = evidence.modes_at(stamp)[-1]
-    if command.stop:
+    final = evidence.commands[-1]
+    stamp, mode = final.stamp, (evidence.modes_of(final) or ["untold"])[-1]
+    if final.command.stop:
         return Check("safe_end", True, f"motors were switched off in mode {mode}")
     last = max(evidence.samples)
     state, seconds = evidence.samples[last], (last - stamp) * 1e-9

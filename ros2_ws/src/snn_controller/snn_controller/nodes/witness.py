@@ -56,11 +56,11 @@ class Witness:
     def _on_motors(self, message: JointState) -> None:
         command = motors_from_message(message)
         if command is not None:
-            self.evidence.commands.append((stamp_to_ns(message.header.stamp), command))
+            self.evidence.hear(stamp_to_ns(message.header.stamp), command)
 
     def _on_thrust_rates(self, message: TwistStamped) -> None:
         stamp = stamp_to_ns(message.header.stamp)
-        self.evidence.commands.append((stamp, thrust_rates_from_message(message)))
+        self.evidence.hear(stamp, thrust_rates_from_message(message))
 
     def _on_tick(self, message: Float64MultiArray) -> None:
         row = np.array(message.data)[None]
