@@ -60,7 +60,9 @@ class DenseBlock(nn.Module):
             self.inputs(self.attention_norm(stream)), states[f"memory_{self.name}"]
         )
         stream = stream + self.output(found)
-        stream = stream + self.fall(functional.gelu(self.rise(self.norm(stream))))
+        stream = stream + self.fall(
+            functional.gelu(self.rise(self.norm(stream)), approximate="tanh")
+        )
         return stream, {f"memory_{self.name}": memory}, {}
 
     def _attend(self, projected: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:

@@ -32,6 +32,7 @@ from training.episode_record import EpisodeRecord
 from training.episodes import EpisodeSet, Rows, join_sets
 from training.guides import Forgetful, Guide, open_guide
 from training.handicaps import Handicap, Slips
+from training.misjudgement import Misjudging
 from training.rollouts import EpisodeConfig
 
 RANDOM = "random"
@@ -141,11 +142,12 @@ def check_recipe(recipe: Recipe) -> None:
     if unknown:
         raise UserError(f"unknown condition '{unknown[0]}'; choose from: {', '.join(CONDITIONS)}")
     shares = (handicap.random_share, handicap.held_share, recipe.moving_share)
-    good = min(shares) >= 0.0 and max(sum(shares[:2]), shares[2]) <= 1.0 and handicap.noise >= 0.0
+    good = min(shares) >= 0.0 and max(sum(shares[:2]), shares[2]) <= 1.0
+    good = good and handicap.noise >= 0.0 and 0.0 <= handicap.lean <= 0.6
     if not (good and recipe.episodes >= 1 and recipe.starts and recipe.conditions):
         raise UserError(
             "a recipe needs at least one episode, start and condition, shares of 0 to 1 (random "
-            "and held together) and noise of at least 0; mend the options"
+            "and held together), noise of at least 0 and a lean of 0 to 0.6 m; mend the options"
         )
 
 
@@ -225,8 +227,9 @@ def _fly(
 ) -> None:
     """Fly until every drone has flown one episode."""
     record.begin(collector.drones)
+    seen: Any = Misjudging(collector, slips.lean) if slips.lean.any() else collector
     for _ in range(EPISODE_STEPS):
-        commands = slips.command(pilot.act(collector))
+        commands = slips.command(pilot.act(seen))
         applied = slips.disturb(commands)
         flown = collector.step(applied)
         pilot.heed(applied, flown.terminated | flown.truncated)

@@ -24,6 +24,9 @@ class Handicap:
     noise: float = 0.0
     """Standard deviation of what is added to the pilot's actions on the way to the motors. It
     wanders over about 0.1 s; the pilot's own action stays what is learnt."""
+    lean: float = 0.0
+    """Largest height in m that a pilot hovers above its target without noticing; each episode draws
+    its own, from 0 on. So flights survive and yet earn less, in an order that can be asked for."""
 
 
 class Slips:
@@ -32,6 +35,9 @@ class Slips:
     def __init__(self, handicap: Handicap, count: int, rng: np.random.Generator) -> None:
         """Begin without a slip."""
         self.handicap, self.rng = handicap, rng
+        self.lean = np.zeros(count, np.float32)  # m
+        if handicap.lean > 0.0:
+            self.lean = (handicap.lean * rng.random(count)).astype(np.float32)
         self._left = np.zeros(count, np.int64)  # ticks that the present slip goes on
         self._slip = np.zeros((count, ACTION_SIZE), np.float32)
         self._last = np.zeros((count, ACTION_SIZE), np.float32)

@@ -180,9 +180,9 @@ class DecisionTransformer(nn.Module):
     def _tokens(self, observations: Tensor, last_actions: Tensor, returns: Tensor) -> Tensor:
         returns = RETURN_SCALE * (returns - RETURN_MIDDLE)
         if not self.config.conditioned:
-            returns = torch.zeros_like(returns)
+            returns = 0.0 * returns  # zeros_like would fix the batch in a graph
         if not self.config.sees_last_action:
-            last_actions = torch.zeros_like(last_actions)
+            last_actions = 0.0 * last_actions
         scaled = observations * torch.as_tensor(self.observation_scale)
         return torch.cat([returns, scaled, last_actions], dim=-1)
 

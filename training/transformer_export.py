@@ -1,0 +1,190 @@
+"""Export of a decision transformer to `policy.onnx`: one tick with its window as states.
+
+Each block keeps keys and values of the last ticks (`memory_<block>`), spiking layers their
+membranes; the return-to-go is kept inside. The graph is like that of any other policy and flown by
+the same runtime.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from snn_controller.action import ACTION_MAPPINGS, ACTION_SIZE
+from snn_controller.artifact import FORMAT_VERSION, ZERO_DIGEST, seal
+from snn_controller.errors import UserError
+from snn_controller.observation import OBSERVATION_SIZE, OBSERVATION_VERSION
+from torch import Tensor, nn
+
+from training.export import (
+    LAST_ACTION,
+    OPSET_VERSION,
+    SELF_TEST_CANDIDATES,
+    SELF_TEST_MARGIN,
+    SELF_TEST_TICKS,
+    SELF_TEST_TOLERANCE,
+    ArtifactInfo,
+    _clean,
+    flight_like_observations,
+)
+from training.files import write_atomically
+from training.flying_transformer import ERROR, FlyingTransformer
+from training.membrane import Membranes
+from training.spiking_block import States
+
+TARGET = "target_return"
+
+
+def export_transformer(flying: FlyingTransformer, path: Path, info: ArtifactInfo) -> None:
+    """Write the artifact of a transformer as it flies, atomically.
+
+    Raises:
+        UserError: The network has weights that are not finite, or the file cannot be written.
+    """
+    if not all(bool(torch.isfinite(x).all()) for x in flying.state_dict().values()):
+        raise UserError("the network has weights that are not finite; train it again")
+    model = tick_graph(flying)
+    for key, value in _metadata(flying, info).items():
+        model.metadata_props.add(key=key, value=json.dumps(value))
+    model.metadata_props.add(key="digest", value=json.dumps(ZERO_DIGEST))
+    write_atomically(path, seal(model.SerializeToString(deterministic=True)))
+
+
+def tick_graph(flying: FlyingTransformer) -> onnx.ModelProto:
+    """Return the graph of one tick, in the precision of the network."""
+    step = _Step(flying)
+    spiking = flying.network.layers
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            step.eval(),
+            (*step.example_inputs(), *step.example_states.values()),
+            input_names=[*step.inputs, *step.example_states],
+            output_names=[
+                "action",
+                *(f"{name}_next" for name in step.example_states),
+                *(f"spikes_{name}" for name in spiking),
+            ],
+            opset_version=OPSET_VERSION,
+            dynamo=True,
+            verbose=False,
+        )
+    if program is None:
+        raise RuntimeError("torch.onnx.export gave no program")
+    return _clean(program.model_proto)
+
+
+class _Step(nn.Module):
+    """One tick with tensors instead of dictionaries, and only the inputs that it uses."""
+
+    def __init__(self, flying: FlyingTransformer) -> None:
+        super().__init__()
+        self.flying = flying
+        self.example_states = flying.initial_states(1)
+        config, returns = flying.network.config, ERROR in self.example_states
+        self.inputs = ["observation"]
+        if config.sees_last_action or returns:
+            self.inputs.append(LAST_ACTION)
+        if returns:
+            self.inputs.append(TARGET)
+
+    def example_inputs(self) -> tuple[Tensor, ...]:
+        """Return zeros in the shapes of the inputs."""
+        sizes = {"observation": OBSERVATION_SIZE, LAST_ACTION: ACTION_SIZE, TARGET: 1}
+        like = self.flying.network.readout.weight
+        return tuple(like.new_zeros(1, sizes[name]) for name in self.inputs)
+
+    def forward(self, observation: Tensor, *values: Tensor) -> tuple[Tensor, ...]:
+        given = dict(zip([*self.inputs[1:], *self.example_states], values, strict=True))
+        last = given.pop(LAST_ACTION, observation[:, :ACTION_SIZE] * 0.0)
+        target = given.pop(TARGET, observation[:, :1] * 0.0)
+        with torch.no_grad():
+            action, following, spikes = self.flying(observation, last, target, given)
+        # What is only passed on would be an input without a name of its own among the outputs.
+        return (action, *following.values(), *spikes.values())
+
+
+def _metadata(flying: FlyingTransformer, info: ArtifactInfo) -> dict[str, Any]:
+    network, limits = flying.network, flying.conditioning
+    metadata = {
+        "format_version": FORMAT_VERSION,
+        "observation_version": OBSERVATION_VERSION,
+        "action_kind": info.action_kind,
+        "action_mapping": ACTION_MAPPINGS[info.action_kind],
+        "control_rate": network.config.control_rate,
+        "airframe": info.airframe,
+        "layers": [
+            {"name": name, "neurons": neurons, "fan_in": inputs, "fan_out": outputs}
+            for name, (neurons, inputs, outputs) in network.layers.items()
+        ],
+        "input_macs": network.multiply_accumulates,
+        "provenance": dict(info.provenance),
+        "evaluation": dict(info.evaluation),
+        "spike_statistics": dict(info.spike_statistics),
+        "self_test": _self_test(flying),
+    }
+    if ERROR in flying.initial_states(1):
+        metadata |= {
+            TARGET: limits.target,
+            "target_return_range": [limits.low, limits.high],
+        }
+    return metadata
+
+
+def _self_test(flying: FlyingTransformer) -> dict[str, Any]:
+    """Find a sequence in which rounding cannot flip a spike, and the actions the network gives."""
+    for candidate in range(SELF_TEST_CANDIDATES):
+        rng = np.random.default_rng(candidate)
+        observations = flight_like_observations(SELF_TEST_TICKS, rng).astype(np.float32)
+        inputs, actions, margin = _run(flying, torch.from_numpy(observations))
+        if margin > SELF_TEST_MARGIN:
+            names = _Step(flying).inputs
+            return {
+                "inputs": {name: inputs[name] for name in names},
+                "actions": actions,
+                "tolerance": SELF_TEST_TOLERANCE,
+            }
+    raise UserError(
+        "no self-test sequence keeps all membranes off their thresholds; train the network again"
+    )
+
+
+def _run(
+    flying: FlyingTransformer, observations: Tensor
+) -> tuple[dict[str, list], list[list[float]], float]:
+    """Return inputs and actions tick by tick, and the least distance of U from its threshold."""
+    states, margin = flying.initial_states(1), float("inf")
+    action, target = torch.zeros(1, ACTION_SIZE), torch.full((1, 1), flying.conditioning.target)
+    thresholds = _thresholds(flying)
+    inputs: dict[str, list] = {"observation": [], LAST_ACTION: [], TARGET: []}
+    actions = []
+    for observation in observations[:, None]:
+        for name, value in zip(inputs, (observation, action, target), strict=True):
+            inputs[name].append(value[0].tolist())
+        with torch.no_grad():
+            action, states, _ = flying(observation, action, target, states)
+        actions.append(action[0].tolist())
+        margin = min([margin, *_distances(states, thresholds)])
+    return inputs, actions, margin
+
+
+def _thresholds(flying: FlyingTransformer) -> dict[str, Tensor]:
+    """Return the threshold of U of every spiking layer, by the name of its state."""
+    found = {}
+    for name, layer in flying.network.named_modules():
+        if isinstance(layer, Membranes):
+            parts = name.split(".")  # blocks.<index>.membranes.<part>, or last
+            own = f"block{int(parts[1]) + 1}_{parts[3]}" if len(parts) == 4 else parts[0]
+            found[f"membrane_{own}"] = layer.constants()[1]
+    return found
+
+
+def _distances(states: States, thresholds: dict[str, Tensor]) -> list[float]:
+    return [float((states[name] - x).abs().min()) for name, x in thresholds.items()]
