@@ -85,10 +85,19 @@ def test_a_full_disk_is_refused_before_anything_starts(
 
 def test_no_daemon_is_mistaken_for_ours(tmp_path: Path) -> None:
     """A pid file may be old, and its number another program's by now."""
-    file = tmp_path / "dockerd.pid"
+    file = tmp_path / engines.PID_FILE
     for text in (str(os.getpid()), "999999999", "", "not a number"):
         file.write_text(text)
-        engines._stop_previous(file)  # would end this very process
+        engines._stop_previous(tmp_path)  # would end this very process
+
+
+def test_what_a_killed_run_has_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    left, other = tmp_path / "snn-docker-x", tmp_path / "precious"
+    for folder, goes in ((left, True), (other, False)):
+        folder.mkdir()
+        (tmp_path / engines.RUN_FOLDER).write_text(str(folder))
+        engines._stop_previous(tmp_path)
+        assert folder.exists() is not goes
 
 
 @pytest.mark.parametrize(

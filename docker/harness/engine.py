@@ -32,6 +32,7 @@ FLAGS = (
     "--bridge=none",
 )
 CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21}  # bits in /proc/self/status
+PID_FILE, RUN_FOLDER, RUN_PREFIX = "dockerd.pid", "dockerd.run", "snn-docker-"
 DENIED, ABSENT = "permission denied", "no engine"
 
 
@@ -168,9 +169,10 @@ def _install(allowed: bool) -> None:
 @contextmanager
 def _private(state: Path) -> Iterator[None]:
     """Run a dockerd with data in `state`; take it down on every way out."""
-    _stop_previous(state / "dockerd.pid")
+    _stop_previous(state)
     # Sockets have short names, and a check-out may lie deep.
-    run_folder = Path(tempfile.mkdtemp(prefix="snn-docker-"))
+    run_folder = Path(tempfile.mkdtemp(prefix=RUN_PREFIX))
+    (state / RUN_FOLDER).write_text(str(run_folder))
     socket = f"unix://{run_folder}/docker.sock"
     before = os.environ.get("DOCKER_HOST")
     os.environ["DOCKER_HOST"] = socket
@@ -182,8 +184,7 @@ def _private(state: Path) -> Iterator[None]:
         _stop(process.pid)
         with suppress(subprocess.TimeoutExpired):
             process.wait(5.0)
-        _unmount(state, run_folder)
-        shutil.rmtree(run_folder, ignore_errors=True)
+        _clean(state, run_folder)
         os.environ.pop("DOCKER_HOST")
         if before is not None:
             os.environ["DOCKER_HOST"] = before
@@ -191,7 +192,7 @@ def _private(state: Path) -> Iterator[None]:
 
 def _start(state: Path, run_folder: Path, socket: str) -> subprocess.Popen[bytes]:
     folders = ("--data-root", state / "data", "--exec-root", run_folder / "exec")
-    command = ["dockerd", *FLAGS, *folders, "--pidfile", state / "dockerd.pid", "--host", socket]
+    command = ["dockerd", *FLAGS, *folders, "--pidfile", state / PID_FILE, "--host", socket]
     with (state / "dockerd.log").open("wb") as log:
         return subprocess.Popen(
             [str(word) for word in command],
@@ -211,16 +212,25 @@ def _await_answer(process: subprocess.Popen[bytes], log: Path) -> None:
         sleep(0.25)
 
 
-def _stop_previous(pid_file: Path) -> None:
-    """Stop the engine that a killed run has left behind."""
-    try:
-        pid = int(pid_file.read_text())
-        name = Path(f"/proc/{pid}/comm").read_text().strip()
-    except (OSError, ValueError):
-        return
-    if name == "dockerd":
-        print("docker: stopping the engine of an earlier run", file=sys.stderr)
-        _stop(pid)
+def _stop_previous(state: Path) -> None:
+    """Take down the engine that a killed run has left behind, and what it has mounted."""
+    with suppress(OSError, ValueError):
+        pid = int((state / PID_FILE).read_text())
+        if Path(f"/proc/{pid}/comm").read_text().strip() == "dockerd":
+            print("docker: stopping the engine of an earlier run", file=sys.stderr)
+            _stop(pid)
+    with suppress(OSError):
+        run_folder = Path((state / RUN_FOLDER).read_text())
+        if run_folder.name.startswith(RUN_PREFIX):
+            _clean(state, run_folder)
+
+
+def _clean(state: Path, run_folder: Path) -> None:
+    """Leave nothing of an engine that has ended but its data."""
+    _unmount(state, run_folder)
+    shutil.rmtree(run_folder, ignore_errors=True)
+    for name in (PID_FILE, RUN_FOLDER):
+        (state / name).unlink(missing_ok=True)
 
 
 def _stop(pid: int) -> None:
