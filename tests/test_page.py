@@ -278,34 +278,6 @@ def test_envelope_keeps_the_extremes_in_order(numbers: list[float], points: int)
         assert np.array_equal(y, values, equal_nan=True)
 
 
-def test_flights_are_compared_from_their_takeovers(tmp_path: Path) -> None:
-    early, late = record(make_flight(), name="early"), record(troubled_flight())
-    page = page_of(tmp_path, early, late)
-    shown = figures_of(page)
-    assert list(shown) == [
-        "path", "latency", "timeline", "error", "commands", "spikes", "energy",
-    ]  # fmt: skip
-    for name in ("error", "commands", "spikes", "energy"):
-        assert [x["name"] for x in shown[name]["traces"]] == ["early", "mine"]
-    first, second = shown["error"]["traces"]
-    assert (first["x"][0], second["x"][0]) == (0.0, -0.6)
-    error = np.linalg.norm(position_error(early.flight), axis=1)
-    assert np.allclose(column(first["y"]), error * (100.0 if error.max() < 1.0 else 1.0), rtol=1e-3)
-    words = Elements(page).words
-    assert "2 flights: figure8" in words
-    assert "1 of 2 survived" in words
-
-
-def test_the_best_figure_of_several_is_marked(tmp_path: Path) -> None:
-    records = [record(make_flight(seconds=3.0, seed=seed), name=str(seed)) for seed in (1, 2)]
-    rmse = [x.report["position_rmse_m"] for x in records]
-    page = page_of(tmp_path, *records)
-    row = page[page.index("RMS error") :].partition("</tr>")[0]
-    cells = re.findall(r"<td( class=best)?>([\d.]+) m</td>", row)
-    assert [float(text) for _, text in cells] == pytest.approx(rmse, abs=1e-4)
-    assert [bool(best) for best, _ in cells] == [x == min(rmse) for x in rmse]
-
-
 def test_missing_plotly_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(page_module, "plotly_script", plotly_script)
     monkeypatch.setattr(page_module.importlib.util, "find_spec", lambda name: None)
@@ -322,9 +294,3 @@ def test_plotly_is_read_but_not_imported() -> None:
         "assert not {'plotly', 'matplotlib'} & set(sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
-
-
-def test_unwritable_place_is_one_sentence(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(UserError, match="choose a folder that is writable"):
-        write_page([record(make_flight(seconds=0.1))], tmp_path / "file" / "flight.html")

@@ -62,6 +62,12 @@ def test_too_many_flights_are_refused(tmp_path: Path) -> None:
         draw_pages([fly(tmp_path / "mine")] * (MOST_FLIGHTS + 1))
 
 
+def test_unwritable_place_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UserError, match="choose a folder that is writable"):
+        draw_pages([fly(tmp_path / "mine"), "--output", "file/page.html"])
+
+
 def test_main_prints_the_page_or_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
