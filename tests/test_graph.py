@@ -54,6 +54,13 @@ def test_a_pinned_hash_reaches_the_controller_and_only_if_given() -> None:
     assert "policy_sha256" not in graph()[CONTROLLER].parameters  # a parameter file may set it
 
 
+def test_a_target_return_reaches_the_controller_and_only_if_given() -> None:
+    assert graph(target_return="450")[CONTROLLER].parameters["target_return"] == 450.0
+    assert "target_return" not in graph()[CONTROLLER].parameters
+    with pytest.raises(UserError, match="target_return:=much must be a number"):
+        graph(target_return="much")
+
+
 @pytest.mark.parametrize("name", ["policy", "params_file"])
 @pytest.mark.parametrize(
     "value", ["~nobody/x.onnx", "x" * 5000 + ".onnx", "a\0b.onnx", "/dev/zero"]

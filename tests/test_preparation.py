@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from snn_controller.action import ACTION_KINDS
 from snn_controller.errors import UserError
 from snn_controller.preparation import prepare_flight
 from snn_controller.settings import ControllerSettings
+from transformer_samples import transformer
+
+from training.export import ArtifactInfo
+from training.flying_transformer import Conditioning, FlyingTransformer
+from training.transformer_export import export_transformer
 
 KINDS = frozenset(ACTION_KINDS)
 
@@ -40,3 +47,39 @@ def test_motors_are_refused_over_a_crazyflies_radio_with_the_reason() -> None:
     settings = ControllerSettings(link="crazyflie")
     with pytest.raises(UserError, match=r"gives motors \(stock Crazyflie firmware takes no"):
         prepare_flight(settings, frozenset({"thrust_rates"}), has_pilot=False)
+
+
+def conditioned(folder: Path) -> str:
+    """Write a policy that takes a target return of 100 to 490."""
+    flying = FlyingTransformer(
+        transformer(), Conditioning(target=450.0, low=100.0, high=490.0, hover_throttle=0.6)
+    )
+    path = folder / "conditioned.onnx"
+    export_transformer(flying, path, ArtifactInfo("crazyflie21"))
+    return str(path)
+
+
+def test_a_policy_is_asked_for_the_return_that_is_set(tmp_path: Path) -> None:
+    policy = conditioned(tmp_path)
+    said: list[str] = []
+    for asked, expected in ((0.0, 450.0), (300.0, 300.0), (9999.0, 490.0), (-1e5, 100.0)):
+        settings = ControllerSettings(policy=policy, target_return=asked)
+        flight = prepare_flight(settings, KINDS, has_pilot=False, warn=said.append)
+        assert flight.policy.target_return == expected
+        flight.policy.reset()
+        assert flight.policy.target_return == expected
+    assert len(said) == 2
+    assert "learnt returns of 100 to 490, so it is asked for 490 instead of 9999" in said[0]
+
+
+@pytest.mark.parametrize("asked", [float("nan"), float("inf")])
+def test_a_return_that_is_no_number_is_refused(tmp_path: Path, asked: float) -> None:
+    settings = ControllerSettings(policy=conditioned(tmp_path), target_return=asked)
+    with pytest.raises(UserError, match="target_return"):
+        prepare_flight(settings, KINDS, has_pilot=False)
+
+
+def test_a_policy_without_a_target_refuses_one() -> None:
+    settings = ControllerSettings(target_return=400.0)
+    with pytest.raises(UserError, match="takes no target return"):
+        prepare_flight(settings, KINDS, has_pilot=False)

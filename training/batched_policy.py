@@ -28,6 +28,7 @@ class BatchedPolicy:
     def __init__(self, policy: Policy, count: int) -> None:
         """Open the artifact of a loaded, so already checked, policy for a number of drones."""
         self.metadata = policy.metadata
+        self._target_return = policy.target_return
         self.count = count
         content = read_artifact(policy.path)
         self._session, self.row_by_row = open_session(content), True
@@ -68,9 +69,7 @@ class BatchedPolicy:
         if "last_applied_action" in self._nodes:
             inputs["last_applied_action"] = self._action
         if "target_return" in self._nodes:
-            inputs["target_return"] = np.full(
-                (self.count, 1), self.metadata.target_return, np.float32
-            )
+            inputs["target_return"] = np.full((self.count, 1), self._target_return, np.float32)
         self._outputs = self._run(inputs)
         self._states = {name: self._outputs[f"{name}_next"] for name in self._states}
         self._action = self._outputs["action"]

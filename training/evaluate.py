@@ -58,6 +58,8 @@ class Args:
     """Episodes to fly: the test's, or the validation's, which policies are chosen by."""
     workers: int = 1
     """Processes to spread the episodes over."""
+    target_return: float | None = None
+    """Return to ask of a policy that takes one; its own if left out."""
     reset_every_tick: bool = False
     """Take the policy's memory away, to see what it is worth."""
     json: Path | None = None
@@ -92,7 +94,9 @@ def evaluate(args: Args) -> dict[str, Any]:
         UserError: A cell or track is unknown, a number impossible or the policy unusable.
     """
     _check(args)
-    load_pilot(args.policy, "")  # an unusable policy is refused before any worker starts
+    load_pilot(
+        args.policy, "", target_return=args.target_return
+    )  # an unusable policy is refused before any worker starts
     rows: dict[str, dict[int, Scores]] = {name: {} for name in (*args.cells, *args.tracks)}
     for job, scores in run_jobs(
         run_job, list(_jobs(args)), workers=args.workers, size=lambda job: len(job.episodes)
@@ -108,6 +112,7 @@ def evaluate(args: Args) -> dict[str, Any]:
         "episodes": args.episodes,
         "flights": args.flights,
         "reset_every_tick": args.reset_every_tick,
+        **({} if args.target_return is None else {"target_return": args.target_return}),
         "energy_constants_pj": CONSTANTS_PJ,
         "cells": {name: scored[name] for name in args.cells},
         "tracks": {name: scored[name] for name in args.tracks},
@@ -118,7 +123,13 @@ def run_job(job: Job) -> list[Scores]:
     """Fly the episodes of a job and return their scores in order."""
     args, name = job.args, job.name
     batch = len(job.episodes) if args.sim == "batched" else None
-    pilot, quadrotor = load_pilot(args.policy, name, batch=batch, forget=args.reset_every_tick)
+    pilot, quadrotor = load_pilot(
+        args.policy,
+        name,
+        batch=batch,
+        forget=args.reset_every_tick,
+        target_return=args.target_return,
+    )
     size = pilot.size if isinstance(pilot, PolicyPilot) else None
     draw = draw_flight if name in args.tracks else draw_episode
     draws = [draw(name, args.seed, i, quadrotor, split=args.split) for i in job.episodes]

@@ -149,7 +149,12 @@ class PolicyPilot:
 
 
 def load_pilot(
-    policy: str, cell: str, *, batch: int | None = None, forget: bool = False
+    policy: str,
+    cell: str,
+    *,
+    batch: int | None = None,
+    forget: bool = False,
+    target_return: float | None = None,
 ) -> tuple[Pilot, Quadrotor]:
     """Return what flies a cell or track, and the airframe it flies.
 
@@ -158,6 +163,7 @@ def load_pilot(
         cell: Cell or track of the fixed test.
         batch: Number of drones to fly at once; None flies one at a time.
         forget: Reset the policy every tick.
+        target_return: To ask of the policy; its own if None.
 
     Raises:
         UserError: The policy file is unusable or of another control rate than the test's.
@@ -167,6 +173,8 @@ def load_pilot(
         rate = RateGains(lead=EASY_LEAD) if cell == "easy" else RateGains()
         return GeometricPilot(quadrotor, GuideGains(rate=rate)), quadrotor
     loaded = Policy.load(policy, control_rate=CONTROL_RATE)
+    if target_return is not None:
+        loaded.aim(target_return)
     quadrotor = load_quadrotor(loaded.metadata.airframe)
     ticking = loaded if batch is None else BatchedPolicy(loaded, batch)
     return PolicyPilot(ticking, quadrotor, reset_every_tick=forget), quadrotor

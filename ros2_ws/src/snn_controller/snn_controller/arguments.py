@@ -35,6 +35,11 @@ _BOOLEAN = ("true", "false")
 ARGUMENTS = (
     Argument("policy", "", "policy.onnx to fly; empty for the shipped hover policy"),
     Argument("policy_sha256", "", "refuse any policy file but the one with this hash, if set"),
+    Argument(
+        "target_return",
+        "0",
+        "return to ask of a policy that takes one, 500 for perfect hover; 0 for its own",
+    ),
     Argument("link", "sim", "flight controller to command", LINKS),
     Argument(
         "endpoint",

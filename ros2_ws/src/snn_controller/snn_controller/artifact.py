@@ -73,6 +73,7 @@ class PolicyMetadata:
     self_test: SelfTest
     input_macs: int = 0  # multiply-accumulates a tick on real-valued inputs, not on spikes
     target_return: float | None = None  # fed to policies that are conditioned on a return
+    target_return_range: tuple[float, float] = (-1e9, 1e9)  # what it was trained to be asked for
     provenance: Mapping[str, Any] = field(default_factory=dict)
     evaluation: Mapping[str, Any] = field(default_factory=dict)
     spike_statistics: Mapping[str, Any] = field(default_factory=dict)
@@ -228,6 +229,7 @@ def _build_metadata(values: Mapping[str, Any]) -> PolicyMetadata:
         self_test=_self_test(_typed(values["self_test"], dict)),
         input_macs=_count(values.get("input_macs", 0)),
         target_return=None if target is None else _number(values, "target_return", -1e9, 1e9),
+        target_return_range=_range(values.get("target_return_range", [-1e9, 1e9])),
         provenance=_typed(values["provenance"], dict),
         evaluation=_typed(values.get("evaluation", {}), dict),
         spike_statistics=_typed(values.get("spike_statistics", {}), dict),
@@ -245,6 +247,13 @@ def _number(values: Mapping[str, Any], key: str, low: float, high: float) -> flo
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
         raise ValueError(f"{key} {value} is no number from {low:g} to {high:g}")
     return float(value)
+
+
+def _range(value: Any) -> tuple[float, float]:
+    low, high = (_number({"return": x}, "return", -1e9, 1e9) for x in _typed(value, list))
+    if low > high:
+        raise ValueError(f"target_return_range {value} is no range")
+    return low, high
 
 
 def _count(value: Any) -> int:

@@ -36,7 +36,7 @@ def flight_info(policy: Policy, settings: ControllerSettings) -> dict[str, Any]:
         "observation_version": metadata.observation_version,
         "action_kind": metadata.action_kind,
         "control_rate": metadata.control_rate,
-        "target_return": metadata.target_return,
+        "target_return": policy.target_return,
         "layers": {layer.name: layer.neurons for layer in metadata.layers},
         "geofence": list(settings.geofence),
         "parameters": {k: v for k, v in asdict(settings).items() if k not in SECRETS},

@@ -6,6 +6,7 @@ the same inputs, which is not how it would have flown: it would have come elsewh
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,16 +55,23 @@ def find_policy(flight: RecordedFlight, given: str = "") -> Policy:
     info = flight.info
     expected: dict[str, Any] = {key: info[key] for key in ("control_rate", "action_kind")}
     if given:
-        return Policy.load(policy_path(given), **expected)
+        return _aimed(Policy.load(policy_path(given), **expected), info)
     shipped = sorted((share_directory() / "policies").glob("*.onnx"))
     for path in (Path(str(info.get("policy_path", ""))), *shipped):
         policy = _load_if(path, str(info["policy_sha256"]), expected)
         if policy is not None:
-            return policy
+            return _aimed(policy, info)
     raise UserError(
         f"policy {info.get('policy')} with the hash {info['policy_sha256']} that flew is not at"
         f" {info.get('policy_path')} any more; give it, or another one, with --policy FILE"
     )
+
+
+def _aimed(policy: Policy, info: Mapping[str, Any]) -> Policy:
+    """Return a policy that is asked for the return that the flight was asked for, if any was."""
+    if policy.target_return is not None and info.get("target_return") is not None:
+        policy.aim(float(info["target_return"]))
+    return policy
 
 
 def _load_if(path: Path, sha256: str, expected: dict[str, Any]) -> Policy | None:

@@ -157,6 +157,11 @@ def _controller(values: Mapping[str, str], report: Path, shared: Mapping[str, An
             "policy": str(_policy(values["policy"])),
             # An empty one is left out: it would lift the pin that a parameter file sets.
             **{k: values[k] for k in ("policy_sha256",) if values[k]},
+            **(
+                {"target_return": target}
+                if (target := number(values, "target_return", float))
+                else {}
+            ),
             "link": values["link"],
             "endpoint": "" if firmware else values["endpoint"],
             **(FIRMWARE_THROTTLE if firmware else {}),

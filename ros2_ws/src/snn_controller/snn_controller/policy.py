@@ -55,6 +55,7 @@ class Policy:
         self._observation = self._inputs["observation"]
         self._last_applied = self._inputs.get("last_applied_action")
         self._target_return = self._inputs.get("target_return")
+        self.target_return = metadata.target_return  # asked for from a reset on
         self.reset()
 
     @staticmethod
@@ -106,7 +107,25 @@ class Policy:
         if self._last_applied is not None:
             self._last_applied.fill(0)
         if self._target_return is not None:
-            self._target_return.fill(self.metadata.target_return)
+            self._target_return.fill(self.target_return)
+
+    def aim(self, target: float) -> float:
+        """Ask for a return from now on; give the one within the policy's range that is asked for.
+
+        Raises:
+            UserError: The policy takes none, or the target is not finite.
+        """
+        if self._target_return is None:
+            raise UserError(
+                f"policy {self.path} takes no target return; leave out target_return, or fly a "
+                "policy of training/decision_transformer.py"
+            )
+        if not math.isfinite(target):
+            raise UserError(f"target_return {target} is no return; give a finite number")
+        low, high = self.metadata.target_return_range
+        self.target_return = min(max(target, low), high)
+        self._target_return.fill(self.target_return)
+        return self.target_return
 
     def step(
         self,

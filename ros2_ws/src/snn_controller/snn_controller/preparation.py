@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,11 @@ from snn_controller.tasks import find_task
 
 
 def prepare_flight(
-    settings: ControllerSettings, link_kinds: frozenset[ActionKind], *, has_pilot: bool
+    settings: ControllerSettings,
+    link_kinds: frozenset[ActionKind],
+    *,
+    has_pilot: bool,
+    warn: Callable[[str], Any] = lambda sentence: None,
 ) -> Flight:
     """Load and check all that a flight needs.
 
@@ -30,6 +35,7 @@ def prepare_flight(
         settings: The controller's parameters.
         link_kinds: Kinds of command that the link accepts.
         has_pilot: Whether the link has a pilot to whom the drone can be left.
+        warn: Told what is done otherwise than asked.
 
     Raises:
         UserError: The policy, the airframe, the task or a limit is not fit to fly.
@@ -39,6 +45,7 @@ def prepare_flight(
     policy = Policy.load(path, sha256=settings.policy_sha256, airframe=settings.airframe)
     _check_policy(policy, settings, link_kinds)
     _check_limits(settings)
+    _aim(policy, settings.target_return, warn)
     simulated = settings.link == "sim"
     plan = FlightPlan(
         task=find_task(settings.task),
@@ -50,6 +57,19 @@ def prepare_flight(
         has_pilot=has_pilot,
     )
     return Flight(policy, quadrotor, plan, settings)
+
+
+def _aim(policy: Policy, asked: float, warn: Callable[[str], Any]) -> None:
+    """Ask a policy for a return; one outside its range is moved in, and that is said."""
+    if asked == 0.0:
+        return
+    given = policy.aim(asked)
+    if given != asked:
+        low, high = policy.metadata.target_return_range
+        warn(
+            f"policy {policy.path} has learnt returns of {low:.0f} to {high:.0f}, so it is asked"
+            f" for {given:.0f} instead of {asked:g}"
+        )
 
 
 def _check_policy(

@@ -40,6 +40,9 @@ class ControllerSettings(GraphSettings, Limits):
 
     policy: str = setting("", "policy file, or name of a shipped one; empty for `hover`")
     policy_sha256: str = setting("", "refuse any policy file but the one with this hash, if set")
+    target_return: float = setting(
+        0.0, "return to ask of a policy that takes one, 500 for perfect hover; 0 for its own"
+    )
     link: str = setting("sim", "flight controller to command", choices=LINKS)
     endpoint: str = setting(
         LinkOptions.endpoint,

@@ -65,7 +65,9 @@ class ControllerNode(ManagedNode):
         settings = self.settings
         self.await_nodes(settings.await_nodes)
         kinds, has_pilot = describe_link(settings.link)
-        self._flight = prepare_flight(settings, kinds, has_pilot=has_pilot)
+        self._flight = prepare_flight(
+            settings, kinds, has_pilot=has_pilot, warn=self.get_logger().warning
+        )
         self._folder = self._new_folder()
         check_writable(self._folder)
         self._link = open_command_link(self, settings, self._flight.policy.metadata.action_kind)
