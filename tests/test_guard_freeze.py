@@ -120,6 +120,35 @@ def test_standing_before_the_take_off_does_not_count() -> None:
     assert judge(guard, 120, thrust=2.0 * GRAVITY, airborne=False)
 
 
+@pytest.mark.parametrize("speed", [0.0, 1.0])
+def test_a_frozen_state_says_nothing_of_units(speed: float) -> None:
+    """Rates and velocity that were right when the estimator froze are not wrong afterwards."""
+    guard, names = EstimateGuard(LIMITS), set()
+    turning = replace(hovering(), velocity=np.full(3, speed), body_rates=np.full(3, 3.0))
+    for number in range(60):
+        odometry = sample(turning, number * TICK_NS)
+        verdict = guard.check(odometry, odometry.stamp, thrust=None, airborne=True)
+        names |= {verdict.limit} if verdict else set()
+    assert names == {"frozen"}
+
+
+@pytest.mark.parametrize("rate", [25, 50, 100])
+def test_the_units_of_a_slower_estimator_are_judged_from_one_estimate_to_the_next(
+    rate: int,
+) -> None:
+    for scale, limit in ((1.0, None), (-1.0, "units")):
+        guard, last = EstimateGuard(LIMITS), None
+        for number in range(300):
+            time = (number * rate // 100) / rate
+            swing, speed = 0.3 * np.sin(3.0 * time), 0.9 * np.cos(3.0 * time)
+            state = replace(
+                hovering((swing, 0.0, 1.0)), velocity=np.array([scale * speed, 0.0, 0.0])
+            )
+            odometry = sample(state, number * TICK_NS)
+            last = guard.check(odometry, odometry.stamp, thrust=None, airborne=True) or last
+        assert (last.limit if last else None) == limit
+
+
 def test_a_flight_goes_on_when_the_estimator_does(loop: Callable[..., Loop]) -> None:
     flown = loop(duration=20.0)
     flown.run(1.0)

@@ -24,6 +24,7 @@ class EstimateGuard:
         self._motion = MotionGuard()
         self._freeze = FreezeWatch(limits)
         self._before: Odometry | None = None
+        self._moved: Odometry | None = None  # the newest that was not said before
         self._jumped = False
         self._misfit: Verdict | None = None  # between the samples so far
         self._unsettled: tuple[Odometry, Odometry, float | None] | None = None
@@ -43,11 +44,10 @@ class EstimateGuard:
         verdict = check_odometry(sample, now, self._limits)
         if verdict is None and self._before is not None:
             verdict = self._check_jump(self._before, sample)
-            if verdict is None:
-                self._unsettled = self._before, sample, thrust
         if verdict is not None:
             return verdict
         self._before = sample
+        self._note_motion(sample, thrust)
         return self._check_freeze(sample, thrust, airborne=airborne) or self._misfit
 
     def settle(self) -> None:
@@ -60,6 +60,15 @@ class EstimateGuard:
         lift = lift if lift > 0.0 else None  # else the ground pushes back
         self._motion.compare(before, sample, lift)
         self._misfit = self._motion.check()
+
+    def _note_motion(self, sample: Odometry, thrust: float | None) -> None:
+        """Let a sample be compared with the one before; what is said twice tells of no motion."""
+        before, state = self._moved, sample.state
+        if before and state.same_place(before.state) and state.same_attitude(before.state):
+            return
+        self._moved = sample
+        if before is not None:
+            self._unsettled = before, sample, thrust
 
     def _check_freeze(
         self, sample: Odometry, thrust: float | None, *, airborne: bool
@@ -75,7 +84,7 @@ class EstimateGuard:
             self._jumped = False
             return None
         if self._jumped:  # it stays away: from now on the new place is the one to compare with
-            self._before = sample
+            self._before = self._moved = sample
         self._jumped = not self._jumped
         return verdict
 
