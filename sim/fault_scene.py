@@ -35,6 +35,7 @@ class Demand:
     reaction: Mode  # first one
     end: Mode  # last one
     other_end: Mode | None = None  # another last one that is as good
+    other_reaction: Mode | None = None  # another first one that is as good
     invalid: bool = False  # samples cannot be flown on from the fault's first one on
     vehicle: str = ""  # what the vehicle must do at last, behind a link that has one
     own_within: float | None = None  # s in which it must fly by itself, or have stopped
@@ -200,7 +201,8 @@ class Referee:
         if self._reaction is not None and self._broken is not None:
             ticks = max(0, number - self._broken - round(fault.window * 1e9 / TICK_NS))
         demand = fault.demand
-        right = reaction is demand.reaction and mode in (demand.end, demand.other_end)
+        right = reaction in (demand.reaction, demand.other_reaction)
+        right &= mode in (demand.end, demand.other_end)
         right &= fault.verdict in (verdict, ANY)
         last = self._scene.flight.verdict
         right &= fault.then in (None, last.limit if last else None)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from snn_controller.guards.limits import Limits
 from snn_controller.state_machine import Event, Mode
 
-from sim.fault_scene import REFUSED, Demand, Fault
+from sim.fault_scene import ANY, REFUSED, Demand, Fault
 from sim.link_edits import (
     Edit,
     ask_for,
@@ -78,8 +78,15 @@ CRAZYFLIE_FAULTS = (
     Fault(
         "commands lost",
         once(cut_wire(up=True, down=False)),
-        "mode",
-        Demand(Mode.PILOT, Mode.PILOT, vehicle=DOWN, own_within=LEVEL),
+        ANY,  # its supervisor locks, or it has sunk to the ground before
+        Demand(
+            Mode.PILOT,
+            Mode.PILOT,
+            other_reaction=Mode.KILLED,
+            other_end=Mode.KILLED,
+            vehicle=DOWN,
+            own_within=LEVEL,
+        ),
         exceeded=_is_locked,
         window=0.02,
         plan={"duration": 10.0},
