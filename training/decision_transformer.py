@@ -56,7 +56,7 @@ PANELS = {
 }
 STUDY = {
     "intervals": 3,
-    "updates": 700,
+    "updates": 400,
     "validation": 200,
     "reporting": ReportingConfig(tensorboard=False, pictures=False, batched=0, pybullet=0),
 }

@@ -69,6 +69,7 @@ SPIKE_READOUT = ("--network.readout", "spikes", "--network.readout-gain", "1")  
 NO_JUMP_START = ("--jump-start.schedule", "none")
 # The published slope study's network, which has four steps for an answer.
 WITHOUT_MEMORY = ("--learner.actor", "spiking", "--learner.actor-hidden", "128", "128")
+OFFLINE = "decision_transformer"  # needs the datasets of docs/decision_transformer.md
 STUDIES: dict[str, Study] = {
     "learners": Study(
         "Which learner gets furthest on the same budget?",
@@ -124,6 +125,19 @@ STUDIES: dict[str, Study] = {
             Setting(f"weight-{weight}", "jsrl", ("--learner.sparsity", weight))
             for weight in ("3", "30", "300")
         ),
+    ),
+    "transformer": Study(
+        "What do the parts of the spiking decision transformer bring?",
+        (
+            Setting("spiking", OFFLINE),
+            Setting("without-phase", OFFLINE, ("--network.no-phase",)),
+            Setting("without-routing", OFFLINE, ("--network.no-routing",)),
+            Setting("without-both", OFFLINE, ("--network.no-phase", "--network.no-routing")),
+            Setting("with-plasticity", OFFLINE, ("--plasticity.enabled",)),
+            Setting("dense", OFFLINE, ("--network.kind", "dense")),
+            Setting("cloning", OFFLINE, ("--network.no-conditioned",)),
+        ),
+        axis="updates",
     ),
 }
 

@@ -23,7 +23,7 @@ from training.provenance import git_hash
 from training.results import FORMAT, Result, read_curve, read_result, rounded, write_result
 from training.studies import Setting
 
-RESUMABLE = ("td3", "td3bc", "jsrl", "apg")  # scripts with --resume
+RESUMABLE = ("td3", "td3bc", "jsrl", "apg", "decision_transformer")  # scripts with --resume
 QUIET = (  # no logs, pictures and scores that a study does not need
     *("--reporting.no-tensorboard", "--reporting.no-pictures"),
     *("--reporting.batched", "0", "--reporting.pybullet", "0"),
