@@ -31,7 +31,7 @@ def test_flights_are_compared_from_their_takeovers(tmp_path: Path) -> None:
     page = page_of(tmp_path, early, late)
     shown = figures_of(page)
     assert list(shown) == [
-        "path", "latency", "timeline", "error", "commands", "spikes", "energy",
+        "path", "latency", "energy", "timeline", "error", "commands", "spikes",
     ]  # fmt: skip
     for name in ("error", "commands", "spikes", "energy"):
         assert [x["name"] for x in shown[name]["traces"]] == ["early", "mine"]

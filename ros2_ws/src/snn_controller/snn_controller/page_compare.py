@@ -39,12 +39,11 @@ DASHES = ("solid", "dash", "dot", "dashdot")
 
 def compare_panels(records: Sequence[FlightRecord]) -> tuple[list[Panel], list[Panel]]:
     """Return what stands in the page's left and right column."""
-    return [paths_panel(records), latencies_panel(records)], [
+    return [paths_panel(records), latencies_panel(records), energies_panel(records)], [
         timelines_panel(records),
         errors_panel(records),
         commands_panel(records),
         rates_panel(records),
-        energies_panel(records),
     ]
 
 

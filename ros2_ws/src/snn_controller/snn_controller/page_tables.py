@@ -48,14 +48,14 @@ def _cards(report: Report) -> Iterator[tuple[str, str]]:
         yield "largest error", length(report["max_error_m"])
     rates = [100.0 * x for x in report["spike_rate"].values() if x is not None]
     if rates:
-        yield "spike rate by layer", " / ".join(f"{x:.1f}" for x in rates) + " %"
+        yield "% of neurons fire, by layer", " / ".join(f"{x:.1f}" for x in rates)
         yield "synaptic operations a tick", _number(report["synaptic_ops_per_tick"], ",.0f")
     loihi = (report.get("energy_nj_per_tick") or {}).get("loihi")
     if loihi is not None:
         yield "a tick on Loihi, estimated", joules(1e-9 * loihi)
     latency = report["latency_ms"]
     if latency.get("p50") is not None:
-        yield "latency p50 / p99", f"{_number(latency['p50'])} / {_number(latency.get('p99'))} ms"
+        yield "ms latency, p50 / p99", f"{_number(latency['p50'])} / {_number(latency.get('p99'))}"
     yield "ticks, missed", f"{_number(report['ticks'], ',.0f')}, {report['missed_ticks']}"
 
 
