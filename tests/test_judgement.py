@@ -11,8 +11,9 @@ from snn_controller.action import Command, stop_command
 from snn_controller.judge_settings import SAFE_END, JudgeSettings
 from snn_controller.judgement import Judgement, judge, reachable
 from snn_controller.judgement_report import summary_lines, write_judgement
+from snn_controller.state import State
 from snn_controller.state_machine import Mode
-from witnessed import PERIOD, fall, say, witness
+from witnessed import FIRST, PERIOD, fall, say, witness
 
 SETTINGS = JudgeSettings()
 SAFE = JudgeSettings(expect=SAFE_END)
@@ -139,14 +140,31 @@ def test_after_a_fault_a_stop_command_is_safe() -> None:
     assert judge(evidence, SAFE).passed
 
 
-def test_after_a_fault_a_vehicle_at_rest_on_the_ground_is_safe() -> None:
+def test_after_a_fault_a_vehicle_that_lies_on_the_ground_is_safe() -> None:
     evidence = witness()
     fall(evidence)
     assert judge(evidence, SAFE).passed
 
 
-@pytest.mark.parametrize(("seconds", "height"), [(0.0, 1.0), (3.0, 0.12)])
-def test_commands_that_cease_in_the_air_are_not_safe(seconds: float, height: float) -> None:
+def test_a_fallen_vehicle_may_turn_on_the_spot_but_not_slide() -> None:
+    for speed, passes in ((0.05, True), (0.3, False)):
+        evidence = witness()
+        fall(evidence)
+        for stamp in sorted(evidence.samples)[-300:]:
+            x = speed * (stamp - FIRST) * 1e-9
+            state = State(np.array([x, 0.0, 0.04]), *_turning())
+            evidence.samples[stamp] = state
+        assert judge(evidence, SAFE).passed is passes
+
+
+def _turning() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return np.array([0.0, 0.0, 0.0, 1.0]), np.full(3, 0.05), np.array([0.0, 0.0, 25.0])
+
+
+@pytest.mark.parametrize(("seconds", "height"), [(0.0, 1.0), (0.5, 0.02), (3.0, 0.12)])
+def test_commands_that_cease_without_a_vehicle_on_the_ground_are_not_safe(
+    seconds: float, height: float
+) -> None:
     evidence = witness()
     fall(evidence, seconds, height=height)
     assert failed(judge(evidence, SAFE)) == {"safe_end"}
