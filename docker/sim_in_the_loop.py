@@ -146,7 +146,7 @@ def train(running: Engine, folder: Path) -> dict[str, str]:
     Raises:
         DockerError: The training does not end well.
     """
-    with stack(running, COMPOSE_FILE, f"snn{os.getpid()}", {}) as containers:
+    with stack(running, COMPOSE_FILE, _project(running), {}) as containers:
         containers.start(TRAINER)
         code = containers.wait(TRAINER, TRAINING_TIME)
         containers.collect(folder)
@@ -158,8 +158,9 @@ def train(running: Engine, folder: Path) -> dict[str, str]:
 def _attempt(running: Engine, scenario: Scenario, policy: dict[str, str], folder: Path) -> Outcome:
     """Fly one scenario once and collect what it leaves."""
     begin = monotonic()
-    project = f"snn{os.getpid()}"
-    with stack(running, COMPOSE_FILE, project, {**scenario.settings, **policy}) as containers:
+    with stack(
+        running, COMPOSE_FILE, _project(running), {**scenario.settings, **policy}
+    ) as containers:
         try:
             failure = _fly(containers, scenario)
         except DockerError as error:
@@ -197,6 +198,14 @@ def why_failed(
         wanted = " or ".join(str(code) for code in exits)
         return f"the controller ended with exit code {controller} instead of {wanted}"
     return None
+
+
+def _project(running: Engine) -> str:
+    """Return a name for the containers: in our own engine always the same, to be found again.
+
+    Elsewhere others may run the same beside us.
+    """
+    return "snn" if running.private else f"snn{os.getpid()}"
 
 
 def _verdict(outcome: Outcome) -> str:
