@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from snn_controller.artifact import Layer
 from snn_controller.guards.actions import ActionGuard
 from snn_controller.guards.limits import Limits
 from snn_controller.guards.neurons import NeuronGuard
@@ -23,6 +25,7 @@ class FakePolicy:
 
     def __init__(self, **shares: float) -> None:
         self.shares, self.finite = shares, True
+        self.metadata = SimpleNamespace(layers=[Layer(name, 1, 1, 1) for name in shares])
 
     def spike_shares(self) -> dict[str, float]:
         return self.shares
@@ -54,6 +57,12 @@ def test_wild_actions(size: float, finds: bool) -> None:
     found = ticks_until("jitter", lambda n: guard.check(np.full(4, size * (-1.0) ** n)))
     assert (found is not None) is finds
     assert not finds or found <= ACTION_TICKS + 1
+
+
+def test_a_layer_may_be_silent_for_as_long_as_its_policy_says() -> None:
+    guard, policy = NeuronGuard(LIMITS, RATE), FakePolicy(lif1=0.3, lif2=0.0)
+    policy.metadata.layers[1] = Layer("lif2", 1, 1, 1, silence=0.5)
+    assert ticks_until("silent", lambda _: guard.check(policy)) == 51
 
 
 @pytest.mark.parametrize(("share", "limit"), [(0.0, "silent"), (1.0, "firing")])

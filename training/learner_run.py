@@ -130,6 +130,18 @@ def load_guide(folder: Path) -> ActorOfGuide:
     return actor
 
 
+def load_best(folder: Path, script: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the weights of the interval of a run that validated best, and its provenance.
+
+    Raises:
+        UserError: There is no usable checkpoint of that script, or no interval is complete yet.
+    """
+    content = _load(folder, script)
+    if not content["best"]:
+        raise UserError(f"{folder} has no complete interval yet; train it on with --resume")
+    return content["best"], json.loads(content["provenance"])
+
+
 def _restore(run: LearnerRun, config: Mapping[str, Any]) -> None:
     content = _load(run.folder, run.script)
     provenance = json.loads(content["provenance"])

@@ -3,13 +3,17 @@
 Each block keeps keys and values of the last ticks (`memory_<block>`), spiking layers their
 membranes; the return-to-go is kept inside. The graph is like that of any other policy and flown by
 the same runtime.
+
+    python training/transformer_export.py --run runs/NAME --output policy.onnx
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import sys
 import warnings
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +24,11 @@ from snn_controller.action import ACTION_MAPPINGS, ACTION_SIZE
 from snn_controller.artifact import FORMAT_VERSION, ZERO_DIGEST, seal
 from snn_controller.errors import UserError
 from snn_controller.observation import OBSERVATION_SIZE, OBSERVATION_VERSION
+from snn_controller.policy import Policy
+from snn_controller.quadrotor import load_quadrotor
 from torch import Tensor, nn
 
+from training.command import run_command
 from training.export import (
     LAST_ACTION,
     OPSET_VERSION,
@@ -34,11 +41,17 @@ from training.export import (
     flight_like_observations,
 )
 from training.files import write_atomically
-from training.flying_transformer import ERROR, FlyingTransformer
+from training.flying_transformer import ERROR, Conditioning, FlyingTransformer
+from training.learner_run import load_best
 from training.membrane import Membranes
+from training.plasticity import PlasticityConfig
 from training.spiking_block import States
+from training.transformer import DecisionTransformer
+from training.transformer_config import config_from
 
 TARGET = "target_return"
+# s; layers that read the stream itself say nothing at times while there is nothing to correct
+SILENCE = 0.5
 
 
 def export_transformer(flying: FlyingTransformer, path: Path, info: ArtifactInfo) -> None:
@@ -121,7 +134,13 @@ def _metadata(flying: FlyingTransformer, info: ArtifactInfo) -> dict[str, Any]:
         "control_rate": network.config.control_rate,
         "airframe": info.airframe,
         "layers": [
-            {"name": name, "neurons": neurons, "fan_in": inputs, "fan_out": outputs}
+            {
+                "name": name,
+                "neurons": neurons,
+                "fan_in": inputs,
+                "fan_out": outputs,
+                **({"silence": SILENCE} if inputs == 1 else {}),
+            }
             for name, (neurons, inputs, outputs) in network.layers.items()
         ],
         "input_macs": network.multiply_accumulates,
@@ -188,3 +207,39 @@ def _thresholds(flying: FlyingTransformer) -> dict[str, Tensor]:
 
 def _distances(states: States, thresholds: dict[str, Tensor]) -> list[float]:
     return [float((states[name] - x).abs().min()) for name, x in thresholds.items()]
+
+
+@dataclass
+class Args:
+    """Export the best policy of a run of training/decision_transformer.py again."""
+
+    run: Path
+    """Folder of the training run, runs/NAME."""
+    output: Path
+    """The policy file to write."""
+    plasticity: PlasticityConfig = field(default_factory=PlasticityConfig)
+    """Rule by which the policy learns on in flight."""
+
+
+def main(args: Args) -> None:
+    """Export as the arguments say.
+
+    Raises:
+        UserError: The run has no usable checkpoint or policy.
+    """
+    weights, provenance = load_best(args.run, "decision_transformer")
+    network = DecisionTransformer(config_from(provenance["config"]["network"]))
+    network.load_state_dict(weights)
+    before = Policy.load(args.run / "policy.onnx").metadata
+    quadrotor = load_quadrotor(before.airframe)
+    low, high = before.target_return_range
+    limits = Conditioning(before.target_return or 0.0, low, high, float(quadrotor.hover_throttle))
+    flying = FlyingTransformer(network, limits, args.plasticity)
+    export_transformer(
+        flying, args.output, ArtifactInfo(before.airframe, provenance=before.provenance)
+    )
+    sys.stdout.write(f"wrote {args.output}\n")
+
+
+if __name__ == "__main__":
+    run_command(main, Args)

@@ -22,6 +22,7 @@ from snn_controller.observation import OBSERVATION_VERSION
 FORMAT_VERSION = 1
 MAX_FILE_SIZE = 64 * 1024 * 1024  # bytes; the largest policy planned has about 3 MB
 MAX_SELF_TEST_TICKS = 1000
+MAX_SILENCE = 1.0  # s; a file cannot talk the guard of neurons out of its job
 EXPORT_AGAIN = "export the policy again with training/export.py"
 ZERO_DIGEST = "sha256:" + "0" * 64
 REQUIRED_KEYS = (
@@ -48,6 +49,7 @@ class Layer:
     neurons: int
     fan_in: int
     fan_out: int
+    silence: float = 0.0  # s that no neuron of it fires at times, though all is well
 
 
 @dataclass(frozen=True)
@@ -263,8 +265,9 @@ def _count(value: Any) -> int:
 
 
 def _layer(values: Any) -> Layer:
-    sizes = (_count(values[key]) for key in ("neurons", "fan_in", "fan_out"))
-    return Layer(_typed(values["name"], str), *sizes)
+    neurons, fan_in, fan_out = (_count(values[key]) for key in ("neurons", "fan_in", "fan_out"))
+    silence = _number({"silence": 0.0, **values}, "silence", 0.0, MAX_SILENCE)
+    return Layer(_typed(values["name"], str), neurons, fan_in, fan_out, silence)
 
 
 def _self_test(values: Mapping[str, Any]) -> SelfTest:
