@@ -91,7 +91,7 @@ class Args:
     """Share of the episodes of highest return that are kept, as filtered cloning does."""
     target: float = 480.0
     """Return that the validation and, by default, the policy asks for; 500 is perfect hover."""
-    intervals: int = 8
+    intervals: int = 16
     """Parts of the run; each ends with a validation and a checkpoint."""
     updates: int = 1000
     """Gradient steps an interval."""

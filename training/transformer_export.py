@@ -51,7 +51,7 @@ from training.transformer_config import config_from
 
 TARGET = "target_return"
 # s; layers that read the stream itself say nothing at times while there is nothing to correct
-SILENCE = 0.5
+SILENCE = 1.0
 
 
 def export_transformer(flying: FlyingTransformer, path: Path, info: ArtifactInfo) -> None:

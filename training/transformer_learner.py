@@ -44,6 +44,11 @@ class LearnerConfig:
     """Spikes a tick and neuron above which a layer pays."""
     rate_weight: float = 0.1
     """Price of the squared excess."""
+    least_rate: float = 0.005
+    """Spikes a tick and neuron below which a layer pays, in any flight: one that says nothing
+    cannot be told from one that is dead."""
+    silence_weight: float = 1e-3
+    """Price of the squared shortfall, as a share of the least rate."""
 
 
 class Losses(NamedTuple):
@@ -93,10 +98,8 @@ class TransformerLearner:
             chunk.observations, chunk.last_actions, chunk.returns, states, slope
         )
         cloning = cloning_loss(actions, chunk, config.huber)
-        rates = [x.mean() for x in spikes.values()]
-        excess = sum((functional.relu(x - config.rate) ** 2 for x in rates), actions.new_zeros(()))
         self.optimizer.zero_grad()
-        (cloning + config.rate_weight * excess).backward()
+        (cloning + rate_price(spikes, config)).backward()
         torch.nn.utils.clip_grad_norm_(self.actor.parameters(), config.gradient_limit)
         self.optimizer.step()
         self.states = {name: x.detach() for name, x in self.states.items()}
@@ -143,6 +146,17 @@ def cloning_loss(actions: Tensor, chunk: Chunk, huber: float) -> Tensor:
     """Return the mean loss of actions (T, batch, 4) over the ticks that were flown."""
     errors = functional.huber_loss(actions, chunk.actions, delta=huber, reduction="none")
     return (chunk.weights * errors).sum() / (actions.shape[-1] * chunk.weights.sum().clamp(min=1.0))
+
+
+def rate_price(spikes: Mapping[str, Tensor], config: LearnerConfig) -> Tensor:
+    """Return what layers (T, batch, neurons) pay for firing too much, or too little in a flight."""
+    price = torch.zeros(())
+    for fired in spikes.values():
+        excess = functional.relu(fired.mean() - config.rate) ** 2
+        of_lanes = fired.mean(dim=(0, 2))
+        shortfall = functional.relu(1.0 - of_lanes / config.least_rate) ** 2
+        price = price + config.rate_weight * excess + config.silence_weight * shortfall.mean()
+    return price
 
 
 def step_size(config: LearnerConfig, update: int, total: int) -> float:

@@ -70,5 +70,10 @@ def _learner_rules(learner: LearnerConfig) -> Rules:
         "learner.huber": (learner.huber > 0.0, "above 0"),
         "learner.initial-rate": (0.0 < learner.initial_rate < 0.5, "above 0 and below 0.5"),
         "learner.rate": (0.0 <= learner.rate <= 1.0, "0 to 1"),
+        "learner.least-rate": (
+            0.0 < learner.least_rate <= learner.rate or learner.silence_weight == 0.0,
+            "above 0 and at most --learner.rate",
+        ),
+        "learner.silence-weight": (0.0 <= learner.silence_weight <= 1000.0, "0 to 1000"),
         "learner.rate-weight": (0.0 <= learner.rate_weight <= 1000.0, "0 to 1000"),
     }
