@@ -124,7 +124,7 @@ def _to_onnx(step: _Step, policy: Network) -> onnx.ModelProto:
         )
     if program is None:
         raise RuntimeError("torch.onnx.export gave no program")
-    return _clean(program.model_proto)
+    return clean_graph(program.model_proto)
 
 
 def sees_last_action(policy: Network) -> bool:
@@ -132,7 +132,7 @@ def sees_last_action(policy: Network) -> bool:
     return isinstance(policy, SpikingPolicy) and policy.config.action_feedback
 
 
-def _clean(model: onnx.ModelProto) -> onnx.ModelProto:
+def clean_graph(model: onnx.ModelProto) -> onnx.ModelProto:
     """Drop the exporter's notes (stack traces with paths of this computer), pin the version."""
     model.ir_version = IR_VERSION
     model.producer_name, model.producer_version, model.doc_string = "snn_controller", "", ""

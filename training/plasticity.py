@@ -23,13 +23,13 @@ class PlasticityConfig:
 
     enabled: bool = False
     """Let the read-out learn in flight."""
-    rate: float = 1e-3
+    rate: float = 1e-5
     """Step size eta."""
     trace: float = 0.95
     """Decay lambda of the trace a tick."""
     mean: float = 0.99
     """Decay of the running mean of the reward a tick."""
-    bound: float = 0.02
+    bound: float = 0.002
     """Largest change of a weight."""
 
 

@@ -37,7 +37,7 @@ from training.export import (
     SELF_TEST_TICKS,
     SELF_TEST_TOLERANCE,
     ArtifactInfo,
-    _clean,
+    clean_graph,
     flight_like_observations,
 )
 from training.files import write_atomically
@@ -91,7 +91,7 @@ def tick_graph(flying: FlyingTransformer) -> onnx.ModelProto:
         )
     if program is None:
         raise RuntimeError("torch.onnx.export gave no program")
-    return _clean(program.model_proto)
+    return clean_graph(program.model_proto)
 
 
 class _Step(nn.Module):
