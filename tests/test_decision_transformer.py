@@ -18,6 +18,8 @@ from training.dataset_store import save_episodes
 from training.decision_transformer import Args, main
 from training.reporting import ReportingConfig
 from training.transformer_config import TransformerConfig
+from training.transformer_export import Args as ExportArgs
+from training.transformer_export import main as export_again
 from training.transformer_learner import LearnerConfig, step_size
 
 pytest.importorskip("minari", reason="datasets are stored by Minari")
@@ -61,6 +63,9 @@ def test_a_run_leaves_a_policy_that_flies_and_says_where_it_comes_from(
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["config"]["network"]["kind"] == "spiking"
     assert len((tmp_path / "run" / "progress.csv").read_text().splitlines()) == 3
+    again = tmp_path / "again.onnx"
+    export_again(ExportArgs(tmp_path / "run", again))
+    assert again.read_bytes() == (tmp_path / "run" / "policy.onnx").read_bytes()
 
 
 def test_a_resumed_run_ends_as_an_uninterrupted_one(root: Path, tmp_path: Path) -> None:
