@@ -1,4 +1,4 @@
-"""The shipped policy of thrust and body rates hovers, also behind other rate loops."""
+"""The shipped policies of thrust and body rates hover, also behind other rate loops."""
 
 from __future__ import annotations
 
@@ -16,8 +16,13 @@ COUNT = 40
 
 
 @pytest.mark.parametrize("variation", [None, RateVariation()], ids=["our loop", "other loops"])
-def test_the_shipped_policy_hovers(variation: RateVariation | None) -> None:
-    policy = Policy.load(policy_path("hover_rates"), airframe="crazyflie21")
+@pytest.mark.parametrize(
+    ("name", "airframe"), [("hover_rates", "crazyflie21"), ("hover_x500", "x500")]
+)
+def test_the_shipped_policy_hovers(
+    name: str, airframe: str, variation: RateVariation | None
+) -> None:
+    policy = Policy.load(policy_path(name), airframe=airframe)
     assert policy.metadata.action_kind == "thrust_rates"
     drones = make_drones(
         "batched",
