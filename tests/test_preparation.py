@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from snn_controller.action import ACTION_KINDS
 from snn_controller.errors import UserError
+from snn_controller.guided import TOUCHDOWN_HEIGHT
 from snn_controller.preparation import prepare_flight
+from snn_controller.quadrotor import load_quadrotor
 from snn_controller.settings import ControllerSettings
 from transformer_samples import transformer
 
@@ -41,6 +43,21 @@ def test_a_real_vehicle_begins_and_ends_on_the_ground_whatever_the_task() -> Non
     for link, lands in (("sim", False), ("mavlink", True)):
         settings = ControllerSettings(link=link, auto_start="always", task="hover")
         assert prepare_flight(settings, KINDS, has_pilot=True).plan.lands is lands
+
+
+@pytest.mark.parametrize(
+    ("policy", "airframe", "ground"),
+    [("hover", "crazyflie21", 0.0), ("hover_x500", "x500", 0.0875)],
+)
+def test_a_tall_drone_touches_down_as_high_as_it_stands(
+    policy: str, airframe: str, ground: float
+) -> None:
+    """Else the landing of an x500, whose centre stands 10 cm high, would wait for 5 cm."""
+    settings = ControllerSettings(policy=policy, airframe=airframe)
+    plan = prepare_flight(settings, KINDS, has_pilot=False).plan
+    assert plan.ground_height == pytest.approx(ground)
+    assert plan.ground_height < load_quadrotor(airframe).collision_height / 2.0
+    assert load_quadrotor(airframe).collision_height / 2.0 < plan.ground_height + TOUCHDOWN_HEIGHT
 
 
 def test_motors_are_refused_over_a_crazyflies_radio_with_the_reason() -> None:

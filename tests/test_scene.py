@@ -43,7 +43,8 @@ def test_hovering_rotors_carry_four_equal_arrows_upwards(quadrotor: Quadrotor) -
 def test_thrust_points_along_the_body_and_grows_with_the_command(quadrotor: Quadrotor) -> None:
     (arrow,) = thrust(placed(QUARTER_ROLL), quadrotor, np.array([2 * quadrotor.gravity, 0, 0, 0]),
                       "thrust_rates")  # fmt: skip
-    assert np.allclose(arrow.points, [HERE, HERE + [0.0, -2.0 * HOVER_LENGTH, 0.0]])
+    tip = np.add(HERE, [0.0, -2.0 * HOVER_LENGTH, 0.0])
+    assert np.allclose(arrow.points, [HERE, tip])
     full = thrust(placed(), quadrotor, np.ones(4), "motors")[0]
     assert np.ptp(full.points[:, 2]) > 1.5 * HOVER_LENGTH
 

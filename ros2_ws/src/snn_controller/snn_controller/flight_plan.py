@@ -17,7 +17,8 @@ class FlightPlan:
     task: Task
     duration: float  # s that the policy is in control
     hover_point: Array = field(default_factory=lambda: np.array([0.0, 0.0, 1.0]))  # m
-    ground_height: float = 0.0  # m
+    # m; where a standing drone's centre is higher than a small one's (guided.py), so is this
+    ground_height: float = 0.0
     descent_time: float = 2.0  # s of level descent without odometry before the motors stop
     auto_start: bool = True  # arm and fly on the first odometry, in the air too
     from_ground: bool = False  # the drone begins and ends on the ground, whatever the task

@@ -18,7 +18,8 @@ from snn_controller.state_machine import Event, Mode
 
 ARRIVAL_DISTANCE = 0.1  # m from the hover point at which take-off has ended
 ARRIVAL_SPEED = 0.2  # m/s
-TOUCHDOWN_HEIGHT = 0.05  # m above the ground, of the centre of mass
+TOUCHDOWN_HEIGHT = 0.05  # m above the plan's ground, of the centre of mass
+STANDING_HEIGHT = 0.0125  # m, where that expects the centre of a drone that stands
 
 Step = tuple[Event, Verdict | None]
 

@@ -13,8 +13,9 @@ from snn_controller.errors import UserError
 from snn_controller.flight import Flight
 from snn_controller.flight_controllers.links import why_no_motors
 from snn_controller.flight_plan import FlightPlan
+from snn_controller.guided import STANDING_HEIGHT, TOUCHDOWN_HEIGHT
 from snn_controller.policy import Policy
-from snn_controller.quadrotor import load_quadrotor
+from snn_controller.quadrotor import Quadrotor, load_quadrotor
 from snn_controller.report import FlightFacts, summarise
 from snn_controller.settings import ControllerSettings
 from snn_controller.share import policy_path
@@ -51,12 +52,19 @@ def prepare_flight(
         task=find_task(settings.task),
         duration=settings.duration,
         hover_point=np.array([0.0, 0.0, settings.hover_height]),
+        # a vehicle of its own tells its height from where it stood
+        ground_height=_raised(quadrotor) if simulated else 0.0,
         descent_time=settings.descent_time,
         auto_start=settings.auto_start in (("simulated", "always") if simulated else ("always",)),
         from_ground=not simulated,
         has_pilot=has_pilot,
     )
     return Flight(policy, quadrotor, plan, settings)
+
+
+def _raised(quadrotor: Quadrotor) -> float:
+    """Return how much higher the centre of a standing drone is than touch-down expects, in m."""
+    return max(quadrotor.collision_height / 2.0 - STANDING_HEIGHT, 0.0)
 
 
 def _aim(policy: Policy, asked: float, warn: Callable[[str], Any]) -> None:
@@ -116,6 +124,7 @@ def report_flight(flight: Flight, settings: ControllerSettings) -> dict[str, Any
             duration=0.0 if flight.landed_on_request else settings.duration,
             lands=flight.plan.lands,
             limits=flight.limits,
+            contact_height=flight.plan.ground_height + TOUCHDOWN_HEIGHT,
         ),
         seed=settings.seed,
         policy=flight.policy.path.name,
