@@ -50,8 +50,7 @@ from training.transformer import DecisionTransformer
 from training.transformer_config import config_from
 
 TARGET = "target_return"
-# s; layers that read the stream itself say nothing at times while there is nothing to correct
-SILENCE = 1.0
+SILENCE = 0.3  # s; sparse layers say nothing for up to 0.1 s while there is little to correct
 
 
 def export_transformer(flying: FlyingTransformer, path: Path, info: ArtifactInfo) -> None:
@@ -139,7 +138,7 @@ def _metadata(flying: FlyingTransformer, info: ArtifactInfo) -> dict[str, Any]:
                 "neurons": neurons,
                 "fan_in": inputs,
                 "fan_out": outputs,
-                **({"silence": SILENCE} if inputs == 1 else {}),
+                "silence": SILENCE,
             }
             for name, (neurons, inputs, outputs) in network.layers.items()
         ],
