@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import tomllib
+import tomllib  # pyright: ignore[reportMissingImports] - runs on the image's Python 3.11
 
 
 def requirements(project: Path, extras: list[str]) -> list[str]:
