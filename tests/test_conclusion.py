@@ -39,7 +39,7 @@ def flown() -> Any:
     policy = SimpleNamespace(path=Path("a/policy.onnx"), sha256="ab" * 32, metadata=metadata)
     return SimpleNamespace(
         log=make_flight(seconds=4.0), policy=policy, landed_on_request=False,
-        plan=SimpleNamespace(lands=False), limits=Limits(),
+        plan=SimpleNamespace(lands=False, ground_height=0.0), limits=Limits(),
     )  # fmt: skip
 
 
