@@ -145,7 +145,7 @@ def test_markers_rates_and_the_transform_fit_the_flight(flown: tuple[Path, Watch
     assert (transform.header.frame_id, transform.child_frame_id) == ("odom", "base_link")
 
 
-def test_the_facts_are_told_to_who_comes_in_time(flown: tuple[Path, Watcher]) -> None:
+def test_the_facts_are_told_to_who_comes_late(flown: tuple[Path, Watcher]) -> None:
     info = json.loads(flown[1].received["/snn_controller/flight_info"][0].data)
     assert (info["task"], info["seed"], info["flight"]) == ("figure8", 3, 1)
 
