@@ -145,11 +145,6 @@ def test_markers_rates_and_the_transform_fit_the_flight(flown: tuple[Path, Watch
     assert (transform.header.frame_id, transform.child_frame_id) == ("odom", "base_link")
 
 
-def test_the_facts_are_told_to_who_comes_late(flown: tuple[Path, Watcher]) -> None:
-    info = json.loads(flown[1].received["/snn_controller/flight_info"][0].data)
-    assert (info["task"], info["seed"], info["flight"]) == ("figure8", 3, 1)
-
-
 def test_watching_and_recording_do_not_change_the_flight(flown: tuple[Path, Watcher]) -> None:
     plain, watched = (
         json.loads((flown[0] / name / "report.json").read_text()) for name in ("plain", "watched")

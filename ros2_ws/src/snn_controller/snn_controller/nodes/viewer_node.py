@@ -40,6 +40,7 @@ VIEW_TOPICS: dict[str, Any] = {
     "view/work": Float32MultiArray,
 }
 PATH_SHARE = 12  # a path is long, so it is sent every so many times only
+FACTS_PERIOD = 0.5  # s between two tellings of what is flown
 
 
 class ViewerNode(Node):
@@ -59,7 +60,7 @@ class ViewerNode(Node):
         self._view: View | None = None  # before the flight has told its facts
         self._tick: bytes | None = None  # the newest, until it is shown
         self._facts: bytes | None = None  # of the flight, said once by the controller
-        self._facts_watched = False  # somebody has been told them
+        self._looks = 0
         self._shown = 0
         self._outputs = {
             topic: self.create_publisher(kind, topic, 1) for topic, kind in VIEW_TOPICS.items()
@@ -76,6 +77,7 @@ class ViewerNode(Node):
     def close(self, reason: str) -> None:
         """Show the last tick and stop serving."""
         self._show()
+        self._tell_facts()
         if self._server is not None:
             self._server.close()
 
@@ -107,30 +109,28 @@ class ViewerNode(Node):
             self._tick = data
         elif topic == INFO:
             self._facts = data
-            self._facts_watched = False
             self._view = View(json.loads(deserialize_message(data, String).data))
         elif topic == MEMBRANES and self._view is not None:
             message = deserialize_message(data, Float32MultiArray)
             self._view.take_membranes(message, self.settings.shown_membranes)
-        if topic != INFO and self._server is not None and self._server.is_watched(name):
+        if self._server is not None and self._server.is_watched(name):
             self._server.tell(name, data, self._now())
 
     def _tell_facts(self) -> None:
-        """Tell the facts of the flight to who begins to watch, however late."""
-        if self._server is None or self._facts is None:
-            return
+        """Tell the facts of the flight again and again, as the server says nothing of newcomers."""
         name = self.resolve_topic_name(INFO)
-        watched = self._server.is_watched(name)
-        if watched and not self._facts_watched:
+        if self._server is not None and self._facts is not None and self._server.is_watched(name):
             self._server.tell(name, self._facts, self._now())
-        self._facts_watched = watched
 
     def _now(self) -> int:
         return self.get_clock().now().nanoseconds
 
     def _show(self) -> None:
         """Show the newest tick, if there is one that has not been shown."""
-        self._tell_facts()
+        every = round(FACTS_PERIOD * self.settings.view_rate)
+        self._looks += 1
+        if self._looks % max(every, 1) == 0:
+            self._tell_facts()
         data, view = self._tick, self._view
         if data is None or view is None:
             return
