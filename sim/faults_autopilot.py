@@ -4,46 +4,44 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from snn_controller.guards.limits import Limits
 from snn_controller.state_machine import Event, Mode
 
 from sim import px4_firmware
-from sim.fault_scene import REFUSED, Demand, Fault
+from sim.fault_scene import Demand, Fault
+from sim.faults_telemetry import (
+    BACK,
+    BLIND,
+    LANDED,
+    LIMITS,
+    NO_ARMING,
+    TELEMETRY_FAULTS,
+    arming_denied,
+    clock_back,
+)
 from sim.link_edits import (
     act_on_firmware,
     ask_for,
     between,
     cut_wire,
     do_nothing,
-    empty_battery,
-    freeze,
     is_arming,
-    is_told_empty,
     jump_by,
     kill_controller,
-    let_estimator,
     mute,
     never,
     once,
-    recover,
     reset_by,
     reset_on_and_on,
     restart_clock,
     set_firmware,
     shift_clock,
-    spoil,
 )
 from sim.link_scene import DOWN, HOLDS
 
-LIMITS = Limits()
 LOSS = 0.5 + 0.03  # s, COM_OF_LOSS_T and three ticks
 HOLD_UP = LIMITS.odometry_timeout + LIMITS.link_timeout  # s until a lost vehicle is left alone
 REPORT = 0.2  # s at most until the vehicle tells of a mode
-LANDED = Demand(Mode.LAND, Mode.DISARMED, vehicle=DOWN)
 LEFT = Demand(Mode.PILOT, Mode.PILOT, vehicle=HOLDS)
-BLIND = Demand(Mode.DESCENT, Mode.KILLED, vehicle=DOWN)
-BACK = Demand(Mode.DESCENT, Mode.DISARMED, vehicle=DOWN)
-NO_ARMING = replace(REFUSED, vehicle=DOWN)
 SHORT = 30  # ticks
 
 WIRE_FAULTS = (
@@ -102,28 +100,7 @@ MESSAGE_FAULTS = (
         BLIND,
         window=LIMITS.odometry_timeout,
     ),
-    Fault(
-        "battery low",
-        empty_battery,
-        "battery",
-        LANDED,
-        limits={"min_battery_voltage": 3.3},
-        window=LIMITS.battery_window,
-        exceeded=is_told_empty,
-        plan={"duration": 10.0},
-    ),
-    Fault("odometry NaN for good", once(let_estimator(spoil)), "finite", BLIND),
-    Fault("odometry NaN for 0.3 s", between(let_estimator(spoil), 0.3, recover), "finite", BACK),
-    Fault(
-        "estimator freezes", once(let_estimator(freeze)), "frozen", BLIND, window=LIMITS.frozen_time
-    ),
-    Fault(
-        "estimator freezes for 0.4 s",
-        between(let_estimator(freeze), 0.4, recover),
-        "frozen",
-        BACK,
-        window=LIMITS.frozen_time,
-    ),
+    *TELEMETRY_FAULTS,
     Fault("estimator reset by 1 m", once(reset_by(0.8, -0.6, 0.0)), None, LANDED, exceeded=never),
     Fault(
         "estimator reset by 0.8 m of height",
@@ -195,22 +172,6 @@ PX4_FAULTS = (
         window=1.0,
         plan={"duration": 10.0},
     ),
-    Fault(
-        "arming denied",
-        once(set_firmware("prearm_failure", "no compass")),
-        "vehicle",
-        NO_ARMING,
-        from_start=True,
-        window=10.0,
-        words="pre-flight checks fail",
-        exceeded=is_arming,
-        seconds=20.0,
-    ),
-    Fault(
-        "vehicle's clock 0.5 s back",
-        once(shift_clock(-0.5)),
-        "silence",
-        replace(BACK, other_end=Mode.KILLED),
-        window=LIMITS.odometry_timeout,
-    ),
+    arming_denied("no compass", words="pre-flight checks fail"),
+    clock_back(shift_clock(-0.5), replace(BACK, other_end=Mode.KILLED)),
 )

@@ -4,37 +4,35 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from snn_controller.guards.limits import Limits
 from snn_controller.state_machine import Event, Mode
 
-from sim.fault_scene import ANY, REFUSED, Demand, Fault
+from sim.fault_scene import ANY, Demand, Fault
+from sim.faults_telemetry import (
+    BACK,
+    BLIND,
+    LANDED,
+    LIMITS,
+    NO_ARMING,
+    TELEMETRY_FAULTS,
+    clock_back,
+)
 from sim.link_edits import (
     Edit,
     ask_for,
     between,
     cut_wire,
     do_nothing,
-    empty_battery,
-    freeze,
     is_arming,
-    is_told_empty,
     jump_by,
     kill_controller,
-    let_estimator,
     mute,
     never,
     once,
-    recover,
-    spoil,
 )
 from sim.link_scene import DOWN, LinkScene
 
-LIMITS = Limits()
 LEVEL = 0.53  # s, the firmware's watchdog and three ticks
-LANDED = Demand(Mode.LAND, Mode.DISARMED, vehicle=DOWN)
 LEFT = Demand(Mode.PILOT, Mode.PILOT, vehicle=DOWN)
-BLIND = Demand(Mode.DESCENT, Mode.KILLED, vehicle=DOWN)
-BACK = Demand(Mode.DESCENT, Mode.DISARMED, vehicle=DOWN)
 LOSS = 0.1  # share of frames that are lost
 
 
@@ -121,43 +119,16 @@ CRAZYFLIE_FAULTS = (
         window=1.0,
         plan={"duration": 10.0},
     ),
-    Fault(
-        "battery low",
-        empty_battery,
-        "battery",
-        LANDED,
-        limits={"min_battery_voltage": 3.3},
-        window=LIMITS.battery_window,
-        exceeded=is_told_empty,
-        plan={"duration": 10.0},
-    ),
-    Fault("odometry NaN for good", once(let_estimator(spoil)), "finite", BLIND),
-    Fault("odometry NaN for 0.3 s", between(let_estimator(spoil), 0.3, recover), "finite", BACK),
-    Fault(
-        "estimator freezes", once(let_estimator(freeze)), "frozen", BLIND, window=LIMITS.frozen_time
-    ),
-    Fault(
-        "estimator freezes for 0.4 s",
-        between(let_estimator(freeze), 0.4, recover),
-        "frozen",
-        BACK,
-        window=LIMITS.frozen_time,
-    ),
+    *TELEMETRY_FAULTS,
     Fault("position jumps 1 m", once(jump_by(0.8, -0.6, 0.0)), "jump", BACK),
     Fault("vehicle's clock 1 h ahead", once(_shift_clock(3_600_000)), None, LANDED, exceeded=never),
-    Fault(
-        "vehicle's clock 0.5 s back",
-        once(_shift_clock(-500)),
-        "silence",
-        replace(BLIND, other_end=Mode.DISARMED),
-        window=LIMITS.odometry_timeout,
-    ),
+    clock_back(_shift_clock(-500), replace(BLIND, other_end=Mode.DISARMED)),
     Fault("vehicle locks itself", once(_lock), "mode", LEFT, window=0.02),
     Fault(
         "vehicle is locked before",
         once(_lock),
         "vehicle",
-        replace(REFUSED, vehicle=DOWN),
+        NO_ARMING,
         from_start=True,
         window=10.0,
         words="restart",

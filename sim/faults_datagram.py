@@ -10,8 +10,9 @@ from snn_controller.flight_controllers.mavlink_codec import Codec
 from snn_controller.state_machine import Mode as FlightMode
 
 from sim.fault_scene import Demand, Fault
-from sim.faults_autopilot import AUTOPILOT_FAULTS, BACK, LANDED, LIMITS, NO_ARMING
-from sim.link_edits import Edit, is_arming, mute, never, once, set_firmware, shift_clock
+from sim.faults_autopilot import AUTOPILOT_FAULTS
+from sim.faults_telemetry import BACK, LANDED, arming_denied, clock_back
+from sim.link_edits import Edit, mute, never, once, shift_clock
 from sim.link_scene import HOLDS, LinkScene
 from sim.px4_double import SYSTEM
 from sim.px4_firmware import Mode
@@ -136,24 +137,8 @@ MAVLINK_FAULTS = (
         window=2.5,
         plan={"duration": 10.0},
     ),
-    Fault(
-        "arming denied",
-        once(set_firmware("prearm_failure", "Preflight Fail: Compass")),
-        "vehicle",
-        NO_ARMING,
-        from_start=True,
-        window=10.0,
-        words="Preflight Fail: Compass",
-        exceeded=is_arming,
-        seconds=20.0,
-    ),
-    Fault(
-        "vehicle's clock 0.5 s back",
-        once(shift_clock(-0.5)),
-        "silence",
-        BACK,
-        window=LIMITS.odometry_timeout,
-    ),
+    arming_denied("Preflight Fail: Compass", words="Preflight Fail: Compass"),
+    clock_back(shift_clock(-0.5), BACK),
     Fault("a tenth of the datagrams damaged", _on(_damage), None, LANDED, exceeded=never),
     Fault("a tenth of the datagrams lost", _on(_lose), None, LANDED, exceeded=never),
     Fault("datagrams twice and in disorder", _on(_confuse), None, LANDED, exceeded=never),

@@ -25,7 +25,8 @@ from snn_controller.flight_controllers.mavlink import MavlinkLink
 from snn_controller.flight_controllers.mavlink_wire import open_wire
 
 from sim.fault_scene import Demand, Fault, FaultyPolicy
-from sim.faults_autopilot import LANDED, LIMITS, LOSS
+from sim.faults_autopilot import LOSS
+from sim.faults_telemetry import LANDED, LIMITS
 from sim.link_edits import do_nothing, never, once
 from sim.link_scene import HOLDS, LinkScene, fly_link_fault
 from sim.linked_px4 import Px4Linked
