@@ -23,10 +23,12 @@ from numpy.typing import NDArray
 from snn_controller.policy import Policy
 from torch import Tensor, nn
 
+from training.artifact_file import ArtifactInfo
 from training.batched_policy import open_session
 from training.command import run_command
-from training.export import OPSET_VERSION, ArtifactInfo, flight_like_observations
 from training.flying_transformer import Conditioning, FlyingTransformer
+from training.self_test import flight_like_observations
+from training.traced_graph import OPSET_VERSION
 from training.transformer import DecisionTransformer
 from training.transformer_config import TransformerConfig
 from training.transformer_export import export_transformer

@@ -11,7 +11,8 @@ import onnx
 import torch
 from snn_controller.artifact import ZERO_DIGEST, seal
 
-from training.export import ArtifactInfo, export_policy
+from training.artifact_file import ArtifactInfo
+from training.export import export_policy
 from training.networks import NetworkConfig, SpikingPolicy
 
 

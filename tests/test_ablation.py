@@ -14,9 +14,10 @@ from snn_controller.quadrotor import load_quadrotor
 from snn_controller.state import Reference, State
 
 from training.actor_critic import GuideActor
+from training.artifact_file import ArtifactInfo
 from training.batched_policy import BatchedPolicy
 from training.evaluate import Args, Simulator, evaluate
-from training.export import ArtifactInfo, export_policy
+from training.export import export_policy
 from training.guide_export import export_guide
 from training.networks import NetworkConfig, make_network
 from training.pilots import PolicyPilot

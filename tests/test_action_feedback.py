@@ -10,9 +10,10 @@ import torch
 from snn_controller.errors import UserError
 from snn_controller.policy import Policy
 
+from training.artifact_file import ArtifactInfo
 from training.batched_policy import BatchedPolicy
 from training.bc import Args, check
-from training.export import ArtifactInfo, export_benchmark, export_policy
+from training.export import export_benchmark, export_policy
 from training.network_config import NetworkConfig
 from training.networks import Network, SpikingPolicy, make_network, numpy_stepper
 from training.unroll import unroll

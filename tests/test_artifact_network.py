@@ -15,8 +15,9 @@ from snn_controller.errors import UserError
 from snn_controller.policy import Policy
 from snn_controller.share import policy_path
 
+from training.artifact_file import ArtifactInfo
 from training.artifact_network import load_network
-from training.export import ArtifactInfo, export_policy
+from training.export import export_policy
 from training.network_config import NetworkConfig
 from training.networks import make_network
 

@@ -11,8 +11,8 @@ from snn_controller.errors import UserError
 from snn_controller.share import policy_path
 from transformer_samples import transformer
 
+from training.artifact_file import ArtifactInfo
 from training.asked_return import Args, main, rank_correlation
-from training.export import ArtifactInfo
 from training.flying_transformer import Conditioning, FlyingTransformer
 from training.transformer_export import export_transformer
 

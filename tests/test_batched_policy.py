@@ -13,7 +13,7 @@ from sample_artifacts import edit, write_artifact
 from snn_controller.policy import Policy
 
 from training.batched_policy import BatchedPolicy
-from training.export import flight_like_observations
+from training.self_test import flight_like_observations
 
 TICKS, DRONES = 30, 7
 

@@ -28,7 +28,8 @@ pytest.importorskip("torch")
 from sample_artifacts import untrained
 from snn_controller.flight_controllers.crazyflie import CrazyflieLink
 
-from training.export import ArtifactInfo, export_policy
+from training.artifact_file import ArtifactInfo
+from training.export import export_policy
 
 
 class Operated:

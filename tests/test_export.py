@@ -16,14 +16,11 @@ from snn_controller.artifact import read_artifact
 from snn_controller.errors import UserError
 from snn_controller.policy import Policy
 
-from training.export import (
-    ArtifactInfo,
-    export_benchmark,
-    export_policy,
-    flight_like_observations,
-)
+from training.artifact_file import ArtifactInfo
+from training.export import export_benchmark, export_policy
 from training.networks import numpy_weights
 from training.runs import load_checkpoint, save_checkpoint
+from training.self_test import flight_like_observations
 
 
 def test_same_network_gives_the_same_bytes(tmp_path: Path) -> None:

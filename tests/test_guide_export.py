@@ -14,8 +14,9 @@ from snn_controller.errors import UserError
 from snn_controller.policy import Policy
 
 from training.actor_critic import GuideActor
-from training.export import ArtifactInfo, flight_like_observations
+from training.artifact_file import ArtifactInfo
 from training.guide_export import export_guide, fly_blind, fly_closely
+from training.self_test import flight_like_observations
 from training.stepped_network import SpikingGuideActor
 
 INFO = ArtifactInfo("crazyflie21", provenance={"seed": 3})

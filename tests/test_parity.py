@@ -14,9 +14,11 @@ import torch
 from numpy.typing import NDArray
 from snn_controller.policy import Policy
 
-from training.export import ArtifactInfo, export_policy, flight_like_observations
+from training.artifact_file import ArtifactInfo
+from training.export import export_policy
 from training.lif import numpy_step, policy_step
 from training.networks import NetworkConfig, SpikingPolicy, numpy_weights
+from training.self_test import flight_like_observations
 from training.surrogate import heaviside
 
 TICKS = 2000

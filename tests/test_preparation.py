@@ -13,7 +13,7 @@ from snn_controller.quadrotor import load_quadrotor
 from snn_controller.settings import ControllerSettings
 from transformer_samples import transformer
 
-from training.export import ArtifactInfo
+from training.artifact_file import ArtifactInfo
 from training.flying_transformer import Conditioning, FlyingTransformer
 from training.transformer_export import export_transformer
 

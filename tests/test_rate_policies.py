@@ -19,8 +19,9 @@ from sim.drone_maker import make_drones
 from training.apg import Args as ApgArgs
 from training.apg import main as train_apg
 from training.apg_learner import ApgConfig, ApgLearner
+from training.artifact_file import ArtifactInfo
 from training.collector import Collector, reward_parts_of
-from training.export import ArtifactInfo, export_policy
+from training.export import export_policy
 from training.flight_cost import CostConfig
 from training.flight_loops import FlightLoops
 from training.flight_pool import FlightPool, PoolConfig

@@ -15,8 +15,8 @@ from snn_controller.errors import UserError
 from snn_controller.policy import Policy
 from transformer_samples import tokens, transformer
 
+from training.artifact_file import ArtifactInfo
 from training.batched_policy import BatchedPolicy
-from training.export import ArtifactInfo
 from training.flying_transformer import Conditioning, FlyingTransformer
 from training.plasticity import PlasticityConfig
 from training.transformer_export import export_transformer, tick_graph

@@ -12,12 +12,8 @@ import torch
 from snn_controller.errors import UserError
 from snn_controller.policy import Policy
 
-from training.export import (
-    ArtifactInfo,
-    export_benchmark,
-    export_policy,
-    flight_like_observations,
-)
+from training.artifact_file import ArtifactInfo
+from training.export import export_benchmark, export_policy
 from training.networks import (
     Network,
     NetworkConfig,
@@ -26,6 +22,7 @@ from training.networks import (
     numpy_stepper,
 )
 from training.runs import load_checkpoint, save_checkpoint
+from training.self_test import flight_like_observations
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "published": {},

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.export import flight_like_observations
+from training.self_test import flight_like_observations
 from training.transformer import DecisionTransformer
 from training.transformer_config import TransformerConfig
 

@@ -27,9 +27,10 @@ from snn_controller.quadrotor import load_quadrotor
 from tqdm import tqdm
 
 from training.apg_learner import ApgConfig, ApgLearner, apg_rules
+from training.artifact_file import ArtifactInfo
 from training.budget import Budget, with_budget
 from training.command import run_command
-from training.export import ArtifactInfo, export_policy
+from training.export import export_policy
 from training.flight_cost import CostConfig, cost_rules
 from training.flight_pool import FlightPool, PoolConfig, pool_rules
 from training.intervals import check_finite, run_rules, save_interval, say_stopped

@@ -25,10 +25,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from sim.drone import Drone
+from training.artifact_file import ArtifactInfo
 from training.budget import Budget, with_budget
 from training.clips import cut_sequences, join, sample_batch
 from training.command import run_command
-from training.export import ArtifactInfo, export_policy
+from training.export import export_policy
 from training.network_pilot import network_pilot, validate_network
 from training.networks import Network, NetworkConfig, make_network
 from training.reporting import Reporter, ReportingConfig, reporting_rules

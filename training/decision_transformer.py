@@ -23,11 +23,11 @@ from snn_controller.errors import UserError
 from snn_controller.quadrotor import Quadrotor, load_quadrotor
 from tqdm import tqdm
 
+from training.artifact_file import ArtifactInfo
 from training.budget import Budget, with_budget
 from training.command import run_command
 from training.dataset_store import load_episodes
 from training.episodes import EpisodeSet, check_episodes, split_by_episode, take
-from training.export import ArtifactInfo
 from training.flying_transformer import Conditioning, FlyingTransformer
 from training.intervals import check_finite, run_rules, save_interval, say_stopped
 from training.learner_run import LearnerRun, Nothing, open_run

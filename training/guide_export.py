@@ -6,38 +6,26 @@ from zeros, as every state of an artifact does, and each tick appends the newest
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
-from snn_controller.action import ACTION_MAPPINGS, ACTION_SIZE
-from snn_controller.artifact import FORMAT_VERSION, ZERO_DIGEST, seal
-from snn_controller.errors import UserError
-from snn_controller.observation import OBSERVATION_SIZE, OBSERVATION_VERSION
+from snn_controller.action import ACTION_SIZE
+from snn_controller.observation import OBSERVATION_SIZE
 
 from sim.drone import CONTROL_RATE
-from training.export import (
-    IR_VERSION,
-    OPSET_VERSION,
-    SELF_TEST_CANDIDATES,
-    SELF_TEST_MARGIN,
-    SELF_TEST_TICKS,
-    SELF_TEST_TOLERANCE,
-    ArtifactInfo,
-    flight_like_observations,
-)
-from training.files import write_atomically
+from training.artifact_file import ArtifactInfo, Tick, require_finite, write_artifact
 from training.guide_actors import ActorOfGuide
 from training.guide_graph import actor_constants, actor_nodes, multiply_accumulates
 from training.history import HISTORY_SIZE, append_action
+from training.self_test import Rows
 from training.stepped_network import SpikingGuideActor
+from training.traced_graph import IR_VERSION, OPSET_VERSION
 
 
 def export_guide(actor: ActorOfGuide, path: Path, info: ArtifactInfo) -> None:
@@ -46,13 +34,11 @@ def export_guide(actor: ActorOfGuide, path: Path, info: ArtifactInfo) -> None:
     Raises:
         UserError: The actor has weights that are not finite, or the file cannot be written.
     """
-    if not all(bool(torch.isfinite(x).all()) for x in actor.parameters()):
-        raise UserError("the guide has weights that are not finite; train it again")
-    model = _graph(actor)
-    for key, value in _metadata(actor, info).items():
-        model.metadata_props.add(key=key, value=json.dumps(value))
-    model.metadata_props.add(key="digest", value=json.dumps(ZERO_DIGEST))
-    write_atomically(path, seal(model.SerializeToString(deterministic=True)))
+    require_finite(actor)
+    no_layers = ()  # none that keeps a state between ticks
+    macs = multiply_accumulates(actor)
+    tick = Tick(CONTROL_RATE, no_layers, macs, partial(_fly, actor))
+    write_artifact(path, _graph(actor), tick, info)
 
 
 def _graph(actor: ActorOfGuide) -> onnx.ModelProto:
@@ -91,37 +77,12 @@ def _tensor(name: str, size: int) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, size])
 
 
-def _metadata(actor: ActorOfGuide, info: ArtifactInfo) -> Mapping[str, Any]:
-    return {
-        "format_version": FORMAT_VERSION,
-        "observation_version": OBSERVATION_VERSION,
-        "action_kind": info.action_kind,
-        "action_mapping": ACTION_MAPPINGS[info.action_kind],
-        "control_rate": CONTROL_RATE,
-        "airframe": info.airframe,
-        "layers": [],  # none that keeps a state between ticks
-        "input_macs": multiply_accumulates(actor),
-        "provenance": dict(info.provenance),
-        "evaluation": dict(info.evaluation),
-        "spike_statistics": {},
-        "self_test": _self_test(actor),
-    }
-
-
-def _self_test(actor: ActorOfGuide) -> dict[str, Any]:
-    """Find a sequence in which rounding cannot flip a spike, and the actions the actor gives."""
-    for candidate in range(SELF_TEST_CANDIDATES):
-        observations = flight_like_observations(SELF_TEST_TICKS, np.random.default_rng(candidate))
-        actions, margin = fly_closely(actor, observations)
-        if margin > SELF_TEST_MARGIN:
-            return {
-                "inputs": {"observation": [[float(x) for x in row] for row in observations]},
-                "actions": [[float(x) for x in row] for row in actions],
-                "tolerance": SELF_TEST_TOLERANCE,
-            }
-    raise UserError(
-        "no self-test sequence keeps all membranes off their thresholds; train the guide again"
-    )
+def _fly(
+    actor: ActorOfGuide, observations: NDArray[np.float32]
+) -> tuple[dict[str, Rows], Rows, float]:
+    """Return inputs, actions and margin of a flight, for the self-test."""
+    actions, margin = fly_closely(actor, observations)
+    return {"observation": observations.tolist()}, actions.tolist(), margin
 
 
 def fly_blind(actor: ActorOfGuide, observations: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -24,11 +24,12 @@ from snn_controller.quadrotor import Quadrotor, load_quadrotor
 from snn_controller.share import policy_path
 from tqdm import tqdm
 
+from training.artifact_file import ArtifactInfo
 from training.artifact_network import load_network
 from training.command import run_command
 from training.dataset_store import load_episodes
 from training.episodes import EpisodeSet, check_episodes, split_by_episode
-from training.export import ArtifactInfo, export_policy
+from training.export import export_policy
 from training.intervals import check_finite, run_rules, save_interval, say_stopped
 from training.iql_learner import IQLConfig, IQLLearner, Losses, learner_rules
 from training.learner_run import LearnerRun, Nothing, open_run

@@ -14,9 +14,10 @@ from snn_controller.quadrotor import Quadrotor
 from tqdm import tqdm
 
 from sim.drones import Drones
+from training.artifact_file import ArtifactInfo
 from training.collector import Collector
 from training.curriculum import coefficients_at
-from training.export import ArtifactInfo, export_policy
+from training.export import export_policy
 from training.guide_choice import GUIDE_INTERVALS, open_guide, train_guide
 from training.intervals import check_finite, save_interval
 from training.learner_run import LearnerRun

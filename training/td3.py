@@ -25,11 +25,11 @@ from sim.batched import DroneBatch
 from sim.bullet_batch import LARGEST_BATCH
 from sim.drone_maker import make_drones
 from sim.drones import Simulator
+from training.artifact_file import ArtifactInfo
 from training.budget import Budget, with_budget, with_simulator
 from training.collector import Collector, validate
 from training.command import run_command
 from training.curriculum import Curriculum, coefficients_at, curriculum_rules
-from training.export import ArtifactInfo
 from training.guide_export import export_guide
 from training.history import HISTORY_STEPS
 from training.intervals import check_finite, run_rules, save_interval, say_stopped

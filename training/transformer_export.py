@@ -9,43 +9,31 @@ the same runtime.
 
 from __future__ import annotations
 
-import json
-import logging
 import sys
-import warnings
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import torch
-from snn_controller.action import ACTION_MAPPINGS, ACTION_SIZE
-from snn_controller.artifact import FORMAT_VERSION, ZERO_DIGEST, seal
-from snn_controller.errors import UserError
-from snn_controller.observation import OBSERVATION_SIZE, OBSERVATION_VERSION
+from numpy.typing import NDArray
+from snn_controller.action import ACTION_SIZE
+from snn_controller.observation import OBSERVATION_SIZE
 from snn_controller.policy import Policy
 from snn_controller.quadrotor import load_quadrotor
 from torch import Tensor, nn
 
+from training.artifact_file import ArtifactInfo, Tick, require_finite, write_artifact
 from training.command import run_command
-from training.export import (
-    LAST_ACTION,
-    OPSET_VERSION,
-    SELF_TEST_CANDIDATES,
-    SELF_TEST_MARGIN,
-    SELF_TEST_TICKS,
-    SELF_TEST_TOLERANCE,
-    ArtifactInfo,
-    clean_graph,
-    flight_like_observations,
-)
-from training.files import write_atomically
 from training.flying_transformer import ERROR, Conditioning, FlyingTransformer
 from training.learner_run import load_best
 from training.membrane import Membranes
 from training.plasticity import PlasticityConfig
+from training.self_test import Rows
 from training.spiking_block import States
+from training.traced_graph import LAST_ACTION, trace_tick
 from training.transformer import DecisionTransformer
 from training.transformer_config import config_from
 
@@ -59,38 +47,31 @@ def export_transformer(flying: FlyingTransformer, path: Path, info: ArtifactInfo
     Raises:
         UserError: The network has weights that are not finite, or the file cannot be written.
     """
-    if not all(bool(torch.isfinite(x).all()) for x in flying.state_dict().values()):
-        raise UserError("the network has weights that are not finite; train it again")
-    model = tick_graph(flying)
-    for key, value in _metadata(flying, info).items():
-        model.metadata_props.add(key=key, value=json.dumps(value))
-    model.metadata_props.add(key="digest", value=json.dumps(ZERO_DIGEST))
-    write_atomically(path, seal(model.SerializeToString(deterministic=True)))
+    require_finite(flying)
+    network = flying.network
+    tick = Tick(
+        network.config.control_rate,
+        _layers(network),
+        network.multiply_accumulates,
+        partial(_fly, flying),
+        _conditions(flying),
+    )
+    write_artifact(path, tick_graph(flying), tick, info)
 
 
 def tick_graph(flying: FlyingTransformer) -> onnx.ModelProto:
     """Return the graph of one tick, in the precision of the network."""
     step = _Step(flying)
-    spiking = flying.network.layers
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            step.eval(),
-            (*step.example_inputs(), *step.example_states.values()),
-            input_names=[*step.inputs, *step.example_states],
-            output_names=[
-                "action",
-                *(f"{name}_next" for name in step.example_states),
-                *(f"spikes_{name}" for name in spiking),
-            ],
-            opset_version=OPSET_VERSION,
-            dynamo=True,
-            verbose=False,
-        )
-    if program is None:
-        raise RuntimeError("torch.onnx.export gave no program")
-    return clean_graph(program.model_proto)
+    return trace_tick(
+        step,
+        (*step.example_inputs(), *step.example_states.values()),
+        [*step.inputs, *step.example_states],
+        [
+            "action",
+            *(f"{name}_next" for name in step.example_states),
+            *(f"spikes_{name}" for name in flying.network.layers),
+        ],
+    )
 
 
 class _Step(nn.Module):
@@ -123,65 +104,41 @@ class _Step(nn.Module):
         return (action, *following.values(), *spikes.values())
 
 
-def _metadata(flying: FlyingTransformer, info: ArtifactInfo) -> dict[str, Any]:
-    network, limits = flying.network, flying.conditioning
-    metadata = {
-        "format_version": FORMAT_VERSION,
-        "observation_version": OBSERVATION_VERSION,
-        "action_kind": info.action_kind,
-        "action_mapping": ACTION_MAPPINGS[info.action_kind],
-        "control_rate": network.config.control_rate,
-        "airframe": info.airframe,
-        "layers": [
-            {
-                "name": name,
-                "neurons": neurons,
-                "fan_in": inputs,
-                "fan_out": outputs,
-                "silence": SILENCE,
-            }
-            for name, (neurons, inputs, outputs) in network.layers.items()
-        ],
-        "input_macs": network.multiply_accumulates,
-        "provenance": dict(info.provenance),
-        "evaluation": dict(info.evaluation),
-        "spike_statistics": dict(info.spike_statistics),
-        "self_test": _self_test(flying),
-    }
-    if ERROR in flying.initial_states(1):
-        metadata |= {
-            TARGET: limits.target,
-            "target_return_range": [limits.low, limits.high],
+def _layers(network: DecisionTransformer) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": name,
+            "neurons": neurons,
+            "fan_in": inputs,
+            "fan_out": outputs,
+            "silence": SILENCE,
         }
-    return metadata
+        for name, (neurons, inputs, outputs) in network.layers.items()
+    ]
 
 
-def _self_test(flying: FlyingTransformer) -> dict[str, Any]:
-    """Find a sequence in which rounding cannot flip a spike, and the actions the network gives."""
-    for candidate in range(SELF_TEST_CANDIDATES):
-        rng = np.random.default_rng(candidate)
-        observations = flight_like_observations(SELF_TEST_TICKS, rng).astype(np.float32)
-        inputs, actions, margin = _run(flying, torch.from_numpy(observations))
-        if margin > SELF_TEST_MARGIN:
-            names = _Step(flying).inputs
-            return {
-                "inputs": {name: inputs[name] for name in names},
-                "actions": actions,
-                "tolerance": SELF_TEST_TOLERANCE,
-            }
-    raise UserError(
-        "no self-test sequence keeps all membranes off their thresholds; train the network again"
-    )
+def _conditions(flying: FlyingTransformer) -> dict[str, Any]:
+    """Return what may be asked for in flight, if anything."""
+    if ERROR not in flying.initial_states(1):
+        return {}
+    limits = flying.conditioning
+    return {TARGET: limits.target, "target_return_range": [limits.low, limits.high]}
 
 
-def _run(
-    flying: FlyingTransformer, observations: Tensor
-) -> tuple[dict[str, list], list[list[float]], float]:
+def _fly(
+    flying: FlyingTransformer, observations: NDArray[np.float32]
+) -> tuple[dict[str, Rows], Rows, float]:
+    """Return inputs, actions and margin of a flight, for the self-test."""
+    inputs, actions, margin = _run(flying, torch.from_numpy(observations))
+    return {name: inputs[name] for name in _Step(flying).inputs}, actions, margin
+
+
+def _run(flying: FlyingTransformer, observations: Tensor) -> tuple[dict[str, Rows], Rows, float]:
     """Return inputs and actions tick by tick, and the least distance of U from its threshold."""
     states, margin = flying.initial_states(1), float("inf")
     action, target = torch.zeros(1, ACTION_SIZE), torch.full((1, 1), flying.conditioning.target)
     thresholds = _thresholds(flying)
-    inputs: dict[str, list] = {"observation": [], LAST_ACTION: [], TARGET: []}
+    inputs: dict[str, Rows] = {"observation": [], LAST_ACTION: [], TARGET: []}
     actions = []
     for observation in observations[:, None]:
         for name, value in zip(inputs, (observation, action, target), strict=True):
