@@ -9,16 +9,17 @@ from typing import Any
 
 import pytest
 from snn_controller.errors import UserError
+from snn_controller.files import write_atomically
 
 from training import provenance
-from training.files import write_atomically
 
 
 def test_a_file_and_its_folder_appear(tmp_path: Path) -> None:
+    os.umask(umask := os.umask(0o022))
     path = tmp_path / "new" / "file"
     write_atomically(path, b"content")
     assert path.read_bytes() == b"content"
-    assert path.stat().st_mode & 0o777 == 0o644
+    assert path.stat().st_mode & 0o777 == 0o666 & ~umask
 
 
 @pytest.mark.parametrize("fault", [OSError(28, "No space left on device"), KeyboardInterrupt()])
@@ -35,12 +36,12 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(
     with pytest.raises(wanted) as caught:
         write_atomically(path, b"new")
     assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"old"]
-    assert wanted is KeyboardInterrupt or "make room" in str(caught.value)
+    assert wanted is KeyboardInterrupt or "free some space" in str(caught.value)
 
 
 def test_an_impossible_place_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(UserError, match="choose another place"):
+    with pytest.raises(UserError, match="choose a folder"):
         write_atomically(tmp_path / "file" / "below", b"")
 
 

@@ -228,7 +228,7 @@ def test_full_disk_is_one_sentence_and_leaves_nothing_half_written(
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("snn_controller.report.os.fsync", full)
+    monkeypatch.setattr("snn_controller.files.os.fsync", full)
     with pytest.raises(UserError, match="No space left on device"):
         write_report(tmp_path, {}, FlightLog())
     assert list(tmp_path.iterdir()) == []

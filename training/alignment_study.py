@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 from snn_controller.errors import UserError
+from snn_controller.files import write_atomically
 from tqdm import tqdm
 
 from training.alignment import Problem, compare, draw, mean_alignment
-from training.files import write_atomically
 from training.results import rounded
 from training.smoothed_gradient import compare_with_smoothed, reliability
 

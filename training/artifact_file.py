@@ -13,10 +13,10 @@ import torch
 from snn_controller.action import ACTION_MAPPINGS, ActionKind
 from snn_controller.artifact import FORMAT_VERSION, ZERO_DIGEST, seal
 from snn_controller.errors import UserError
+from snn_controller.files import write_atomically
 from snn_controller.observation import OBSERVATION_VERSION
 from torch import nn
 
-from training.files import write_atomically
 from training.self_test import Flown, find_self_test
 
 

@@ -7,23 +7,31 @@ Every target flies the same standard starts of the fixed test on the batched twi
 
 from __future__ import annotations
 
-import io
 import json
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from snn_controller.errors import UserError
+from snn_controller.files import write_atomically
+from snn_controller.plot_picture import write_picture
+from snn_controller.plot_style import BLUE, GREY, head
 from snn_controller.policy import Policy
 
 from training.cells import Split
 from training.command import run_command
 from training.evaluate import Args as EvaluationArgs
 from training.evaluate import evaluate
-from training.files import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SIZE = (5.5, 4.5)  # inch
+RESOLUTION = 130  # dots per inch
 
 
 @dataclass(frozen=True)
@@ -54,7 +62,7 @@ def main(args: Args) -> None:
     write_atomically(
         args.output.with_suffix(".json"), (json.dumps(report, indent=2) + "\n").encode()
     )
-    write_atomically(args.output, draw(report))
+    write_picture(args.output, partial(draw, report), size=SIZE, resolution=RESOLUTION)
     for row in report["targets"]:
         sys.stdout.write(
             f"asked {row['asked']:6.0f}   achieved {row['achieved']:6.1f}"
@@ -96,29 +104,21 @@ def rank_correlation(first: NDArray[np.float64], second: NDArray[np.float64]) ->
     return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
 
 
-def draw(report: dict[str, Any]) -> bytes:
-    """Return the picture as PNG."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5.5, 4.5), dpi=130)
+def draw(report: dict[str, Any], figure: Figure) -> None:
+    """Draw achieved over asked return."""
     axis = figure.add_subplot()
     asked = [row["asked"] for row in report["targets"]]
     means = np.array([row["achieved"] for row in report["targets"]])
     spread = np.array(
         [[m - r["low"], r["high"] - m] for m, r in zip(means, report["targets"], strict=True)]
     )
-    axis.plot(asked, asked, color="0.7", linestyle="--", label="what was asked")
-    axis.errorbar(asked, means, spread.T, marker="o", capsize=3, label="achieved, 95 %")
+    axis.plot(asked, asked, color=GREY, linestyle="--", label="what was asked")
+    axis.errorbar(asked, means, spread.T, color=BLUE, marker="o", capsize=3, label="achieved, 95 %")
     axis.set_xlabel("return asked for")
     axis.set_ylabel(f"return achieved, {report['cell']} starts")
-    axis.set_title(f"rank correlation {report['rank_correlation']:.2f}", fontsize=10)
-    axis.grid(alpha=0.3)
+    head(axis, f"Rank correlation {report['rank_correlation']:.2f}")
     axis.legend()
-    figure.tight_layout()
-    file = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(file, metadata={"Software": None})
-    return file.getvalue()
+    figure.set_layout_engine("constrained")
 
 
 def _achieved(args: Args, target: float) -> dict[str, float]:

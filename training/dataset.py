@@ -161,10 +161,7 @@ def describe_datasets(args: Args) -> None:
     for sentence in check_episodes(episodes, " and ".join(args.describe)):
         sys.stdout.write(f"note: {sentence}\n")
     picture = args.picture or dataset_folder(args.describe[0], root=args.folder) / PICTURE
-    try:
-        plot_episodes(episodes, picture)
-    except (OSError, ValueError) as error:  # ValueError: an ending that is no picture's
-        raise UserError(f"{picture} cannot be drawn ({error}); give another --picture") from error
+    plot_episodes(episodes, picture)
     sys.stdout.write(f"wrote {picture}\n")
 
 

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from snn_controller.plot_picture import write_picture
+from snn_controller.plot_style import BLUE, MOTORS
 
 from training.episodes import EpisodeSet, Rows, take
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 NUMBERS = {  # label -> columns of the observation
     "position error m": slice(0, 3),
@@ -44,21 +50,20 @@ def plot_episodes(episodes: EpisodeSet, path: Path) -> None:
     """Draw returns by skill, where the observations are, and the actions.
 
     Raises:
-        OSError: The picture cannot be written.
+        UserError: matplotlib is missing or the picture cannot be written.
     """
-    import matplotlib
+    write_picture(path, partial(_draw, episodes), size=(13.0, 7.5), resolution=110)
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(2, 3, figsize=(13, 7.5))
+def _draw(episodes: EpisodeSet, figure: Figure) -> None:
+    axes = figure.subplots(2, 3)
     skills = np.array(episodes.skills)
     seen = _thinned(episodes.observations[:, :-1][episodes.alive])
     actions = _thinned(episodes.actions[episodes.alive])
     _histograms(axes[0, 0], skills, lambda chosen: episodes.returns[chosen], "return", 40)
     _histograms(axes[0, 1], skills, lambda chosen: episodes.lengths[chosen], "steps", 40)
     tilt = np.degrees(np.arccos(np.clip(seen[:, 11], -1.0, 1.0)))
-    axes[0, 2].hist(tilt, bins=60, log=True)
+    axes[0, 2].hist(tilt, bins=60, log=True, color=BLUE)
     axes[0, 2].set_xlabel("tilt [deg]")
     for axis, x, y, label in (
         (axes[1, 0], seen[:, 0], seen[:, 2], "position error"),
@@ -67,13 +72,11 @@ def plot_episodes(episodes: EpisodeSet, path: Path) -> None:
         axis.hexbin(x, y, gridsize=50, bins="log", mincnt=1)
         axis.set_xlabel(f"{label} x")
         axis.set_ylabel(f"{label} z")
-    for rotor in range(actions.shape[1]):
-        axes[1, 2].hist(actions[:, rotor], bins=60, histtype="step", label=f"a{rotor + 1}")
+    for rotor, (values, colour) in enumerate(zip(actions.T, MOTORS, strict=True)):
+        axes[1, 2].hist(values, bins=60, histtype="step", color=colour, label=f"a{rotor + 1}")
     axes[1, 2].set_xlabel("action")
     axes[1, 2].legend(fontsize=8)
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    figure.set_layout_engine("constrained")
 
 
 def _table(episodes: EpisodeSet, title: str, groups: NDArray[Any]) -> str:

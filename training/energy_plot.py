@@ -7,27 +7,28 @@ It reads the scores of docs/results/policies and the results of studies, and fli
 
 from __future__ import annotations
 
-import io
 import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from snn_controller.energy import TARGETS
 from snn_controller.errors import UserError
-from snn_controller.plot_style import INK, STYLE, head, note
+from snn_controller.files import write_atomically
+from snn_controller.plot_picture import write_picture
+from snn_controller.plot_style import INK, head, note
 
 from training.command import run_command
 from training.energy_table import TARGET_NAMES, Point, format_points, in_order, point_of
-from training.files import write_atomically
 from training.studies import find_study
 from training.study_plot import style_of
 from training.study_table import finished, load_results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 POLICIES = "policies"
 NAMES = {"hover": "JSRL", "guide": "APG", "bc": "BC", "td3-0": "TD3", "td3-1": "TD3"}
@@ -92,14 +93,10 @@ def read_points(args: Args) -> Iterator[Point]:
 
 def draw_points(path: Path, points: Sequence[Point], *, cell: str) -> None:
     """Draw one panel for each target into a PNG file."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-    with matplotlib.rc_context(cast(Any, STYLE)):
-        figure, panels = plt.subplots(1, len(TARGETS), figsize=(12, 4.6), sharey=True)
+    def fill(figure: Figure) -> None:
+        panels = figure.subplots(1, len(TARGETS), sharey=True)
         for panel, target in zip(panels, TARGETS, strict=True):
             for place, point in enumerate(points):
                 _draw(panel, place, point, target)
@@ -113,10 +110,8 @@ def draw_points(path: Path, points: Sequence[Point], *, cell: str) -> None:
         note(panels[-1], "black rim: full budget")
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper")
         figure.set_layout_engine("constrained")
-        buffer = io.BytesIO()
-        figure.savefig(buffer, dpi=120, format="png", metadata={"Software": None})
-        plt.close(figure)
-    write_atomically(path, buffer.getvalue())
+
+    write_picture(path, fill, size=(12.0, 4.6), resolution=120)
 
 
 def _draw(panel: Axes, place: int, point: Point, target: str) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 
 from snn_controller.energy import CONSTANTS_PJ
 from snn_controller.errors import UserError
+from snn_controller.files import write_atomically
 from snn_controller.guide import GuideGains
 from snn_controller.quadrotor import Quadrotor
 
@@ -22,7 +23,6 @@ from training.batched_episodes import fly_batch
 from training.cells import CELLS, ORIGIN, STREAMS, Draw, Split, draw_episode
 from training.command import run_command
 from training.episode import Episode, fly_episode
-from training.files import write_atomically
 from training.pilots import GeometricPilot, Pilot, PolicyPilot, load_pilot
 from training.provenance import git_hash
 from training.score_table import format_report
@@ -81,10 +81,7 @@ def main(args: Args) -> None:
     sys.stdout.write(format_report(report))
     if args.json is not None:
         content = json.dumps(report, indent=2, allow_nan=False) + "\n"
-        try:
-            write_atomically(args.json, content.encode())
-        except OSError as error:
-            raise UserError(f"{args.json} cannot be written ({error}); choose another") from error
+        write_atomically(args.json, content.encode())
 
 
 def evaluate(args: Args) -> dict[str, Any]:

@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from snn_controller.files import write_atomically
+
 from training.evaluate import Args, evaluate
-from training.files import write_atomically
 
 SCORES = "evaluation.json"
 CELLS = ("standard", "hard")

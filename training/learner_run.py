@@ -18,8 +18,8 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 import torch
 from snn_controller.errors import UserError
+from snn_controller.files import write_atomically
 
-from training.files import write_atomically
 from training.guide_actors import ActorOfGuide, make_actor
 from training.runs import CHECKPOINT, CONFIG, LOG, create_run
 

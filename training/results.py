@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from snn_controller.errors import UserError
-
-from training.files import write_atomically
+from snn_controller.files import write_atomically
 
 FORMAT = 1
 MAX_CURVE_ROWS = 60  # keeps a result below 20 kB

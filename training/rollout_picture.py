@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from snn_controller.flight_log import FlightColumns
 from snn_controller.frames import Array, tilt_angle
+from snn_controller.plot_picture import write_picture
 from snn_controller.plot_spikes import draw_raster
-from snn_controller.plot_style import GREY, INK, MOTORS, STYLE, head, name_lines, note
+from snn_controller.plot_style import GREY, INK, MOTORS, head, name_lines, note
 from snn_controller.state import Reference, State
 
 from sim.drone import CONTROL_RATE
 from training.batched_episodes import fly_batch
 from training.cells import ORIGIN, draw_episode
 from training.episode import Episode
-from training.files import write_atomically
 from training.flight_columns import episode_columns, step_times
 from training.pilots import Pilot, load_pilot
 
@@ -69,10 +68,6 @@ def draw_rollout(policy: Path, picture: Path, *, title: str = "") -> None:
     Raises:
         UserError: The policy is unusable or the picture cannot be written.
     """
-    from matplotlib import rc_context
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     pilot, quadrotor = load_pilot(str(policy), CELL, batch=FLIGHTS)
     watch = _Watch(pilot)
     draws = [draw_episode(CELL, 0, i, quadrotor, split="validation") for i in range(FLIGHTS)]
@@ -80,12 +75,13 @@ def draw_rollout(policy: Path, picture: Path, *, title: str = "") -> None:
     ticks = watch.ticks[: len(episodes[0].actions)]
     spikes = {layer: np.stack([tick[layer] for tick in ticks]) for layer in ticks[0]}
     flight = episode_columns(episodes[0], ORIGIN, period=1.0 / CONTROL_RATE, spikes=spikes)
-    file = io.BytesIO()
-    with rc_context(cast(Any, STYLE)):
-        figure = Figure(figsize=SIZE, dpi=RESOLUTION)
-        _draw(figure, episodes, flight, quadrotor.hover_throttle, title)
-        FigureCanvasAgg(figure).print_png(file, metadata={"Software": None})
-    write_atomically(picture, file.getvalue())
+    hover = quadrotor.hover_throttle
+    write_picture(
+        picture,
+        lambda figure: _draw(figure, episodes, flight, hover, title),
+        size=SIZE,
+        resolution=RESOLUTION,
+    )
 
 
 def _draw(

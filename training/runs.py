@@ -9,14 +9,18 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from snn_controller.errors import UserError
+from snn_controller.files import write_atomically
+from snn_controller.plot_picture import write_picture
 
-from training.files import write_atomically
 from training.networks import Network, NetworkConfig, make_network
 from training.provenance import git_hash
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 CHECKPOINT, CONFIG, LOG, CURVE, POLICY = (
     "checkpoint.pt",
@@ -94,22 +98,18 @@ def plot_log(
     folder: Path, columns: Mapping[str, str], *, x: str, logarithmic: bool = False
 ) -> None:
     """Draw columns (name -> axis label) of the CSV log over one column, one panel each."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
     with (folder / LOG).open() as file:
         rows = list(csv.DictReader(file))
-    figure, axes = plt.subplots(len(columns), 1, sharex=True, squeeze=False, figsize=(7, 6))
-    for axis, (name, label) in zip(axes[:, 0], columns.items(), strict=True):
-        points = [(float(row[x]), float(row[name])) for row in rows if row[name]]
-        axis.plot(*zip(*points, strict=True) if points else ([], []), marker=".", markersize=3)
-        axis.set_ylabel(label)
-        axis.grid(alpha=0.3)
-        if logarithmic and name == next(iter(columns)):
-            axis.set_yscale("log")
-    axes[-1, 0].set_xlabel(x)
-    figure.tight_layout()
-    figure.savefig(folder / CURVE, dpi=120)
-    plt.close(figure)
+
+    def fill(figure: Figure) -> None:
+        panels = figure.subplots(len(columns), 1, sharex=True, squeeze=False)[:, 0]
+        for panel, (name, label) in zip(panels, columns.items(), strict=True):
+            points = [(float(row[x]), float(row[name])) for row in rows if row[name]]
+            panel.plot(*zip(*points, strict=True) if points else ([], []), marker=".", markersize=3)
+            panel.set_ylabel(label)
+            if logarithmic and name == next(iter(columns)):
+                panel.set_yscale("log")
+        panels[-1].set_xlabel(x)
+        figure.set_layout_engine("constrained")
+
+    write_picture(folder / CURVE, fill, size=(7.0, 1.8 * len(columns)), resolution=120)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from snn_controller.plot_style import BLUE, INK, ORANGE, STYLE, head, note
+from snn_controller.plot_picture import write_picture
+from snn_controller.plot_style import BLUE, INK, ORANGE, head, note
 
 from training.alignment_study import PUBLISHED, PUBLISHED_DEPTH, SLOPES
-from training.files import write_atomically
 from training.slope_summary import LEARNERS, Runs, best_return, reached
 from training.slope_summary import PUBLISHED as PUBLISHED_LEARNING
 from training.study_plot import style_of
@@ -19,6 +18,7 @@ from training.study_statistics import Spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 def draw_alignment(path: Path, found: Mapping[str, Any]) -> None:
@@ -124,16 +124,8 @@ def _lines(panel: Axes, part: Mapping[str, Any], key: str, places: list[int] | N
 
 
 def _save(path: Path, columns: int, fill: Callable[[Any], None], *, rows: int = 1) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    with matplotlib.rc_context(cast(Any, STYLE)):
-        figure, panels = plt.subplots(rows, columns, figsize=(13, 3.6 * rows))
-        fill(panels)
+    def draw(figure: Figure) -> None:
+        fill(figure.subplots(rows, columns))
         figure.set_layout_engine("constrained")
-        buffer = io.BytesIO()
-        figure.savefig(buffer, dpi=110, format="png", metadata={"Software": None})
-        plt.close(figure)
-    write_atomically(path, buffer.getvalue())
+
+    write_picture(path, draw, size=(13.0, 3.6 * rows), resolution=110)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 from snn_controller.errors import UserError
+from snn_controller.files import write_atomically
 
 from training import sweep
 from training.alignment_study import (
@@ -24,7 +25,6 @@ from training.alignment_study import (
 )
 from training.budget import Budget
 from training.command import run_command
-from training.files import write_atomically
 from training.slope_figures import draw_alignment, draw_learning
 from training.slope_summary import LEARNERS, format_learning, load_learning
 from training.study_table import write_table

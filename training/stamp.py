@@ -18,9 +18,9 @@ from typing import Any
 import onnx
 from snn_controller.artifact import ZERO_DIGEST, read_artifact, seal
 from snn_controller.errors import UserError
+from snn_controller.files import write_atomically
 
 from training.command import run_command
-from training.files import write_atomically
 
 USUAL_CELL = "standard"  # of the fixed test; its spike rates are the usual ones
 

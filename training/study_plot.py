@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
-from snn_controller.plot_style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, STYLE, head, note
+from snn_controller.plot_picture import write_picture
+from snn_controller.plot_style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, head, note
 
-from training.files import write_atomically
 from training.results import Result
 from training.studies import Axis
 from training.study_statistics import band, curve_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # Colour, line and marker together tell settings apart, so that colour is never alone. Their numbers
 # have no common factor for colours and markers, so 56 settings look different.
@@ -29,13 +29,9 @@ def draw_curves(
     path: Path, results: Mapping[str, Sequence[Result]], *, axis: Axis, title: str
 ) -> None:
     """Draw the learning curves of every setting into a PNG file."""
-    import matplotlib
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    with matplotlib.rc_context(cast(Any, STYLE)):
-        figure, panels = plt.subplots(1, len(PANELS), figsize=(10, 4.2), sharex=True)
+    def fill(figure: Figure) -> None:
+        panels = figure.subplots(1, len(PANELS), sharex=True)
         for panel, (column, label) in zip(panels, PANELS, strict=True):
             for place, (setting, runs) in enumerate(results.items()):
                 _draw_setting(panel, place, setting, runs, axis=axis, column=column)
@@ -48,10 +44,8 @@ def draw_curves(
         figure.legend(*names, loc="outside right upper") if names[0] else None
         figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
         figure.set_layout_engine("constrained")
-        buffer = io.BytesIO()
-        figure.savefig(buffer, dpi=120, format="png", metadata={"Software": None})
-        plt.close(figure)
-    write_atomically(path, buffer.getvalue())
+
+    write_picture(path, fill, size=(10.0, 4.2), resolution=120)
 
 
 def _draw_setting(

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from snn_controller.errors import UserError
+from snn_controller.files import write_atomically
 
-from training.files import write_atomically
 from training.results import Result, check_same, read_result
 from training.studies import Axis, Study, find_study
 from training.study_plot import draw_curves

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from snn_controller.files import write_atomically
 from snn_controller.judge_settings import JudgeSettings
 from snn_controller.judgement import Judgement
-from snn_controller.report import write_file
 
 REPORT_FILE, JUNIT_FILE = "report.json", "junit.xml"
 
@@ -21,9 +21,9 @@ def write_judgement(folder: Path, judgement: Judgement, settings: JudgeSettings)
     Raises:
         UserError: The folder cannot be written.
     """
-    write_file(folder / JUNIT_FILE, junit(judgement, settings.expect))
+    write_atomically(folder / JUNIT_FILE, junit(judgement, settings.expect))
     text = json.dumps(as_json(judgement, settings), indent=2, allow_nan=False) + "\n"
-    return write_file(folder / REPORT_FILE, text.encode())
+    return write_atomically(folder / REPORT_FILE, text.encode())
 
 
 def as_json(judgement: Judgement, settings: JudgeSettings) -> dict[str, Any]:

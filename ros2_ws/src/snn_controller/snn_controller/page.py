@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from snn_controller.errors import UserError
+from snn_controller.files import write_atomically
 from snn_controller.flight_file import FlightRecord
 from snn_controller.page_compare import compare_panels, look
 from snn_controller.page_figures import Panel
@@ -34,7 +35,6 @@ from snn_controller.page_tables import (
     policy_name,
     verdict_table,
 )
-from snn_controller.report import write_file
 
 PAGE_FILE = "flight.html"
 NO_PLOTLY = "plotly is not installed, so no page of the flight is drawn; run: pip install plotly"
@@ -58,7 +58,7 @@ def write_page(records: Sequence[FlightRecord], path: Path) -> None:
     """
     script = plotly_script()
     page = flight_page(records[0]) if len(records) == 1 else compare_page(records)
-    write_file(path, _document(*page, script).encode())
+    write_atomically(path, _document(*page, script).encode())
 
 
 def plotly_script() -> bytes:

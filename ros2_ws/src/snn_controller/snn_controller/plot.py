@@ -1,22 +1,18 @@
-"""One picture of a flight: path, errors, commands, spikes, membranes and latency.
-
-Needs matplotlib, which is imported on the first call; no global state of it is touched.
-"""
+"""One picture of a flight: path, errors, commands, spikes, membranes and latency."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from snn_controller.action import ActionKind
-from snn_controller.errors import UserError
 from snn_controller.flight_log import FlightColumns, FlightLog, columns
 from snn_controller.frames import Array, quaternion_to_matrix, roll_pitch_yaw
 from snn_controller.plot_path import draw_path
+from snn_controller.plot_picture import FLIGHT_SIZE, write_picture
 from snn_controller.plot_spikes import draw_membranes, draw_raster
 from snn_controller.plot_style import (
     AXES,
@@ -26,7 +22,6 @@ from snn_controller.plot_style import (
     INK,
     MODE_SHADES,
     MOTORS,
-    STYLE,
     SUCCESS,
     drawable,
     head,
@@ -34,16 +29,13 @@ from snn_controller.plot_style import (
     note,
     say_nothing,
 )
-from snn_controller.report import ACTION_UNITS, position_error, write_file
+from snn_controller.report import ACTION_UNITS, position_error
 from snn_controller.survival import RESTING_MODES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-NO_MATPLOTLIB = "matplotlib is not installed, so the flight cannot be drawn; pip install matplotlib"
-SIZE = (12.8, 8.0)  # inch
-RESOLUTION = 125  # dots per inch: 1600 x 1000 pixels
 LATENCY_TICKS = [digit * 10.0**power for power in range(-3, 5) for digit in (1, 2, 5)]  # ms
 SMOOTH_POINTS = 400  # that a flight's commands are smoothed to
 LABELLED_SHARE = 0.06  # of the time axis that a mode must fill to be named on it
@@ -67,18 +59,12 @@ def draw_flight(
     Raises:
         UserError: matplotlib is missing or the file cannot be written.
     """
-    try:
-        from matplotlib import rc_context
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise UserError(NO_MATPLOTLIB) from error
-    file = io.BytesIO()
-    with rc_context(cast(Any, STYLE)):
-        figure = Figure(figsize=SIZE, dpi=RESOLUTION)
-        _draw(figure, columns(log), log, report, thresholds or {})
-        FigureCanvasAgg(figure).print_png(file, metadata={"Software": None})
-    write_file(path, file.getvalue())
+    flight = columns(log)
+    write_picture(
+        path,
+        lambda figure: _draw(figure, flight, log, report, thresholds or {}),
+        size=FLIGHT_SIZE,
+    )
 
 
 def _draw(

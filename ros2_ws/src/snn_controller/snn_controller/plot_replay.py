@@ -1,29 +1,21 @@
-"""One picture of a replay: recorded and replayed actions, and how far they are apart.
-
-Needs matplotlib, which is imported on the first call; no global state of it is touched.
-"""
+"""One picture of a replay: recorded and replayed actions, and how far they are apart."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from snn_controller.errors import UserError
 from snn_controller.flight_replay import Replay
-from snn_controller.plot_style import FAILURE, GREY, INK, MOTORS, STYLE, drawable, head, note
-from snn_controller.report import write_file
+from snn_controller.plot_picture import FLIGHT_SIZE, write_picture
+from snn_controller.plot_style import FAILURE, GREY, INK, MOTORS, drawable, head, note
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-NO_MATPLOTLIB = "matplotlib is not installed, so nothing can be drawn; pip install matplotlib"
-SIZE = (12.8, 8.0)  # inch
-RESOLUTION = 125  # dots per inch
 NAMES = {
     "motors": ("m1", "m2", "m3", "m4"),
     "thrust_rates": ("thrust", "roll rate", "pitch rate", "yaw rate"),
@@ -42,18 +34,7 @@ def draw_replay(replay: Replay, summary: Mapping[str, Any], path: Path) -> None:
     Raises:
         UserError: matplotlib is missing or the file cannot be written.
     """
-    try:
-        from matplotlib import rc_context
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise UserError(NO_MATPLOTLIB) from error
-    file = io.BytesIO()
-    with rc_context(cast(Any, STYLE)):
-        figure = Figure(figsize=SIZE, dpi=RESOLUTION)
-        _draw(figure, replay, summary)
-        FigureCanvasAgg(figure).print_png(file, metadata={"Software": None})
-    write_file(path, file.getvalue())
+    write_picture(path, lambda figure: _draw(figure, replay, summary), size=FLIGHT_SIZE)
 
 
 def _draw(figure: Figure, replay: Replay, summary: Mapping[str, Any]) -> None:

@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from snn_controller.errors import UserError
+from snn_controller.files import write_atomically
 from snn_controller.flight_replay import find_policy, replay
 from snn_controller.plot_replay import draw_replay
 from snn_controller.recorded_flight import read_flight
 from snn_controller.replay_report import format_replay, replays_exactly, summarise_replay
-from snn_controller.report import write_file
 
 EXIT_DIFFERENT = 1
 EXIT_USER_ERROR = 2
@@ -45,7 +45,7 @@ def run(words: Sequence[str]) -> int:
     print(format_replay(summary))
     if given.json:
         text = json.dumps(summary, indent=2, allow_nan=False) + "\n"
-        write_file(Path(given.json), text.encode())
+        write_atomically(Path(given.json), text.encode())
     if given.plot:
         draw_replay(outcome, summary, Path(given.plot))
     differs = summary["same_artifact"] and not replays_exactly(summary)

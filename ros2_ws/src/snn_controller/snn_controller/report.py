@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import platform
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -24,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 import snn_controller
 from snn_controller.action import RATE_LIMITS, ActionKind
 from snn_controller.energy import TARGETS, NetworkSize, tick_energies
-from snn_controller.errors import UserError
+from snn_controller.files import write_atomically
 from snn_controller.flight_file import REPORT_FILE, REPORT_VERSION, TICKS_FILE, pack_ticks
 from snn_controller.flight_log import FlightColumns, FlightLog, columns
 from snn_controller.frames import GRAVITY, Array
@@ -134,33 +133,9 @@ def write_report(folder: Path, report: Mapping[str, Any], log: FlightLog) -> Pat
         UserError: The folder cannot be written.
     """
     if log.ticks:
-        write_file(folder / TICKS_FILE, pack_ticks(log))
+        write_atomically(folder / TICKS_FILE, pack_ticks(log))
     text = json.dumps(report, indent=2, allow_nan=False) + "\n"
-    return write_file(folder / REPORT_FILE, text.encode())
-
-
-def write_file(path: Path, content: bytes) -> Path:
-    """Put a file in place in one step, so that a reader never sees half of it; return its path.
-
-    Raises:
-        UserError: It cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
-        raise UserError(
-            f"{path} cannot be written ({error.strerror or error}); free some space or choose a"
-            " folder that is writable"
-        ) from error
-    return path
+    return write_atomically(folder / REPORT_FILE, text.encode())
 
 
 def format_summary(report: Mapping[str, Any]) -> str:
