@@ -5,79 +5,28 @@ from __future__ import annotations
 import json
 import re
 import socket
-import struct
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from time import monotonic
-from typing import Any
 
 import numpy as np
 import pytest
 
 pytest.importorskip("rclpy")
 pytest.importorskip("foxglove", reason="the extra viz is not installed")
-decoder = pytest.importorskip("mcap_ros2.decoder", reason="decodes by what is advertised")
-client = pytest.importorskip("websockets.sync.client")
+pytest.importorskip("mcap_ros2.decoder", reason="decodes by what is advertised")
+pytest.importorskip("websockets.sync.client")
 
-from mcap.records import Schema  # noqa: E402
-from snn_controller.flight_replay import find_policy, replay  # noqa: E402
-from snn_controller.recorded_flight import read_flight  # noqa: E402
-from snn_controller.replay_report import replays_exactly, summarise_replay  # noqa: E402
+from foxglove_watcher import TIMEOUT, Watcher
+from snn_controller.flight_replay import find_policy, replay
+from snn_controller.recorded_flight import read_flight
+from snn_controller.replay_report import replays_exactly, summarise_replay
 
 COMMAND = [sys.executable, "-m", "snn_controller.runner"]
 FLIGHT = ("task:=figure8", "duration:=8", "seed:=3")
 WANTED = {"/odom", "/snn_controller/spikes", "/snn_controller/tick", "/view/markers",
           "/view/spike_rates", "/view/transform", "/snn_controller/flight_info"}  # fmt: skip
-MESSAGE_HEAD = struct.Struct("<BIQ")  # operation, subscription, time in ns
-TIMEOUT = 60.0  # s
-
-
-class Watcher:
-    """What Foxglove does: subscribe to what is advertised, decode by the definition that came."""
-
-    def __init__(self, socket: Any) -> None:
-        self.socket = socket
-        self.channels: dict[str, dict[str, Any]] = {}
-        self.received: dict[str, list[Any]] = {}
-        while not set(self.channels) >= WANTED:
-            message = json.loads(self.socket.recv(timeout=TIMEOUT))
-            for channel in message.get("channels", []):
-                self.channels[channel["topic"]] = channel
-        wanted = {n: self.channels[topic] for n, topic in enumerate(sorted(WANTED))}
-        self.decoders = {n: (x["topic"], _decoder(x)) for n, x in wanted.items()}
-        words = [{"id": n, "channelId": x["id"]} for n, x in wanted.items()]
-        self.socket.send(json.dumps({"op": "subscribe", "subscriptions": words}))
-
-    def watch(self) -> None:
-        """Take messages until the server is gone."""
-        from websockets.exceptions import ConnectionClosed
-
-        deadline = monotonic() + TIMEOUT
-        try:
-            while monotonic() < deadline:
-                self._take(self.socket.recv(timeout=TIMEOUT))
-        except ConnectionClosed:
-            return
-        raise AssertionError("the server outlived its flight")
-
-    def _take(self, message: Any) -> None:
-        if isinstance(message, bytes):
-            operation, number, _ = MESSAGE_HEAD.unpack_from(message)
-            assert operation == 1
-            topic, decode = self.decoders[number]
-            decoded = decode(message[MESSAGE_HEAD.size :])
-            self.received.setdefault(topic, []).append(decoded)
-
-
-def _decoder(channel: dict[str, Any]) -> Callable[[bytes], Any]:
-    assert (channel["encoding"], channel["schemaEncoding"]) == ("cdr", "ros2msg")
-    definition = channel["schema"].encode()
-    schema = Schema(id=1, name=channel["schemaName"], encoding="ros2msg", data=definition)
-    decode = decoder.DecoderFactory().decoder_for("cdr", schema)
-    assert decode is not None
-    return decode
 
 
 def fly(environment: dict[str, str], *words: str) -> subprocess.Popen[str]:
@@ -109,10 +58,8 @@ def flown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Watc
                 break
         else:
             raise AssertionError("no address was told")
-        options = {"subprotocols": ["foxglove.sdk.v1"], "max_size": None}
-        with client.connect(found.group(), **options) as connection:
-            watcher = Watcher(connection)
-            watcher.watch()
+        with Watcher(found.group(), WANTED) as watcher:
+            assert not watcher.watch(), "the server outlived its flight"
         output = process.stdout.read()
         assert process.wait(TIMEOUT) == 0, output
     finally:

@@ -15,41 +15,26 @@ BACKLOG = 256  # messages that may wait for a slow watcher; the oldest are dropp
 
 
 class FoxgloveServer:
-    """One server with one channel a topic."""
+    """One server with one channel a topic. Offer all topics, then serve.
 
-    def __init__(self, host: str, port: int, name: str) -> None:
-        """Listen at an address.
+    A watcher who subscribes in the instant in which a channel is made is refused by the SDK, and
+    never hears of that topic.
+    """
+
+    def __init__(self) -> None:
+        """Prepare a server that nobody can reach yet.
 
         Raises:
-            UserError: The SDK is missing, the port is taken or the address is not ours.
+            UserError: The SDK is missing.
         """
         try:
             import foxglove
         except ImportError as error:
             raise UserError(NO_FOXGLOVE) from error
-        check_address(host, port)
         self._foxglove: Any = foxglove
         self._context: Any = foxglove.Context()
-        try:
-            self._server: Any = foxglove.start_server(
-                name=name,
-                host=host,
-                port=port,
-                context=self._context,
-                message_backlog_size=BACKLOG,
-            )
-        except RuntimeError as error:  # the SDK's own
-            raise UserError(
-                f"Foxglove cannot be served at {host}:{port} ({quote(error)}); give another"
-                " foxglove_port:=PORT"
-            ) from error
-        self._host = host
         self._channels: dict[str, Any] = {}
-
-    @property
-    def address(self) -> str:
-        """Where to connect to."""
-        return f"ws://{self._host}:{self._server.port}"
+        self._server: Any = None
 
     def offer(self, topic: str, message_type: str) -> None:
         """Make a topic known, before its first message."""
@@ -62,6 +47,28 @@ class FoxgloveServer:
             context=self._context,
         )
 
+    def serve(self, host: str, port: int, name: str) -> str:
+        """Listen at an address, and return where to connect to.
+
+        Raises:
+            UserError: The port is taken or the address is not ours.
+        """
+        check_address(host, port)
+        try:
+            self._server = self._foxglove.start_server(
+                name=name,
+                host=host,
+                port=port,
+                context=self._context,
+                message_backlog_size=BACKLOG,
+            )
+        except RuntimeError as error:  # the SDK's own
+            raise UserError(
+                f"Foxglove cannot be served at {host}:{port} ({quote(error)}); give another"
+                " foxglove_port:=PORT"
+            ) from error
+        return f"ws://{host}:{self._server.port}"
+
     def is_watched(self, topic: str) -> bool:
         """Whether anybody has asked for a topic."""
         return bool(self._channels[topic].has_sinks())
@@ -72,4 +79,5 @@ class FoxgloveServer:
 
     def close(self) -> None:
         """Stop serving."""
-        self._server.stop()
+        if self._server is not None:
+            self._server.stop()

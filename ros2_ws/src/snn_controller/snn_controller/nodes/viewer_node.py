@@ -56,7 +56,7 @@ class ViewerNode(Node):
         self.exit_code: int | None = None
         self.settings = declare_settings(self, ViewerSettings)
         self.launcher_pid = self.settings.launcher_pid
-        self._server = self._open_server()
+        self._server = FoxgloveServer() if self.settings.foxglove else None
         self._view: View | None = None  # before the flight has told its facts
         self._tick: bytes | None = None  # the newest, until it is shown
         self._facts: bytes | None = None  # of the flight, said once by the controller
@@ -72,6 +72,7 @@ class ViewerNode(Node):
             self._server.offer(name, TRANSFORMS_TYPE)
         for topic, message_type in TOPIC_TYPES.items():
             self._listen(topic, message_type)
+        self._serve()
         self.create_timer(1.0 / self.settings.view_rate, self._show, clock=steady_clock())
 
     def close(self, reason: str) -> None:
@@ -81,13 +82,13 @@ class ViewerNode(Node):
         if self._server is not None:
             self._server.close()
 
-    def _open_server(self) -> FoxgloveServer | None:
+    def _serve(self) -> None:
+        """Let watchers in, now that all topics are offered."""
         settings = self.settings
-        if not settings.foxglove:
-            return None
-        server = FoxgloveServer(settings.foxglove_host, settings.foxglove_port, "snn_controller")
-        self.get_logger().info(f"Foxglove: open a connection to {server.address}")
-        return server
+        if self._server is not None:
+            host, port = settings.foxglove_host, settings.foxglove_port
+            address = self._server.serve(host, port, "snn_controller")
+            self.get_logger().info(f"Foxglove: open a connection to {address}")
 
     def _listen(self, topic: str, message_type: str) -> None:
         """Take a topic as raw bytes: whoever watches decodes them."""
