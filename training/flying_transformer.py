@@ -86,8 +86,8 @@ class FlyingTransformer(nn.Module):
             returns = self._limit(HORIZON * (asked + error))
             following |= {ERROR: error, BEGUN: torch.ones_like(error)}
             if self.plasticity.enabled:
-                weights, mean = plasticity.learn(states, reward, states[BEGUN], self.plasticity)
-                following |= {plasticity.PLASTIC: weights, plasticity.MEAN: mean}
+                learnt = plasticity.learn(states, reward, states[BEGUN], self.plasticity)
+                weights, following = learnt[plasticity.PLASTIC], following | learnt
         own = {name: states[name] for name in self.network.initial_states(1)}
         features, later, spikes = self.network.features(observation, last_action, returns, own)
         drive = self.network.readout(features)

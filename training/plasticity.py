@@ -3,8 +3,9 @@
     E' = lambda E + x y^T,   D = clip(r - mean r, -1, 1),   W' = clip(W + eta D E', -bound, bound)
 
 x is what the read-out reads, squashed, y the action that it gave, E the trace of both. W is added
-to the learnt weights and is a state: zero after a reset, bounded, never stored. Off by default, and
-never on in training, where it would fight the optimiser.
+to the learnt weights and is a state: zero after a reset, bounded, never stored. The mean is right from
+the first reward on; were it to rise from zero, everything would count as good in the first second. Off
+by default, and never on in training, where it would fight the optimiser.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-ELIGIBILITY, PLASTIC, MEAN = "eligibility", "plastic_weight", "reward_mean"
+ELIGIBILITY, PLASTIC = "eligibility", "plastic_weight"
+MEAN, HEARD = "reward_mean", "reward_weight"  # sums of rewards and of their weights
 
 
 @dataclass(frozen=True)
@@ -34,18 +36,19 @@ class PlasticityConfig:
 
 
 def empty(width: int, actions: int, batch: int) -> dict[str, Tensor]:
-    """Return trace, weights and mean after a reset."""
+    """Return trace, weights and the sums of the mean after a reset."""
     return {
         ELIGIBILITY: torch.zeros(batch, width, actions),
         PLASTIC: torch.zeros(batch, width, actions),
         MEAN: torch.zeros(batch, 1),
+        HEARD: torch.zeros(batch, 1),
     }
 
 
 def learn(
     states: dict[str, Tensor], reward: Tensor, begun: Tensor, config: PlasticityConfig
-) -> tuple[Tensor, Tensor]:
-    """Return weights (batch, width, actions) and mean reward (batch, 1) after a reward.
+) -> dict[str, Tensor]:
+    """Return weights (batch, width, actions) and the sums of the mean (batch, 1) after a reward.
 
     Args:
         states: As `empty` gives them, of the tick that the reward is for.
@@ -53,11 +56,16 @@ def learn(
         begun: 0 in the first tick (batch, 1), which no reward precedes, else 1.
         config: Constants.
     """
-    factor = (reward - states[MEAN]).clamp(-1.0, 1.0) * begun
+    heard = states[HEARD]
+    mean = torch.where(heard > 0.0, states[MEAN] / heard.clamp(min=1.0 - config.mean), reward)
+    factor = (reward - mean).clamp(-1.0, 1.0) * begun
     change = config.rate * factor[..., None] * states[ELIGIBILITY]
     weights = (states[PLASTIC] + change).clamp(-config.bound, config.bound)
-    mean = config.mean * states[MEAN] + (1.0 - config.mean) * reward
-    return weights, begun * mean
+    return {
+        PLASTIC: weights,
+        MEAN: begun * (config.mean * states[MEAN] + (1.0 - config.mean) * reward),
+        HEARD: begun * (config.mean * heard + (1.0 - config.mean)),
+    }
 
 
 def remember(
