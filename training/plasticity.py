@@ -3,9 +3,9 @@
     E' = lambda E + x y^T,   D = clip(r - mean r, -1, 1),   W' = clip(W + eta D E', -bound, bound)
 
 x is what the read-out reads, squashed, y the action that it gave, E the trace of both. W is added
-to the learnt weights and is a state: zero after a reset, bounded, never stored. The mean is right from
-the first reward on; were it to rise from zero, everything would count as good in the first second. Off
-by default, and never on in training, where it would fight the optimiser.
+to the learnt weights and is a state: zero after a reset, bounded, never stored. The mean is right
+from the first reward on; were it to rise from zero, all would count as good in the first second.
+Off by default, and never on in training, where it would fight the optimiser.
 """
 
 from __future__ import annotations
