@@ -27,10 +27,11 @@ from harness.shell import DockerError
 from harness.stack import TRAINER, Stack, stack
 
 ROOT = Path(__file__).resolve().parents[1]
-COMPOSE_FILE = ROOT / "docker" / "compose.yaml"
+COMPOSE_FOLDER = ROOT / "docker"
 JUDGING_TIME = 30.0  # s that a controller may outlive the judge
 TRAINING_TIME = 1800.0  # s; a minute or two on a core of its own
 EXIT_MISSING = 2
+REALTIME = {"SNN_SIM_REALTIME": "550ms", "SNN_CONTROLLER_REALTIME": "350ms"}  # of each second
 NOT_BEGUN = "the policy did not fly until the fault was due; see controller.log"
 
 
@@ -101,7 +102,8 @@ def fly_all(options: argparse.Namespace) -> int:
 
 def build_images(running: Engine, scenarios: Sequence[Scenario]) -> None:
     """Build what scenarios need."""
-    build(running, ROOT, "flight")
+    for stage in dict.fromkeys(["flight", *(s.firmware for s in scenarios if s.firmware)]):
+        build(running, ROOT, stage)
     if any(scenario.trains for scenario in scenarios):
         with host_wheels(ROOT):
             build(running, ROOT, "training")
@@ -140,13 +142,19 @@ def fly(running: Engine, scenario: Scenario, policy: dict[str, str], folder: Pat
     return outcome
 
 
+def compose_files(firmware: str = "") -> tuple[Path, ...]:
+    """Return the files that describe the containers, later ones over earlier ones."""
+    names = ["compose.yaml"] + ([f"compose.{firmware}.yaml"] if firmware else [])
+    return tuple(COMPOSE_FOLDER / name for name in names)
+
+
 def train(running: Engine, folder: Path) -> dict[str, str]:
     """Train a policy in its container; return the variables that let it be flown.
 
     Raises:
         DockerError: The training does not end well.
     """
-    with stack(running, COMPOSE_FILE, _project(running), {}) as containers:
+    with stack(running, compose_files(), _project(running), {}) as containers:
         containers.start(TRAINER)
         code = containers.wait(TRAINER, TRAINING_TIME)
         containers.collect(folder)
@@ -158,9 +166,10 @@ def train(running: Engine, folder: Path) -> dict[str, str]:
 def _attempt(running: Engine, scenario: Scenario, policy: dict[str, str], folder: Path) -> Outcome:
     """Fly one scenario once and collect what it leaves."""
     begin = monotonic()
-    with stack(
-        running, COMPOSE_FILE, _project(running), {**scenario.settings, **policy}
-    ) as containers:
+    files, settings = compose_files(scenario.firmware), {**scenario.settings, **policy}
+    if running.realtime:
+        settings |= REALTIME
+    with stack(running, files, _project(running), settings) as containers:
         try:
             failure = _fly(containers, scenario)
         except DockerError as error:

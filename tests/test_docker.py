@@ -17,7 +17,9 @@ from harness.scenarios import ALL, FAULTS, MAIN, PROFILES, SAFE_END, Scenario
 from harness.shell import DockerError, last_words, must, run
 from harness.stack import SERVICES, explain_start, flight_time
 from requirements import requirements
-from sim_in_the_loop import fly_all, parse, prepare_policy, why_failed
+from sim_in_the_loop import REALTIME, compose_files, fly_all, parse, prepare_policy, why_failed
+
+from sim.betaflight_firmware import PACKAGE, PACKAGE_VERSION
 
 ROOT = Path(__file__).parents[1]
 COMPOSE = (ROOT / "docker" / "compose.yaml").read_text()
@@ -119,6 +121,7 @@ def test_the_archive_is_found_in_either_format(text: str, address: str | None) -
         ("Error: pull access denied for snn-controller", "image is missing"),
         ("Bind for 0.0.0.0:8765 failed: port is already allocated", "a port is taken"),
         ("could not find an available, non-overlapping IPv4 address pool", "network prune"),
+        ("ERROR: Cannot start service sim: no such device\nEncountered errors", "no such device"),
         ("Encountered errors while bringing up the project.", "see its log"),
         ("first\nsomething new\n", "something new"),
     ],
@@ -184,6 +187,27 @@ def test_scenarios_set_only_what_the_compose_file_reads() -> None:
     read = set(re.findall(r"\$\{(\w+):-", COMPOSE))
     given = {name for scenario in ALL.values() for name in scenario.settings}
     assert given <= read and {"SNN_POLICY", "SNN_POLICY_FOLDER"} <= read
+
+
+def test_firmware_has_files_of_its_own_and_its_container_is_locked_in_too() -> None:
+    scenarios = [scenario for scenario in ALL.values() if scenario.firmware]
+    assert {scenario.firmware for scenario in scenarios} == {"betaflight"}
+    base, over = compose_files("betaflight")
+    services = yaml.safe_load(over.read_text())["services"]
+    assert base == compose_files()[0] and set(services) == set(SERVICES)
+    read = set(re.findall(r"\$\{(\w+):-", over.read_text() + COMPOSE))
+    assert set(REALTIME) <= read
+    for name in ("sim", "controller"):
+        assert set(services[name]["cap_add"]) == {"SYS_NICE", "SETUID", "SETGID"}
+        assert "setpriv --reuid snn" in "".join(services[name]["entrypoint"])
+        assert "ports" not in services[name]
+
+
+def test_firmware_is_in_its_own_image_only_and_of_the_version_that_is_tested() -> None:
+    stages = re.split(r"^FROM ", DOCKERFILE, flags=re.MULTILINE)
+    holders = [stage.partition("\n")[0] for stage in stages if "/opt/betaflight/sitl" in stage]
+    assert holders == ["base AS build-betaflight", "flight AS betaflight"]
+    assert f"{PACKAGE}=={PACKAGE_VERSION} " in DOCKERFILE
 
 
 def test_containers_are_locked_in() -> None:

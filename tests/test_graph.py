@@ -105,6 +105,18 @@ def test_betaflights_firmware_is_simulated_on_request() -> None:
         graph(link="mavlink", endpoint="sitl")
 
 
+def test_betaflights_firmware_may_fly_on_another_host() -> None:
+    there = graph(link="betaflight", endpoint="sitl", part="simulator")
+    assert set(there) == {"firmware"}
+    here = graph(link="betaflight", endpoint="sitl:drone", part="controller")
+    assert set(here) == {CONTROLLER}
+    parameters = here[CONTROLLER].parameters
+    assert parameters["endpoint"] == "tcp:drone:5761"
+    assert parameters["await_nodes"] == "firmware_ready" and parameters["hover_thrust"] == 0.64
+    with pytest.raises(UserError, match="needs part:=controller here and part:=simulator there"):
+        graph(link="betaflight", endpoint="sitl:drone")
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -56,6 +57,22 @@ def test_a_crash_is_seen_whatever_the_controller_says() -> None:
     assert "touched the ground at 3.00 s" in (judgement.failure or "")
 
 
+@pytest.mark.parametrize(
+    ("facts", "lands"),
+    [
+        ({}, False),
+        ({"task": "takeoff_land"}, True),
+        ({"link": "betaflight"}, True),  # real vehicles begin and end on the ground
+        ({"parameters": {"auto_start": "always"}}, False),
+        ({"parameters": {"auto_start": "never"}}, True),
+    ],
+)
+def test_a_flight_must_end_where_its_facts_say(facts: dict[str, Any], lands: bool) -> None:
+    evidence = witness(0.5)
+    evidence.info |= facts
+    assert evidence.facts().bounds.lands is lands
+
+
 def test_a_large_error_fails_though_the_drone_stays_up() -> None:
     judgement = judge(witness(), replace(SETTINGS, max_rmse=0.001))
     assert failed(judgement) == {"error"}
@@ -79,6 +96,28 @@ def test_motors_must_be_silent_where_the_mode_says_so(mode: str) -> None:
     evidence = witness()
     say(evidence, mode, after=390)
     assert "silent_motors" in failed(judge(evidence, SETTINGS))
+
+
+@pytest.mark.parametrize(
+    ("mode", "throttle", "ticks", "passes"),
+    [
+        ("armed", 0.06, 100, True),  # armed firmware idles
+        ("armed", 0.07, 100, False),
+        ("disarmed", 0.5, 9, True),  # it takes a while to stop
+        ("disarmed", 0.5, 12, False),
+    ],
+)
+def test_a_firmwares_motors_may_idle_and_take_a_while_to_stop(
+    mode: str, throttle: float, ticks: int, passes: bool
+) -> None:
+    evidence = witness()
+    end = len(evidence.accounts) - 1
+    say(evidence, mode, after=end - ticks)
+    for row in range(end - ticks, end + 1):
+        command = Command("motors", np.full(4, throttle))
+        evidence.commands[row] = evidence.commands[row]._replace(command=command)
+    settings = replace(SETTINGS, idle_throttle=0.06, reaction_time=0.1)
+    assert ("silent_motors" not in failed(judge(evidence, settings))) is passes
 
 
 def test_a_command_before_the_first_account_is_uncommanded_motion() -> None:

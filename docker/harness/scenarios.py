@@ -34,12 +34,18 @@ class Scenario:
     fault: Fault | None = None
     controller_exits: tuple[int, ...] | None = CLEAN_EXIT  # None: it is not there to be asked
     trains: bool = False  # the service `train` makes the policy first
+    firmware: str = ""  # the real one that flies: a stage of the Dockerfile and a Compose file
     time_limit: float = 240.0  # s of wall time
     attempts: int = 1  # a flight by the clock may fail on a busy machine before its fault comes
 
 
 def _faulty(
-    name: str, description: str, fault: Fault, exits: tuple[int, ...] | None, patience: float = 6.0
+    name: str,
+    description: str,
+    fault: Fault,
+    exits: tuple[int, ...] | None,
+    patience: float = 6.0,
+    firmware: str = "",
 ) -> Scenario:
     settings = {
         "SNN_TASK": "hover",
@@ -48,7 +54,7 @@ def _faulty(
         "SNN_EXPECT": SAFE_END,
         "SNN_PATIENCE": f"{patience:.1f}",
     }
-    return Scenario(name, description, settings, fault, exits, attempts=ATTEMPTS)
+    return Scenario(name, description, settings, fault, exits, attempts=ATTEMPTS, firmware=firmware)
 
 
 MAIN = Scenario("main", "figure-eight in lockstep, judged to its end")
@@ -72,6 +78,22 @@ TRAINED = Scenario(
     "a short training, and a hover of the policy that it gives",
     {"SNN_TASK": "hover", "SNN_DURATION": "10.0", "SNN_MAX_RMSE": "0.3"},
     trains=True,
+)
+FIRMWARE = "betaflight"
+BETAFLIGHT = (
+    Scenario(
+        FIRMWARE,
+        "the real Betaflight firmware takes off, hovers and lands by a policy of thrust and rates",
+        {"SNN_TASK": "hover", "SNN_DURATION": "10.0"},
+        firmware=FIRMWARE,
+    ),
+    _faulty(
+        f"{FIRMWARE}_controller_killed",
+        "SIGKILL to the controller: Betaflight's own failsafe disarms",
+        Fault("controller", "kill"),
+        (137,),
+        firmware=FIRMWARE,
+    ),
 )
 FAULTS = (
     _faulty(
@@ -121,12 +143,16 @@ FAULTS = (
         LONG_PATIENCE,
     ),
 )
-ALL = {scenario.name: scenario for scenario in (MAIN, REAL_TIME, LANDING, TRAINED, *FAULTS)}
+ALL = {
+    scenario.name: scenario
+    for scenario in (MAIN, REAL_TIME, LANDING, TRAINED, *FAULTS, *BETAFLIGHT)
+}
 PROFILES = {
     "main": ("main",),
     "ci": ("main", "controller_killed"),
     "flights": ("main", "real_time", "landing"),
     "faults": tuple(scenario.name for scenario in FAULTS),
     "train": ("trained",),
+    "betaflight": tuple(scenario.name for scenario in BETAFLIGHT),
     "all": tuple(ALL),
 }

@@ -27,13 +27,15 @@ class Stack:
     """A Compose project of its own, so that runs side by side do not meet."""
 
     engine: Engine
-    file: Path
+    files: tuple[Path, ...]
     project: str
     environment: Mapping[str, str]
 
     def compose(self, *words: str, timeout: float = START_TIME) -> tuple[int, str]:
         """Run a Compose command; return its exit code and output."""
-        command = [*self.engine.compose, "--project-name", self.project, "--file", str(self.file)]
+        command = [*self.engine.compose, "--project-name", self.project]
+        for file in self.files:
+            command += ["--file", str(file)]
         done = run([*command, *words], timeout=timeout, environment=self.environment)
         return done.returncode, done.stdout + done.stderr
 
@@ -123,9 +125,11 @@ class Stack:
 
 
 @contextmanager
-def stack(engine: Engine, file: Path, project: str, settings: Mapping[str, str]) -> Iterator[Stack]:
+def stack(
+    engine: Engine, files: tuple[Path, ...], project: str, settings: Mapping[str, str]
+) -> Iterator[Stack]:
     """Give a stack that is taken down on every way out."""
-    made = Stack(engine, file, project, {**os.environ, **settings})
+    made = Stack(engine, files, project, {**os.environ, **settings})
     made.stop()  # what a killed run of this name has left
     try:
         yield made
@@ -150,6 +154,9 @@ def explain_start(output: str) -> str:
         return "a port is taken; stop who has it, or leave the profile away that opens it"
     if "pool overlaps" in text or "non-overlapping" in text:
         return "no free network addresses; remove networks: docker network prune"
+    refusals = [line for line in output.splitlines() if "cannot start service" in line.lower()]
+    if refusals:
+        return last_words(refusals[-1])
     if "unhealthy" in text or "failed to start" in text or "encountered errors" in text:
         return "a node does not come up; see its log"
     return last_words(output)

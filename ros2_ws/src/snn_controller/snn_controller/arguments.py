@@ -45,7 +45,8 @@ ARGUMENTS = (
         "endpoint",
         "",
         "where the flight controller is, as udpin:HOST:PORT, tcp:HOST:PORT or"
-        " /dev/ttyACM0:921600; empty for its default; sitl: simulated with its real firmware",
+        " /dev/ttyACM0:921600; empty for its default; sitl: simulated with its real firmware,"
+        " sitl:HOST where that runs on another host",
     ),
     Argument(
         "auto_start",
@@ -66,8 +67,8 @@ ARGUMENTS = (
     Argument(
         "part",
         "all",
-        "which part of the graph to start here, where the other runs on another machine; the"
-        " simulator takes no part in flights with a flight controller",
+        "which part of the graph to start here, where the other runs on another machine; flight"
+        " controllers have no simulator but their firmware's",
         PARTS,
     ),
     Argument(

@@ -17,9 +17,12 @@ from snn_controller.flight_log import FlightLog, Tick
 from snn_controller.frames import Array
 from snn_controller.guards.limits import Limits
 from snn_controller.report import FlightFacts
+from snn_controller.settings import AUTO_STARTS, LINKS
 from snn_controller.state import Reference, State
 from snn_controller.survival import FlightBounds
 from snn_controller.tasks import find_task
+
+NEVER = AUTO_STARTS[-1]
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ class Evidence:
         limits = Limits(**{name: parameters[name] for name in names if name in parameters})
         return FlightFacts(
             task=task.name,
-            bounds=FlightBounds(info.get("asked_duration_s", 0.0), task.from_ground, limits),
+            bounds=FlightBounds(info.get("asked_duration_s", 0.0), self._lands(), limits),
             seed=info.get("seed"),
             policy=info.get("policy"),
             policy_sha256=info.get("policy_sha256"),
@@ -86,6 +89,12 @@ class Evidence:
             link=info.get("link", "sim"),
             lockstep=bool(info.get("lockstep", False)),
         )
+
+    def _lands(self) -> bool:
+        """Whether the flight was to end on the ground, by the rule of `FlightPlan.lands`."""
+        link, parameters = self.info.get("link", LINKS[0]), self.info.get("parameters", {})
+        waits = parameters.get("auto_start", AUTO_STARTS[0]) == NEVER
+        return find_task(self.info.get("task", "hover")).from_ground or link != LINKS[0] or waits
 
     def log(self) -> FlightLog:
         """Return the flight as a log: one tick per account, with what was seen at its stamp."""

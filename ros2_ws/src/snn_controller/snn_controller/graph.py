@@ -21,7 +21,7 @@ CONTROLLER = "snn_controller"
 RECORDER = "recorder"
 VIEWER = "viewer"
 SIMULATOR = "simulator"
-FIRMWARE_LINK, FIRMWARE_ENDPOINT = "betaflight", "sitl"
+FIRMWARE_LINK, FIRMWARE_ENDPOINT, FIRMWARE_PORT = "betaflight", "sitl", 5761
 FIRMWARE_READY = "firmware_ready"  # a node that is up once the firmware is
 # Throttle of the default airframe at the real firmware: what hovering takes, and how it is curved.
 FIRMWARE_THROTTLE = {"hover_thrust": 0.64, "thrust_curve": 0.55}
@@ -65,18 +65,19 @@ def fly_graph(given: Mapping[str, str], *, launcher_pid: int) -> tuple[NodeSpec,
     check_choices(values)
     task = find_task(values["task"])
     simulated, record = values["link"] == LINKS[0], boolean(values, "record")
+    firmware = _has_firmware(values)
     seed = number(values, "seed", int)
     lockstep = simulated and boolean(values, "lockstep")
     shared = {"launcher_pid": launcher_pid, "lockstep": lockstep, "seed": seed}
     # controller or simulator, recorder, viewer, and who else must miss nothing
     shared["listeners"] = 1 + _listening(values) if lockstep else 0
     vehicle = [_simulator(values, shared)] if simulated else []
+    vehicle += [_firmware(values, launcher_pid)] if firmware else []
     if values["part"] == SIMULATOR:
         return _alone(vehicle)
     vehicle = [] if values["part"] == "controller" else vehicle
     report = report_folder(values["report"], task.name, seed)
     controller = _controller(values, report, {**shared, "use_sim_time": simulated})
-    vehicle += [_firmware(values, launcher_pid)] if _has_firmware(values) else []
     extras = [_recorder(report, launcher_pid, simulated, lockstep)] if record else []
     extras += [_viewer(values, launcher_pid, simulated)] if _is_viewed(values) else []
     extras += [_rviz()] if boolean(values, "rviz") else []
@@ -99,17 +100,34 @@ def _observers(values: Mapping[str, str]) -> list[str]:
 def _alone(vehicle: list[NodeSpec]) -> tuple[NodeSpec, ...]:
     """Return the graph of a simulator whose controller runs elsewhere."""
     if not vehicle:
-        raise UserError(f"part:={SIMULATOR} needs link:={LINKS[0]}; other links have none")
+        raise UserError(
+            f"part:={SIMULATOR} needs link:={LINKS[0]}, or link:={FIRMWARE_LINK} with"
+            f" endpoint:={FIRMWARE_ENDPOINT}; other links have none"
+        )
     return tuple(vehicle)
 
 
 def _has_firmware(values: Mapping[str, str]) -> bool:
-    """Whether a flight controller's real firmware is to be simulated."""
-    if values["endpoint"] != FIRMWARE_ENDPOINT:
+    """Whether a flight controller's real firmware is to be simulated, here or on another host."""
+    kind, _, host = values["endpoint"].partition(":")
+    if kind != FIRMWARE_ENDPOINT:
         return False
     if values["link"] != FIRMWARE_LINK:
         raise UserError(f"endpoint:={FIRMWARE_ENDPOINT} needs link:={FIRMWARE_LINK}")
+    if host and values["part"] != "controller":
+        raise UserError(
+            f"endpoint:={values['endpoint']} names another host's firmware and needs"
+            f" part:=controller here and part:={SIMULATOR} there"
+        )
     return True
+
+
+def _link_endpoint(values: Mapping[str, str]) -> str:
+    """Return where the link finds the flight controller; empty for its default."""
+    if not _has_firmware(values):
+        return values["endpoint"]
+    host = values["endpoint"].partition(":")[2]
+    return f"tcp:{host}:{FIRMWARE_PORT}" if host else ""
 
 
 def _firmware(values: Mapping[str, str], launcher_pid: int) -> NodeSpec:
@@ -163,7 +181,7 @@ def _controller(values: Mapping[str, str], report: Path, shared: Mapping[str, An
                 else {}
             ),
             "link": values["link"],
-            "endpoint": "" if firmware else values["endpoint"],
+            "endpoint": _link_endpoint(values),
             **(FIRMWARE_THROTTLE if firmware else {}),
             "auto_start": values["auto_start"],
             "task": values["task"],

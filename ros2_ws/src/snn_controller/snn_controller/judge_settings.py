@@ -27,6 +27,18 @@ class JudgeSettings(RecorderSettings):
     max_unanswered: float = setting(
         0.02, "largest share of odometry samples without a command", low=0.0, high=1.0
     )
+    idle_throttle: float = setting(
+        0.0,
+        "throttle up to which motors only idle, as armed firmware lets them",
+        low=0.0,
+        high=0.3,
+    )
+    reaction_time: float = setting(
+        0.0,
+        "time in s that a vehicle takes to stop its motors once the mode wants them off",
+        low=0.0,
+        high=5.0,
+    )
     patience: float = setting(
         5.0, "silence of the commands in s of wall time that ends a flight", low=0.1, high=600.0
     )

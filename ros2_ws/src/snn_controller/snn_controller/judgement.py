@@ -5,6 +5,7 @@ Every check is one sentence that says what was found; a flight passes when all i
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from snn_controller.action import Command
 from snn_controller.evidence import Evidence
 from snn_controller.flight_log import columns
 from snn_controller.judge_settings import FLIGHT, JudgeSettings
@@ -61,7 +63,7 @@ def judge(evidence: Evidence, settings: JudgeSettings) -> Judgement:
     heard = check_heard(evidence)
     if not heard.passed:
         return Judgement((heard,), summary)
-    checks = [heard, check_modes(evidence), check_silence(evidence)]
+    checks = [heard, check_modes(evidence), check_silence(evidence, settings)]
     if settings.expect == FLIGHT:
         checks += [
             check_survival(evidence),
@@ -126,11 +128,14 @@ def check_modes(evidence: Evidence) -> Check:
     return Check("state_machine", not wrong, sentence)
 
 
-def check_silence(evidence: Evidence) -> Check:
+def check_silence(evidence: Evidence, settings: JudgeSettings) -> Check:
     """Check that no motor was commanded while the controller said that motors are off."""
+    reaction = round(settings.reaction_time * 1e9)
     for heard in evidence.commands:
+        if heard.command.stop or _idles(heard.command, settings.idle_throttle):
+            continue
         modes = evidence.modes_of(heard)
-        if not heard.command.stop and SILENT_MODES.issuperset(modes):
+        if SILENT_MODES.issuperset(modes) and not _flew_since(evidence, heard.stamp, reaction):
             said = f"the mode was {modes[-1]}" if modes else "nothing had been said yet"
             return Check("silent_motors", False, f"motors turned at {heard.stamp} ns while {said}")
     return Check("silent_motors", True, "no motion was commanded while motors were to be off")
@@ -155,7 +160,9 @@ def check_safe_end(evidence: Evidence) -> Check:
     final = evidence.commands[-1]
     stamp, mode = final.stamp, (evidence.modes_of(final) or ["untold"])[-1]
     if final.command.stop:
-        return Check("safe_end", True, f"motors were switched off in mode {mode}")
+        after = max(stamp - evidence.accounts[-1].stamp, 0) * 1e-9
+        found = f"motors were switched off in mode {mode}, {after:.1f} s after its last account"
+        return Check("safe_end", True, found)
     last = max(evidence.samples)
     end = np.array([x.position for t, x in evidence.samples.items() if t > last - REST_TIME])
     height, way = float(end[:, 2].max()), float(np.ptp(end, axis=0).max())
@@ -175,6 +182,18 @@ def reachable(mode: Mode) -> frozenset[Mode]:
         fresh = {to for _, to in steps} - found - landings
         found |= fresh | landings
     return frozenset(found)
+
+
+def _flew_since(evidence: Evidence, stamp: int, time: int) -> bool:
+    """Whether a mode that lets motors turn was told up to `time` ns before a stamp."""
+    first = bisect_left(evidence.accounts, stamp - time, key=lambda account: account.stamp)
+    end = bisect_left(evidence.accounts, stamp, key=lambda account: account.stamp)
+    return any(account.mode not in SILENT_MODES for account in evidence.accounts[first:end])
+
+
+def _idles(command: Command, limit: float) -> bool:
+    """Whether motors turn no faster than armed firmware lets them."""
+    return command.kind == "motors" and limit > 0.0 and float(command.values.max()) <= limit
 
 
 def _tick_rate(evidence: Evidence) -> float:
