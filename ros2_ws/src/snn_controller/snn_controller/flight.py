@@ -12,6 +12,7 @@ import numpy as np
 
 from snn_controller.action import Command
 from snn_controller.arming import ArmingSequence
+from snn_controller.flight_clock import FlightClock
 from snn_controller.flight_controllers import LinkStatus
 from snn_controller.flight_log import FlightLog
 from snn_controller.flight_plan import FlightPlan
@@ -56,22 +57,25 @@ class Flight:
         self.verdict: Verdict | None = None
         self.status = LinkStatus()  # the link's newest, set by whoever polls it
         self.landed_on_request = False
-        self.time = 0.0  # s since the first tick
         self.state: State | None = None
         self._log = FlightLog()
         self._unsettled: int | None = None  # periods missed before a tick that is not logged yet
         self._started = False
-        self._first_stamp: int | None = None
+        self._clock = FlightClock(1.0 / self._rate, 2.0 * self.limits.odometry_timeout)
         self._airborne = False
         self._bad_samples = self._good_ticks = 0  # in a row
         self._upright = 0.0  # s, when the drone was last within its tilt
-        self._now = 0  # ns, when time was last told
         self._schedule = TickSchedule(self._rate)
         self._arming = ArmingSequence(self.plan, self.limits)
         self._estimate_guard = EstimateGuard(self.limits)
         self._timing_guard = TimingGuard(self.limits, self._rate)
         self._vehicle_guard = VehicleGuard(self.limits)
         self._helm.reset()
+
+    @property
+    def time(self) -> float:
+        """Time in s since the first tick."""
+        return self._clock.seconds
 
     @property
     def command(self) -> Command | None:
@@ -164,7 +168,7 @@ class Flight:
         if self._unsettled is not None:
             tick = self._helm.describe(self.mode, self.state, self.time)
             reason = self.verdict.reason if self.verdict else ""
-            stamp = (self._first_stamp or 0) + round(self.time * 1e9)
+            stamp = self._clock.stamp
             self._log.append(replace(tick, verdict=reason, missed=self._unsettled, stamp=stamp))
             self._helm.follow(self.mode)
             self._unsettled = None
@@ -206,7 +210,7 @@ class Flight:
         if self.mode in GROUND_MODES:
             self._arming.add_bad(verdict)
         elif self._bad_samples <= TOLERATED_SAMPLES and self.mode is not Mode.DESCENT:
-            self._elapse(now)
+            self._clock.elapse(now)
             return self.command
         return self._without_state(verdict, now)
 
@@ -214,7 +218,7 @@ class Flight:
         """Sink level for the stated time, then stop; on the ground stop at once."""
         if self.mode in FINAL_MODES:
             return self.command
-        self._elapse(now)
+        self._clock.elapse(now)
         self._judge_vehicle(now)
         if self.mode is Mode.DESCENT:
             self._sink(verdict)
@@ -222,13 +226,6 @@ class Flight:
             self._react(verdict)
         self._unsettled = 0
         return self.command
-
-    def _elapse(self, now: int) -> None:
-        """Let time pass without odometry; a clock that jumps counts as one control period."""
-        seconds, self._now = (now - self._now) * 1e-9, now
-        plausible = 0.0 <= seconds <= 2.0 * self.limits.odometry_timeout
-        if self._first_stamp is not None:
-            self.time += seconds if plausible else 1.0 / self._rate
 
     def _sink(self, verdict: Verdict) -> None:
         """Go on with a descent, which ends by time, or where it must have reached the ground."""
@@ -240,10 +237,7 @@ class Flight:
 
     def _on_tick(self, odometry: Odometry, now: int, missed: int) -> None:
         """Fly one control period on a valid state."""
-        if self._first_stamp is None:
-            self._first_stamp = odometry.stamp
-        self._now = now
-        self.time = (odometry.stamp - self._first_stamp) * 1e-9
+        self._clock.follow(odometry.stamp, now)
         state = self.state = odometry.state
         height = float(state.position[2]) - self.plan.ground_height
         self._airborne |= height > AIRBORNE_HEIGHT

@@ -22,7 +22,7 @@ MODES = tuple(mode.value for mode in Mode)  # a row holds the index
 TICK_FIELDS: tuple[tuple[str, int], ...] = (
     ("flight", 1),  # 1 for the first flight of the controller's process, then 2, ...
     ("index", 1),  # 0 for the first tick of the flight
-    ("stamp_seconds", 1),  # of the odometry that the tick answers
+    ("stamp_seconds", 1),  # of the odometry that the tick answers, else of the flight's clock
     ("stamp_nanoseconds", 1),
     ("time", 1),  # s since the flight began
     ("mode", 1),  # after the tick, as an index into MODES
