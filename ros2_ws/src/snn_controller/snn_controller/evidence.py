@@ -14,6 +14,7 @@ import numpy as np
 
 from snn_controller.action import ACTION_SIZE, Command
 from snn_controller.flight_log import FlightLog, Tick
+from snn_controller.flight_plan import FlightPlan
 from snn_controller.frames import Array
 from snn_controller.guards.limits import Limits
 from snn_controller.report import FlightFacts
@@ -91,10 +92,11 @@ class Evidence:
         )
 
     def _lands(self) -> bool:
-        """Whether the flight was to end on the ground, by the rule of `FlightPlan.lands`."""
+        """Whether the flight was to end on the ground."""
         link, parameters = self.info.get("link", LINKS[0]), self.info.get("parameters", {})
         waits = parameters.get("auto_start", AUTO_STARTS[0]) == NEVER
-        return find_task(self.info.get("task", "hover")).from_ground or link != LINKS[0] or waits
+        task = find_task(self.info.get("task", "hover"))
+        return FlightPlan(task, 0.0, auto_start=not waits, from_ground=link != LINKS[0]).lands
 
     def log(self) -> FlightLog:
         """Return the flight as a log: one tick per account, with what was seen at its stamp."""
