@@ -97,7 +97,7 @@ def test_a_damaged_bag_gives_what_was_before_the_damage(flight: Flight, tmp_path
     assert kept > 0.2
     notes: list[str] = []
     part = episodes_of(file, notes=notes)
-    assert len(notes) == 1 and "what was recorded before is used" in notes[0]
+    assert len(notes) == 1 and "what can be read of it is used" in notes[0]
     steps = part.lengths[0]
     assert 20 <= steps < whole.lengths[0]
     np.testing.assert_array_equal(part.actions[0, :steps], whole.actions[0, :steps])

@@ -47,7 +47,7 @@ def test_odometry_round_trips(values: list[float]) -> None:
     assert np.allclose(again.state.body_rates, state.body_rates)
 
 
-@pytest.mark.parametrize("w", [0.0, 1e-200, np.nan, np.inf])
+@pytest.mark.parametrize("w", [0.0, 1e-200, 1.5e-162, np.nan, np.inf])
 def test_an_attitude_without_length_passes_through_for_the_guards(w: float) -> None:
     message = odometry_to_message(sample(State.at_rest(np.ones(3)), 5))
     message.pose.pose.orientation.w = w

@@ -68,6 +68,15 @@ def test_unwritable_place_is_one_sentence(tmp_path: Path) -> None:
         draw_pages([fly(tmp_path / "mine"), "--output", "file/page.html"])
 
 
+def test_a_file_of_something_else_is_one_sentence(tmp_path: Path) -> None:
+    bag = tmp_path / "bag.mcap"
+    bag.touch()
+    with pytest.raises(UserError, match=r"bag.mcap is no flight; give the folder that a flight"):
+        draw_pages([str(bag)])
+    folder = Path(fly(tmp_path / "mine"))
+    assert draw_pages([str(folder / "report.json")]) == folder / "flight.html"
+
+
 def test_main_prints_the_page_or_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -51,7 +51,7 @@ def episodes_of_bags(
     for bag in bags:
         for flight in read_flights(bag):
             for sentence in flight.damage:
-                warn(f"bag {bag}: {sentence}; what was recorded before is used")
+                warn(f"bag {bag}: {sentence}; what can be read of it is used")
             found = _episodes_of(flight, skill, coefficients)
             sets += found
             if not found:

@@ -10,10 +10,15 @@ from typing import Any
 import yaml
 
 from snn_controller.errors import UserError, quote
+from snn_controller.flight_file import REPORT_FILE
 from snn_controller.mcap_file import McapFile, RawMessage
 from snn_controller.message_store import message_types
 
 MEND = "give the folder or the .mcap file that record:=true wrote"
+
+
+class GarbledMessage(UserError):
+    """One message cannot be used; the others may be."""
 
 
 class BagReader:
@@ -64,13 +69,15 @@ def bag_files(path: Path) -> list[Path]:
             )
     except (OSError, ValueError) as error:  # ValueError: a name with a null character
         raise UserError(f"bag {quote(path)} cannot be read ({quote(error)}); {MEND}") from error
+    if (path / REPORT_FILE).is_file():
+        raise UserError(f"the flight of {path} was not recorded; fly it again with record:=true")
     raise UserError(f"folder {path} holds no .mcap file; {MEND}")
 
 
 def decoder() -> Callable[[RawMessage], Any]:
     """Return a function that decodes messages of the standard packages.
 
-    It raises UserError for bytes that are no such message.
+    It raises GarbledMessage for bytes that are no such message.
 
     Raises:
         UserError: rosbags is not installed.
@@ -81,9 +88,9 @@ def decoder() -> Callable[[RawMessage], Any]:
         try:
             return store.deserialize_cdr(message.data, message.message_type)
         except Exception as error:  # rosbags raises whatever its generated code does
-            raise UserError(
+            raise GarbledMessage(
                 f"a message of topic {quote(message.topic)} cannot be decoded as"
-                f" {quote(message.message_type)}; record the flight again"
+                f" {quote(message.message_type)}"
             ) from error
 
     return decode

@@ -49,6 +49,7 @@ class McapFile:
         """
         self.path = path
         self.damage: str | None = None  # a sentence, known once all messages have been read
+        self._place = 0  # bytes, where the record begins that is being read
         self._schemas: dict[int, str] = {}
         self._channels: dict[int, tuple[str, str]] = {}
         try:
@@ -70,11 +71,16 @@ class McapFile:
             try:
                 yield from self._read(file, size)
             except (_Damage, OSError) as error:
-                place = f"{file.tell():,} of {size:,} bytes"
-                self.damage = f"{self.path} is damaged after {place}: {error}"
+                self._note(error, size)
+
+    def _note(self, error: Exception, size: int) -> None:
+        """Keep a sentence about the first damage, and where the last sound record ends."""
+        place = f"{self._place:,} of {size:,} bytes"
+        self.damage = self.damage or f"{self.path} is damaged after {place}: {error}"
 
     def _read(self, file: IO[bytes], size: int) -> Iterator[RawMessage]:
         while True:
+            self._place = file.tell()
             head = file.read(_HEAD.size)
             if len(head) < _HEAD.size:
                 raise _Damage("it ends without an index, so its recorder was cut off")
@@ -84,33 +90,39 @@ class McapFile:
             rest = size - file.tell()
             content = file.read(min(length, rest))
             if kind == _CHUNK:
-                yield from self._chunk(content)
+                try:
+                    yield from self._chunk(content, whole=length <= rest)
+                except _Damage as damage:
+                    self._note(damage, size)  # the next chunk may be sound
             elif length <= rest and (message := self._record(kind, content)) is not None:
                 yield message
             if length > rest:
                 raise _Damage("it ends in the middle of a record")
 
-    def _chunk(self, content: bytes) -> Iterator[RawMessage]:
-        """Yield the messages of a chunk, as far as it goes."""
+    def _chunk(self, content: bytes, *, whole: bool) -> Iterator[RawMessage]:
+        """Yield the messages of a chunk, as far as it goes; it is whole unless the file is cut."""
         try:
             _, _, size, checksum = _CHUNK_HEAD.unpack_from(content)
             name, start = _text(content, _CHUNK_HEAD.size)
             (length,) = struct.unpack_from("<Q", content, start)
-        except struct.error:
-            return  # only where the file ends in it
+        except struct.error as error:
+            if whole:
+                raise _Damage("a chunk is garbled") from error
+            return
         records = _unpack(content[start + 8 : start + 8 + length], name, size, whole_length=length)
         if checksum and len(records) == size and zlib.crc32(records) != checksum:
             raise _Damage("a chunk does not match its checksum")
         position = 0
         while position + _HEAD.size <= len(records):
             kind, length = _HEAD.unpack_from(records, position)
-            position += _HEAD.size
-            if position + length > len(records):
-                return  # cut off
-            message = self._record(kind, records[position : position + length])
-            position += length
-            if message is not None:
+            begin, end = position + _HEAD.size, position + _HEAD.size + length
+            if end > len(records):
+                break
+            position = end
+            if (message := self._record(kind, records[begin:end])) is not None:
                 yield message
+        if whole and position != len(records):
+            raise _Damage("a chunk is garbled")
 
     def _record(self, kind: int, content: bytes) -> RawMessage | None:
         try:

@@ -13,6 +13,7 @@ import numpy as np
 from snn_controller.frames import Array, quaternion_to_matrix
 from snn_controller.state import Odometry, State
 
+SHORTEST = 1e-6  # of a quaternion that can be divided by its length
 _SECOND = 1_000_000_000
 
 
@@ -32,7 +33,7 @@ def odometry_from_message(message: Any) -> Odometry:
     quaternion = np.array([orientation.x, orientation.y, orientation.z, orientation.w])
     linear, angular = twist.linear, twist.angular
     velocity = np.array([linear.x, linear.y, linear.z])
-    if quaternion @ quaternion != 0.0:  # a zero quaternion is left for the guards to refuse
+    if quaternion @ quaternion > SHORTEST**2:  # what is no attitude is left to the guards
         velocity = quaternion_to_matrix(quaternion) @ velocity
     return Odometry(
         stamp=stamp_to_ns(message.header.stamp),

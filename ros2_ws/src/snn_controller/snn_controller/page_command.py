@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from snn_controller.errors import UserError
-from snn_controller.flight_file import FlightRecord, read_flight
+from snn_controller.flight_file import REPORT_FILE, TICKS_FILE, FlightRecord, read_flight
 from snn_controller.page import PAGE_FILE, write_page
 
 EXIT_USER_ERROR = 2
@@ -66,8 +66,19 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _folder(flight: Path) -> Path:
-    """Return a flight's folder, also where one of its files is named."""
-    return flight.parent if flight.is_file() else flight
+    """Return a flight's folder, also where one of its files is named.
+
+    Raises:
+        UserError: It is a file of something else.
+    """
+    if not flight.is_file():
+        return flight
+    if flight.name not in (REPORT_FILE, TICKS_FILE, PAGE_FILE):
+        raise UserError(
+            f"{flight} is no flight; give the folder that a flight printed, with {REPORT_FILE} and"
+            f" {TICKS_FILE} in it"
+        )
+    return flight.parent
 
 
 def tell_apart(records: Sequence[FlightRecord], folders: Sequence[Path]) -> list[FlightRecord]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,20 +11,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snn_controller.bag_reader import BagReader, decoder
-from snn_controller.errors import UserError, quote
+from snn_controller.bag_checks import RECORD_AGAIN, check_facts, is_sound, sound_rows
+from snn_controller.bag_reader import BagReader, GarbledMessage, decoder
+from snn_controller.errors import UserError
 from snn_controller.frames import Array
 from snn_controller.mcap_file import RawMessage
-from snn_controller.observation import OBSERVATION_SIZE, OBSERVATION_VERSION, observe
+from snn_controller.observation import OBSERVATION_SIZE, observe
 from snn_controller.odometry_reading import odometry_from_message
 from snn_controller.state import Odometry, Reference, State
-from snn_controller.tick_layout import TICK_FIELDS, TICK_VERSION, split_rows, stamps_of
+from snn_controller.tick_layout import TICK_FIELDS, split_rows, stamps_of
 
 TICK_TOPIC = "snn_controller/tick"
 INFO_TOPIC = "snn_controller/flight_info"
 ODOMETRY_TYPE = "nav_msgs/msg/Odometry"
-RECORD_AGAIN = "record the flight again with record:=true"
-_NEEDED_FACTS = ("modes", "task", "airframe", "policy_sha256", "action_kind", "control_rate")
 
 
 @dataclass(frozen=True)
@@ -107,11 +106,11 @@ def read_flights(path: str | Path) -> list[RecordedFlight]:
     """
     reader, contents = BagReader(path), _Contents()
     contents.take(reader.messages())
+    damage = (*reader.damage, *contents.damage(path))
     if not contents.rows:
-        raise UserError(f"bag {path} has no topic {TICK_TOPIC}{_hint(reader)}; {RECORD_AGAIN}")
-    return [
-        _flight(reader.path, number, contents, reader.damage) for number in sorted(contents.rows)
-    ]
+        hint = f" before it is damaged ({'; '.join(damage)})" if damage else ""
+        raise UserError(f"bag {path} has no topic {TICK_TOPIC}{hint}; {RECORD_AGAIN}")
+    return [_flight(reader.path, number, contents, damage) for number in sorted(contents.rows)]
 
 
 Layout = tuple[tuple[str, int], ...]
@@ -125,24 +124,52 @@ class _Contents:
         self.rows: dict[int, list[Array]] = {}
         self.layouts: dict[int, Layout] = {}  # of the rows of each flight
         self.odometry: dict[int, Odometry] = {}
+        self._garbled: list[str] = []  # why a message is left out
+        self._vehicles: set[str] = set()
 
     def take(self, messages: Iterable[RawMessage]) -> None:
+        """Take the messages of a bag, without those that are garbled.
+
+        Raises:
+            UserError: The bag is of another version, or of several vehicles.
+        """
         decode = decoder()
-        vehicles: set[str] = set()
-        for message in messages:
-            if message.topic.endswith(f"/{TICK_TOPIC}"):
-                vehicles.add(message.topic)
-                self._take_tick(decode(message))
-            elif message.topic.endswith(f"/{INFO_TOPIC}"):
-                self._take_info(decode(message).data)
-            elif message.message_type == ODOMETRY_TYPE:
-                odometry = odometry_from_message(decode(message))
-                self.odometry[odometry.stamp] = odometry
-        if len(vehicles) > 1:
+        with np.errstate(over="ignore", invalid="ignore"):  # numbers of garbled messages
+            for message in messages:
+                try:
+                    self._take(message, decode)
+                except GarbledMessage as error:
+                    self._garbled.append(str(error))
+        if len(self._vehicles) > 1:
             raise UserError(
-                f"the bag holds flights of several vehicles ({', '.join(sorted(vehicles))});"
+                f"the bag holds flights of several vehicles ({', '.join(sorted(self._vehicles))});"
                 " record each into a bag of its own"
             )
+        for number in set(self.rows) - set(self.infos) if self.infos else ():
+            self._garbled += ["a tick is of no flight"] * len(self.rows.pop(number))
+        if self.rows or not self._garbled:
+            return
+        raise UserError(f"{self._garbled[0]}; {RECORD_AGAIN}")
+
+    def damage(self, path: str | Path) -> tuple[str, ...]:
+        """Return a sentence about the messages that were left out, if any were."""
+        if not self._garbled:
+            return ()
+        return (
+            f"{path} is damaged: {len(self._garbled)} of its messages are left out"
+            f" ({self._garbled[0]})",
+        )
+
+    def _take(self, message: RawMessage, decode: Callable[[RawMessage], Any]) -> None:
+        if message.topic.endswith(f"/{TICK_TOPIC}"):
+            self._vehicles.add(message.topic)
+            self._take_tick(decode(message))
+        elif message.topic.endswith(f"/{INFO_TOPIC}"):
+            self._take_info(decode(message).data)
+        elif message.message_type == ODOMETRY_TYPE:
+            odometry = odometry_from_message(decode(message))
+            if is_sound(odometry.state):
+                self.odometry[odometry.stamp] = odometry
 
     def _take_tick(self, message: Any) -> None:
         layout = tuple((dim.label, int(dim.size)) for dim in message.layout.dim)
@@ -150,14 +177,16 @@ class _Contents:
         known = layout == next(reversed(self.layouts.values()), None)  # nearly always
         missing = set() if known else {x[0] for x in set(TICK_FIELDS) - set(layout)}
         if missing or sum(size for _, size in layout) != row.size:
-            raise UserError(
+            raise GarbledMessage(
                 f"topic {TICK_TOPIC} lacks {', '.join(sorted(missing)) or 'numbers'}, so another"
-                f" version wrote it; {RECORD_AGAIN}"
+                " version wrote it"
             )
-        number = int(_columns(row[None], layout)["flight"][0])
-        if self.layouts.setdefault(number, layout) != layout:
-            raise UserError(f"topic {TICK_TOPIC} changes within a flight; {RECORD_AGAIN}")
-        self.rows.setdefault(number, []).append(row)
+        number = _columns(row[None], layout)["flight"][0]
+        if not (number >= 1.0 and number == np.floor(number) < np.inf):
+            raise GarbledMessage(f"topic {TICK_TOPIC} has a tick of no flight")
+        if self.layouts.setdefault(int(number), layout) != layout:
+            raise GarbledMessage(f"topic {TICK_TOPIC} changes within a flight")
+        self.rows.setdefault(int(number), []).append(row)
 
     def _take_info(self, text: str) -> None:
         try:
@@ -169,10 +198,6 @@ class _Contents:
             ) from error
 
 
-def _hint(reader: BagReader) -> str:
-    return f" before it is damaged ({'; '.join(reader.damage)})" if reader.damage else ""
-
-
 def _flight(
     source: Path,
     number: int,
@@ -182,8 +207,12 @@ def _flight(
     info = contents.infos.get(number)
     if info is None:
         raise UserError(f"bag {source} has no {INFO_TOPIC} of its flight; {RECORD_AGAIN}")
-    _check_versions(source, info)
+    check_facts(source, info)
     columns = _columns(np.array(contents.rows[number]), contents.layouts[number])
+    sound = sound_rows(columns, len(info["modes"]))
+    if not sound.all():
+        columns = {label: values[sound] for label, values in columns.items()}
+        damage = (*damage, f"{source} is damaged: {(~sound).sum()} ticks hold impossible numbers")
     modes = np.array([str(mode) for mode in info["modes"]])
     return RecordedFlight(
         source=source,
@@ -199,8 +228,8 @@ def _flight(
         stopped=columns["stopped"] != 0.0,
         state=State(*(columns[x] for x in ("position", "quaternion", "velocity", "body_rates"))),
         reference=Reference(columns["reference_position"], columns["reference_velocity"]),
-        action=columns["action"].astype(np.float32),
-        last_action=columns["last_action"].astype(np.float32),
+        action=_single(columns["action"]),
+        last_action=_single(columns["last_action"]),
         command=columns["command"],
         columns=columns,
         odometry=contents.odometry,
@@ -211,19 +240,6 @@ def _columns(rows: Array, layout: Layout) -> dict[str, Array]:
     return split_rows(rows, *zip(*layout, strict=True))
 
 
-def _check_versions(source: Path, info: Mapping[str, Any]) -> None:
-    missing = [name for name in _NEEDED_FACTS if name not in info]
-    if missing:
-        raise UserError(f"bag {source} does not tell the flight's {missing[0]}; {RECORD_AGAIN}")
-    for name, ours in (
-        ("observation_version", OBSERVATION_VERSION),
-        ("tick_version", TICK_VERSION),
-    ):
-        theirs = info.get(name)
-        if theirs != ours:
-            what = name.replace("_", " ")
-            raise UserError(
-                f"bag {source} has {what} {quote(theirs)}, and this software reads {ours};"
-                " use the software that recorded it"
-                f" ({quote(info.get('versions', {}))}), or fly and record again"
-            )
+def _single(values: Array) -> NDArray[np.float32]:
+    with np.errstate(over="ignore"):  # of garbled ones
+        return values.astype(np.float32)
