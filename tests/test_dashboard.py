@@ -46,7 +46,11 @@ def test_it_says_state_error_spikes_operations_and_latency() -> None:
 
 def test_before_the_policy_runs_nothing_is_said_of_neurons() -> None:
     line = dashboard_line(flown(10, mode="takeoff"), 5.0)
-    assert "takeoff" in line and "spikes" not in line
+    assert line.startswith("0.1 s  takeoff") and "spikes" not in line
+
+
+def test_time_is_told_of_what_the_policy_has_to_fly() -> None:
+    assert dashboard_line(flown(401), 5.0, since=2.5).startswith("1.5/5 s  policy")
 
 
 def test_a_verdict_is_named() -> None:

@@ -44,6 +44,15 @@ def test_flights_are_compared_from_their_takeovers(tmp_path: Path) -> None:
     assert "1 of 2 survived" in words
 
 
+def test_errors_of_several_tasks_are_not_compared(tmp_path: Path) -> None:
+    flown = [record(make_flight(task, 3.0), name=task, task=task) for task in ("hover", "step")]
+    page = page_of(tmp_path, *flown)
+    row = page[page.index("RMS error") :].partition("</tr>")[0]
+    assert row.count(" m</td>") == 2 and "best" not in row
+    spent = page[page.index("energy of the flight, Loihi") :].partition("</tr>")[0]
+    assert len(re.findall(r"<td>[\d.]+ (?:nJ|\u00b5J|mJ)</td>", spent)) == 2
+
+
 def test_the_best_figure_of_several_is_marked(tmp_path: Path) -> None:
     records = [record(make_flight(seconds=3.0, seed=seed), name=str(seed)) for seed in (1, 2)]
     rmse = [x.report["position_rmse_m"] for x in records]

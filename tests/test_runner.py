@@ -235,3 +235,11 @@ def test_help_lists_every_argument(snn_fly) -> None:
     done = snn_fly("--show-args")
     assert done.returncode == 0
     assert all(f"{argument.name}:=" in done.stdout for argument in ARGUMENTS)
+
+
+def test_a_bag_that_has_no_place_is_one_sentence_at_once(snn_fly, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = snn_fly("record:=true", f"report:={tmp_path / 'file' / 'out'}")
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert "cannot be written" in done.stderr and "give report:=FOLDER" in done.stderr

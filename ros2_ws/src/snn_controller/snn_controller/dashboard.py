@@ -10,21 +10,27 @@ from collections.abc import Sequence
 import numpy as np
 
 from snn_controller.flight_log import FlightLog, Tick
+from snn_controller.survival import POLICY_MODE
 
 WINDOW = 100  # ticks that figures look back on
 LONGEST_REASON = 60  # characters of a verdict
 
 
-def dashboard_line(log: FlightLog, duration: float) -> str:
-    """Return one line about the latest ticks of a flight that is to take `duration` s.
+def dashboard_line(log: FlightLog, duration: float, since: float = 0.0) -> str:
+    """Return one line about the latest ticks of a flight.
 
     The last two numbers are the latency's p50 and p99.
+
+    Args:
+        log: The flight so far.
+        duration: Time in s that the policy is to fly.
+        since: When the present state was entered, s since the flight began.
     """
     if not log.ticks:
         return "waiting for the first tick"
     tick, ticks = log.ticks[-1], log.ticks[-WINDOW:]
     parts = [
-        f"{tick.time:.1f}/{duration:g} s",
+        _time(tick, duration, since),
         tick.mode,
         tick.verdict[:LONGEST_REASON],
         _error(tick),
@@ -37,6 +43,13 @@ def dashboard_line(log: FlightLog, duration: float) -> str:
 def fit(line: str, width: int) -> str:
     """Return a line that leaves the last of `width` columns free, so that no terminal wraps it."""
     return line if len(line) < width else f"{line[: max(width - 4, 0)]}..."
+
+
+def _time(tick: Tick, duration: float, since: float) -> str:
+    """Say how much of its time the policy has flown, else how long the flight has taken."""
+    if tick.mode == POLICY_MODE:
+        return f"{max(tick.time - since, 0.0):.1f}/{duration:g} s"
+    return f"{tick.time:.1f} s"
 
 
 def _error(tick: Tick) -> str:

@@ -78,6 +78,11 @@ class Flight:
         return self._clock.seconds
 
     @property
+    def since(self) -> float:
+        """When the present state was entered, s since the first tick."""
+        return self._helm.since
+
+    @property
     def command(self) -> Command | None:
         """The command in force; None where the pilot flies and nothing is to be sent."""
         return self._helm.command

@@ -135,7 +135,7 @@ def _verdict_marks(report: Mapping[str, Any]) -> list[dict[str, Any]]:
         "type": "scatter", "mode": "markers", "name": "verdict",
         "x": [x.get("time_s") for x in entries], "y": [text(x.get("mode")) for x in entries],
         "text": [text(x["verdict"]) for x in entries],
-        "marker": {"color": "@failure", "symbol": "diamond", "size": 10},
+        "marker": {"color": "@failure", "symbol": "diamond", "size": 10}, "cliponaxis": False,
         "hovertemplate": "%{x:.2f} s: %{text}<extra>verdict</extra>",
     }]  # fmt: skip
 

@@ -116,9 +116,10 @@ def _measured(reports: Sequence[Report]) -> Iterator[Row]:
     """Yield the figures that are numbers, of which less is better."""
     yield _compare(reports, "asked to fly", ".2f", " s", "asked_duration_s", compared=False)
     yield _compare(reports, "flown", ".2f", " s", "duration_s", compared=False)
+    alike = len({x["task"] for x in reports}) == 1  # errors of another task say nothing
     for name, key in (("RMS", "position_rmse_m"), ("steady", "steady_error_m"),
                       ("largest", "max_error_m")):  # fmt: skip
-        yield _compare(reports, f"{name} error", ".4f", " m", key)
+        yield _compare(reports, f"{name} error", ".4f", " m", key, compared=alike)
     yield _compare(reports, "ticks", ",.0f", "", "ticks", compared=False)
     yield _compare(reports, "missed ticks", ",.0f", "", "missed_ticks")
     for group, name in (("tick_period_ms", "tick period"), ("latency_ms", "latency")):
@@ -133,7 +134,8 @@ def _measured(reports: Sequence[Report]) -> Iterator[Row]:
         yield _compare(reports, name, ",.1f", " nJ", "energy_nj_per_tick", target)
     for target in dict.fromkeys(key for x in reports for key in x.get("energy_j") or {}):
         name = f"energy of the flight, {TARGET_NAMES.get(target, target)}"
-        yield _compare(reports, name, ".3g", " J", "energy_j", target, compared=False)
+        spent = [(x.get("energy_j") or {}).get(target) for x in reports]
+        yield Row(name, tuple("\u2013" if x is None else joules(x) for x in spent))
     yield _compare(reports, "action step", ".4f", "", "action_step")
 
 

@@ -20,6 +20,7 @@ from snn_controller.arguments import ARGUMENTS, parse_arguments
 from snn_controller.errors import UserError
 from snn_controller.graph import CONTROLLER, RECORDER, NodeSpec, fly_graph, loopback
 from snn_controller.processes import ProcessGroup
+from snn_controller.share import check_writable
 from snn_controller.view_settings import NO_FOXGLOVE, check_address
 
 EXIT_USER_ERROR = 2
@@ -129,6 +130,8 @@ def _check_parts(graph: tuple[NodeSpec, ...]) -> None:
     for node in graph:
         if node.parameters.get("foxglove"):
             _check_server(node)
+        if node.name == RECORDER:  # whose end the others would wait for
+            check_writable(Path(node.parameters["folder"]).parent)
         if not node.module and shutil.which(node.executable) is None:
             raise UserError(
                 f"{node.executable} is not installed; it comes with a ROS 2 installation, so"

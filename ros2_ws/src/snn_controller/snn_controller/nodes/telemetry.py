@@ -85,5 +85,5 @@ class Telemetry:
             and monotonic() - self._progress_time >= self._progress_period
         ):
             self._progress_time = monotonic()
-            line = dashboard_line(flight.log, flight.plan.duration)
+            line = dashboard_line(flight.log, flight.plan.duration, flight.since)
             self._node.get_logger().info(f"progress: {line}")
