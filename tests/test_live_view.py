@@ -25,6 +25,7 @@ pytest.importorskip("foxglove", reason="the extra viz is not installed")
 pytest.importorskip("mcap_ros2.decoder", reason="decodes by what is advertised")
 pytest.importorskip("websockets.sync.client")
 
+from foxglove_paths import PANELS, layout, look_up, plotted, topics_of
 from foxglove_watcher import TIMEOUT, Watcher
 from snn_controller.nodes.messages import stamp_to_ns
 from snn_controller.tick_layout import MODES, TICK_FIELDS, split_rows, stamps_of
@@ -191,6 +192,36 @@ def test_pose_and_markers_are_where_the_drone_is(seen: Seen) -> None:
             assert shown["mode"].text == MODES[int(modes[stamp])]
     names = {x.ns for message in seen.first.received["/view/markers"] for x in message.markers}
     assert "thrust" in names
+
+
+@pytest.mark.parametrize("panel", sorted(layout()["configById"]))
+def test_the_layouts_panels_show_what_is_advertised(seen: Seen, panel: str) -> None:
+    types = PANELS[panel.partition("!")[0]]
+    for topic in topics_of(panel):
+        kind = seen.first.channels[topic]["schemaName"]
+        assert types is None or kind in types
+
+
+@pytest.mark.parametrize(("path", "label"), plotted())
+def test_what_the_layout_plots_is_a_number_of_that_name(seen: Seen, path: str, label: str) -> None:
+    topic = path.partition(".")[0]
+    values = [look_up(path, message) for message in seen.first.received[topic]]
+    assert all(isinstance(x, float) for x in values)
+    last, place = seen.first.received[topic][-1], path[-2]
+    names = {
+        "/motors": lambda: last.name[int(place)],
+        "/view/error": lambda: path[-1],
+        "/view/spike_rates": lambda: f"layer {list(LAYERS).index(_label(last, place)) + 1}",
+        "/view/membranes": lambda: f"neuron {int(_label(last, place)[5:-1]) + 1}",
+        "/view/work": lambda: {"synaptic_ops": "operations", "latency_ms": "latency"}[
+            _label(last, place)
+        ],
+    }
+    assert names[topic]() == label
+
+
+def _label(message: Any, place: str) -> str:
+    return message.layout.dim[int(place)].label
 
 
 def test_the_server_takes_nothing_from_who_watches(seen: Seen) -> None:

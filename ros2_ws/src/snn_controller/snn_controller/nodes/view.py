@@ -79,14 +79,15 @@ class View:
         error = self._columns["position"][0] - self._columns["reference_position"][0]
         return error_message(error, self._world_frame, self._stamp)
 
-    def spike_rates(self) -> Float32MultiArray:
-        """Return the share of neurons that fired in the tick, per layer."""
+    def spike_rates(self) -> Float32MultiArray | None:
+        """Return the share of neurons that fired in the tick, per layer; None without layers."""
         rates = {k: float(x[0]) for k, x in self._columns.items() if k.startswith(SPIKE_RATE)}
-        return figures_message({k[len(SPIKE_RATE) :]: x for k, x in rates.items()})
+        named = {k[len(SPIKE_RATE) :]: x for k, x in rates.items()}
+        return figures_message(named) if named else None
 
-    def membranes(self) -> Float32MultiArray:
-        """Return the membrane potentials of some neurons."""
-        return figures_message(self._membranes)
+    def membranes(self) -> Float32MultiArray | None:
+        """Return the membrane potentials of some neurons; None before any were told."""
+        return figures_message(self._membranes) if self._membranes else None
 
     def work(self) -> Float32MultiArray:
         """Return what the tick cost: synaptic operations, latency in ms, missed periods."""

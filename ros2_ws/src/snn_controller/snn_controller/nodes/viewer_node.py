@@ -150,13 +150,15 @@ class ViewerNode(Node):
             self._server.tell(name, view.transform(), self._now())
 
     def _send(self, topic: str, make: Any) -> None:
-        """Make a message and send it, if anybody wants it."""
+        """Make a message and send it, if anybody wants it and there is something to say."""
         publisher, name = self._outputs[topic], self.resolve_topic_name(topic)
         heard = publisher.get_subscription_count() > 0
         watched = self._server is not None and self._server.is_watched(name)
         if not (heard or watched):
             return
         message = make()
+        if message is None:
+            return
         if heard:
             publisher.publish(message)
         if watched and self._server is not None:
