@@ -14,6 +14,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,7 +22,7 @@ from time import monotonic
 from types import FrameType
 
 from harness.engine import CannotRunError, Engine, engine
-from harness.images import build, host_wheels
+from harness.images import build, host_wheels, require_images
 from harness.scenarios import ALL, FAULT_TIME, PROFILES, Scenario
 from harness.shell import DockerError
 from harness.stack import TRAINER, Stack, stack
@@ -91,7 +92,9 @@ def fly_all(options: argparse.Namespace) -> int:
     with engine(options.state.resolve(), install=options.install) as running:
         kind = "a private engine" if running.private else "the running engine"
         print(f"docker: {kind}, {running.version}, {' '.join(running.compose)}", flush=True)
-        if not options.no_build:
+        if options.no_build:
+            require_images(stages(options.scenarios))
+        else:
             build_images(running, options.scenarios)
         outcomes = [fly(running, each, policy, results / each.name) for each in options.scenarios]
     (results / "summary.json").write_text(json.dumps([asdict(x) for x in outcomes], indent=2))
@@ -100,13 +103,18 @@ def fly_all(options: argparse.Namespace) -> int:
     return 0 if passed == len(outcomes) else 1
 
 
+def stages(scenarios: Sequence[Scenario]) -> list[str]:
+    """Return the images that scenarios need, by their stages of the Dockerfile."""
+    firmware = dict.fromkeys(scenario.firmware for scenario in scenarios if scenario.firmware)
+    training = ["training"] if any(scenario.trains for scenario in scenarios) else []
+    return ["flight", *firmware, *training]
+
+
 def build_images(running: Engine, scenarios: Sequence[Scenario]) -> None:
     """Build what scenarios need."""
-    for stage in dict.fromkeys(["flight", *(s.firmware for s in scenarios if s.firmware)]):
-        build(running, ROOT, stage)
-    if any(scenario.trains for scenario in scenarios):
-        with host_wheels(ROOT):
-            build(running, ROOT, "training")
+    for stage in stages(scenarios):
+        with host_wheels(ROOT) if stage == "training" else nullcontext():
+            build(running, ROOT, stage)
 
 
 def prepare_policy(policy: str | None, results: Path) -> dict[str, str]:
@@ -132,7 +140,13 @@ def fly(running: Engine, scenario: Scenario, policy: dict[str, str], folder: Pat
     """Fly one scenario, again where the machine was too busy for its flight to begin."""
     print(f"docker: {scenario.name}: {scenario.description}", flush=True)
     if scenario.trains:
-        policy = train(running, folder)
+        begin = monotonic()
+        try:
+            policy = train(running, folder)
+        except DockerError as error:
+            seconds = round(monotonic() - begin, 1)
+            print(f"docker: {scenario.name}: FAILED ({error})", flush=True)
+            return Outcome(scenario.name, False, str(error), None, None, seconds)
     for attempt in range(1, scenario.attempts + 1):
         outcome = _attempt(running, scenario, policy, folder)
         if outcome.failure != NOT_BEGUN or attempt == scenario.attempts:
@@ -154,13 +168,14 @@ def train(running: Engine, folder: Path) -> dict[str, str]:
     Raises:
         DockerError: The training does not end well.
     """
+    left = folder.with_name(f"{folder.name}-training")  # each attempt empties `folder`
     with stack(running, compose_files(), _project(running), {}) as containers:
         containers.start(TRAINER)
         code = containers.wait(TRAINER, TRAINING_TIME)
-        containers.collect(folder)
+        containers.collect(left)
     if code != 0:
-        raise DockerError(f"the training ended with exit code {code}; see {folder}/{TRAINER}.log")
-    return prepare_policy(str(folder / "runs" / "trained" / "policy.onnx"), folder.parent)
+        raise DockerError(f"the training ended with exit code {code}; see {left}/{TRAINER}.log")
+    return prepare_policy(str(left / "runs" / "trained" / "policy.onnx"), folder.parent)
 
 
 def _attempt(running: Engine, scenario: Scenario, policy: dict[str, str], folder: Path) -> Outcome:

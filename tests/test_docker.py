@@ -9,15 +9,24 @@ import sys
 from pathlib import Path
 
 import pytest
+import sim_in_the_loop
 import yaml
 from harness import engine as engines
 from harness.base_image import archive_address
-from harness.images import explain_build
+from harness.images import explain_build, require_images
 from harness.scenarios import ALL, FAULTS, MAIN, PROFILES, SAFE_END, Scenario
 from harness.shell import DockerError, last_words, must, run
 from harness.stack import SERVICES, explain_start, flight_time
 from requirements import requirements
-from sim_in_the_loop import REALTIME, compose_files, fly_all, parse, prepare_policy, why_failed
+from sim_in_the_loop import (
+    REALTIME,
+    compose_files,
+    fly_all,
+    parse,
+    prepare_policy,
+    stages,
+    why_failed,
+)
 
 from sim.betaflight_firmware import PACKAGE, PACKAGE_VERSION
 
@@ -135,6 +144,41 @@ def test_what_keeps_an_image_from_being_built_is_explained() -> None:
     assert (
         explain_build("a\nE: Unable to locate package x\nb", "") == "E: Unable to locate package x"
     )
+
+
+def test_a_failed_build_is_explained_by_the_command_that_failed() -> None:
+    said = (
+        "#9 5.1 ERROR: No matching distribution found for x\n#9 ERROR: executor failed running [sh]"
+    )
+    assert explain_build("", said) == "#9 5.1 ERROR: No matching distribution found for x"
+
+
+def test_an_image_that_is_missing_is_told_before_anybody_asks_a_registry(fake_docker) -> None:
+    fake_docker("Error: No such image: snn-controller:flight", 1)
+    with pytest.raises(DockerError, match="snn-controller:flight is missing; leave --no-build"):
+        require_images(stages([MAIN]))
+
+
+def test_scenarios_name_the_images_that_they_need() -> None:
+    assert stages([MAIN, *FAULTS]) == ["flight"]
+    assert stages([ALL["betaflight"], ALL["betaflight_controller_killed"], ALL["trained"]]) == [
+        "flight",
+        "betaflight",
+        "training",
+    ]
+
+
+def test_a_training_that_fails_is_an_outcome_and_the_rest_is_flown(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def broken(*_: object) -> dict[str, str]:
+        raise DockerError("the training ended with exit code 1; see train.log")
+
+    monkeypatch.setattr(sim_in_the_loop, "train", broken)
+    running = engines.Engine(private=True, version="1", compose=("docker-compose",))
+    outcome = sim_in_the_loop.fly(running, ALL["trained"], {}, tmp_path)
+    assert not outcome.passed and outcome.failure is not None
+    assert "exit code 1" in outcome.failure
 
 
 def test_commands_that_fail_become_codes_and_sentences() -> None:

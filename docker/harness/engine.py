@@ -6,6 +6,7 @@ and bridges alone. It needs root and a kernel with overlayfs, bridge and veth.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -36,6 +37,9 @@ CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21}  # bits in /proc/self/
 REALTIME_BUDGET = Path("/sys/fs/cgroup/cpu/cpu.rt_runtime_us")
 REALTIME_FLAG = "--cpu-rt-runtime=900000"  # us of each second, for all containers together
 PID_FILE, RUN_FOLDER, RUN_PREFIX = "dockerd.pid", "dockerd.run", "snn-docker-"
+CONFIGURATION_FILE = "daemon.json"
+# Else the builder keeps every layer that it has ever made.
+CONFIGURATION = {"builder": {"gc": {"enabled": True, "defaultKeepStorage": "6GB"}}}
 DENIED, ABSENT = "permission denied", "no engine"
 
 
@@ -198,6 +202,8 @@ def _private(state: Path) -> Iterator[None]:
 def _start(state: Path, run_folder: Path, socket: str) -> subprocess.Popen[bytes]:
     folders = ("--data-root", state / "data", "--exec-root", run_folder / "exec")
     flags = (*FLAGS, *([REALTIME_FLAG] if REALTIME_BUDGET.exists() else []))
+    (state / CONFIGURATION_FILE).write_text(json.dumps(CONFIGURATION))
+    folders = (*folders, "--config-file", state / CONFIGURATION_FILE)
     command = ["dockerd", *flags, *folders, "--pidfile", state / PID_FILE, "--host", socket]
     with (state / "dockerd.log").open("wb") as log:
         return subprocess.Popen(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
@@ -31,14 +31,35 @@ def build(engine: Engine, root: Path, target: str = "flight") -> str:
     for key, value in {"BASE_IMAGE": base, "REVISION": revision}.items():
         words += ["--build-arg", f"{key}={value}"]
     words += ["--file", str(root / "docker" / "Dockerfile"), str(root)]
+    before = run(["docker", "image", "inspect", "--format", "{{.Id}}", name]).stdout.strip()
     done = run(words, timeout=BUILD_TIME, environment={**os.environ, **environment})
     if done.returncode != 0:
         raise DockerError(
             f"image {name} cannot be built ({explain_build(done.stdout, done.stderr)})"
         )
+    _remove_nameless(before)
     size = int(run(["docker", "image", "inspect", "--format", "{{.Size}}", name]).stdout or 0)
     print(f"docker: {name}, {size / 1e6:.0f} MB, in {monotonic() - begin:.0f} s", flush=True)
     return name
+
+
+def require_images(stages: Sequence[str]) -> None:
+    """Refuse to go on without images, before Compose looks for them in a registry.
+
+    Raises:
+        DockerError: One is missing.
+    """
+    for stage in stages:
+        name = f"{IMAGE}:{stage}"
+        if run(["docker", "image", "inspect", name]).returncode != 0:
+            raise DockerError(f"image {name} is missing; leave --no-build away, and it is built")
+
+
+def _remove_nameless(image: str) -> None:
+    """Remove an image that its successor has left without a name; layers that are shared stay."""
+    tags = run(["docker", "image", "inspect", "--format", "{{len .RepoTags}}", image])
+    if image and tags.stdout.strip() == "0":
+        run(["docker", "image", "rm", "--no-prune", image])
 
 
 @contextmanager
@@ -87,5 +108,7 @@ def explain_build(output: str, errors: str) -> str:
     text = f"{output}\n{errors}"
     if "No space left" in text or "no space left" in text:
         return "the disk is full; free some space: docker system prune"
-    causes = [line.strip() for line in text.splitlines() if "ERROR:" in line or "E: " in line]
+    # The builder's own error only repeats the command; the command's says why.
+    lines = [line.strip() for line in text.splitlines() if "executor failed running" not in line]
+    causes = [line for line in lines if "ERROR:" in line or "E: " in line]
     return causes[-1][:300] if causes else last_words(errors or output)
