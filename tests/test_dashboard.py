@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,13 @@ def test_before_the_policy_runs_nothing_is_said_of_neurons() -> None:
 
 def test_time_is_told_of_what_the_policy_has_to_fly() -> None:
     assert dashboard_line(flown(401), 5.0, since=2.5).startswith("1.5/5 s  policy")
+
+
+def test_what_rests_has_no_error_and_what_ran_before_no_neurons() -> None:
+    assert dashboard_line(flown(10, mode="checks"), 5.0) == "0.1 s  checks  1.50/2.00 ms"
+    log = flown(10)
+    log.append(replace(log.ticks[-1], time=0.1, mode="land", spikes={}))
+    assert dashboard_line(log, 5.0) == "0.1 s  land  error 0.050 m  1.50/2.00 ms"
 
 
 def test_a_verdict_is_named() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from snn_controller.flight_log import FlightLog, Tick
-from snn_controller.survival import POLICY_MODE
+from snn_controller.survival import POLICY_MODE, RESTING_MODES
 
 WINDOW = 100  # ticks that figures look back on
 LONGEST_REASON = 60  # characters of a verdict
@@ -34,7 +34,7 @@ def dashboard_line(log: FlightLog, duration: float, since: float = 0.0) -> str:
         tick.mode,
         tick.verdict[:LONGEST_REASON],
         _error(tick),
-        *_neurons([x for x in ticks if x.spikes]),
+        *_neurons([x for x in ticks if x.spikes] if tick.spikes else []),
         _latency(log.latencies[-WINDOW:]),
     ]
     return "  ".join(part for part in parts if part)
@@ -53,6 +53,8 @@ def _time(tick: Tick, duration: float, since: float) -> str:
 
 
 def _error(tick: Tick) -> str:
+    if tick.mode in RESTING_MODES:
+        return ""  # nothing is asked of the drone
     error = float(np.linalg.norm(tick.state.position - tick.reference.position))
     return f"error {error:.3f} m" if np.isfinite(error) else "error unknown"
 
