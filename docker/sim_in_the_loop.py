@@ -32,7 +32,7 @@ COMPOSE_FOLDER = ROOT / "docker"
 JUDGING_TIME = 30.0  # s that a controller may outlive the judge
 TRAINING_TIME = 1800.0  # s; a minute or two on a core of its own
 EXIT_MISSING = 2
-REALTIME = {"SNN_SIM_REALTIME": "550ms", "SNN_CONTROLLER_REALTIME": "350ms"}  # of each second
+REALTIME = {"SNN_SIM_REALTIME": 550, "SNN_CONTROLLER_REALTIME": 350}  # ms of each second
 NOT_BEGUN = "the policy did not fly until the fault was due; see controller.log"
 
 
@@ -156,9 +156,9 @@ def fly(running: Engine, scenario: Scenario, policy: dict[str, str], folder: Pat
     return outcome
 
 
-def compose_files(firmware: str = "") -> tuple[Path, ...]:
-    """Return the files that describe the containers, later ones over earlier ones."""
-    names = ["compose.yaml"] + ([f"compose.{firmware}.yaml"] if firmware else [])
+def compose_files(*layers: str) -> tuple[Path, ...]:
+    """Return the files that describe the containers, each over those before it."""
+    names = ["compose.yaml", *(f"compose.{layer}.yaml" for layer in layers if layer)]
     return tuple(COMPOSE_FOLDER / name for name in names)
 
 
@@ -181,9 +181,10 @@ def train(running: Engine, folder: Path) -> dict[str, str]:
 def _attempt(running: Engine, scenario: Scenario, policy: dict[str, str], folder: Path) -> Outcome:
     """Fly one scenario once and collect what it leaves."""
     begin = monotonic()
-    files, settings = compose_files(scenario.firmware), {**scenario.settings, **policy}
-    if running.realtime:
-        settings |= REALTIME
+    unit = running.realtime_unit if scenario.firmware else ""
+    files = compose_files(scenario.firmware, "realtime" if unit else "")
+    realtime = {name: f"{time}{unit}" for name, time in REALTIME.items() if unit}
+    settings = {**scenario.settings, **policy, **realtime}
     with stack(running, files, _project(running), settings) as containers:
         try:
             failure = _fly(containers, scenario)

@@ -239,12 +239,19 @@ def test_firmware_has_files_of_its_own_and_its_container_is_locked_in_too() -> N
     base, over = compose_files("betaflight")
     services = yaml.safe_load(over.read_text())["services"]
     assert base == compose_files()[0] and set(services) == set(SERVICES)
-    read = set(re.findall(r"\$\{(\w+):-", over.read_text() + COMPOSE))
-    assert set(REALTIME) <= read
+    realtime = compose_files("", "realtime")[1].read_text()
+    assert set(re.findall(r"\$\{(\w+)\}", realtime)) == set(REALTIME)
     for name in ("sim", "controller"):
         assert set(services[name]["cap_add"]) == {"SYS_NICE", "SETUID", "SETGID"}
         assert "setpriv --reuid snn" in "".join(services[name]["entrypoint"])
         assert "ports" not in services[name]
+
+
+@pytest.mark.parametrize(
+    ("version", "written"), [("1.29.2\n", "550ms"), ("2.40.3", "550000"), ("v2.5.0", "550000")]
+)
+def test_each_compose_gets_real_time_in_its_own_unit(version: str, written: str) -> None:
+    assert f"550{engines.realtime_unit(version)}" == written
 
 
 def test_firmware_is_in_its_own_image_only_and_of_the_version_that_is_tested() -> None:

@@ -51,7 +51,7 @@ class Engine:
     version: str
     compose: tuple[str, ...]  # command of Compose
     build_options: tuple[str, ...] = ()
-    realtime: bool = False  # containers may be given real-time priority by their settings
+    realtime_unit: str = ""  # how Compose writes ms of real-time priority, where it gives any
 
 
 class CannotRunError(DockerError):
@@ -144,10 +144,16 @@ def _describe(*, private: bool) -> Engine:
     bridged = run(["docker", "network", "inspect", "bridge"]).returncode == 0
     options = () if bridged else ("--network=host",)
     for compose in (("docker", "compose"), ("docker-compose",)):
-        if run([*compose, "version"]).returncode == 0:
-            realtime = private and REALTIME_BUDGET.exists()
-            return Engine(private, version, compose, options, realtime)
+        done = run([*compose, "version", "--short"])
+        if done.returncode == 0:
+            unit = realtime_unit(done.stdout) if private and REALTIME_BUDGET.exists() else ""
+            return Engine(private, version, compose, options, unit)
     raise DockerError("Compose is not installed; on Debian: apt-get install docker-compose")
+
+
+def realtime_unit(compose_version: str) -> str:
+    """Return what makes a number of ms the one that this Compose takes for `cpu_rt_runtime`."""
+    return "ms" if compose_version.strip().removeprefix("v").startswith("1.") else "000"
 
 
 def _install(allowed: bool) -> None:
