@@ -29,7 +29,7 @@ from harness.stack import TRAINER, Stack, stack
 
 ROOT = Path(__file__).resolve().parents[1]
 COMPOSE_FOLDER = ROOT / "docker"
-JUDGING_TIME = 30.0  # s that a controller may outlive the judge
+JUDGING_TIME = 120.0  # s that a controller may outlive the judge: a busy machine draws slowly
 TRAINING_TIME = 1800.0  # s; a minute or two on a core of its own
 EXIT_MISSING = 2
 REALTIME = {"SNN_SIM_REALTIME": 550, "SNN_CONTROLLER_REALTIME": 350}  # ms of each second
@@ -220,6 +220,8 @@ def why_failed(
         return "; ".join(failed) or f"the judge ended with exit code {judge}; see judge.log"
     exits = scenario.controller_exits
     if exits is not None and controller not in exits:
+        if controller is None:
+            return f"the controller has not ended within {JUDGING_TIME:g} s of the judge"
         wanted = " or ".join(str(code) for code in exits)
         return f"the controller ended with exit code {controller} instead of {wanted}"
     return None

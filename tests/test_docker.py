@@ -210,10 +210,11 @@ def test_progress_is_read_as_the_runner_prints_it() -> None:
         (MAIN, 2, 0, "", "the judge ended with exit code 2; see judge.log"),
         (MAIN, 0, 1, "", "the controller ended with exit code 1 instead of 0"),
         (FAULTS[0], 0, 137, "", None),
+        (MAIN, 0, None, "", "the controller has not ended within 120 s of the judge"),
     ],
 )
 def test_why_a_scenario_failed(
-    scenario: Scenario, judge: int, controller: int, log: str, failure: str | None
+    scenario: Scenario, judge: int, controller: int | None, log: str, failure: str | None
 ) -> None:
     assert why_failed(scenario, judge, controller, log) == failure
 
