@@ -11,6 +11,7 @@ from snn_controller.errors import UserError, quote
 from snn_controller.message_store import message_definition
 from snn_controller.view_settings import NO_FOXGLOVE, check_address
 
+EVERYWHERE = ("0.0.0.0", "::")  # all addresses of this machine
 BACKLOG = 256  # messages that may wait for a slow watcher; the oldest are dropped
 
 
@@ -67,7 +68,7 @@ class FoxgloveServer:
                 f"Foxglove cannot be served at {host}:{port} ({quote(error)}); give another"
                 " foxglove_port:=PORT"
             ) from error
-        return f"ws://{host}:{self._server.port}"
+        return f"ws://{'localhost' if host in EVERYWHERE else host}:{self._server.port}"
 
     def is_watched(self, topic: str) -> bool:
         """Whether anybody has asked for a topic."""
