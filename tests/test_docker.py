@@ -77,6 +77,13 @@ def test_a_machine_without_docker_is_told_what_to_install() -> None:
     assert "apt-get install docker.io" in engines.explain("docker is not installed")
 
 
+def test_a_client_that_may_not_read_its_own_files_is_not_mistaken_for_a_refused_user() -> None:
+    said = (
+        "WARNING: open /root/.docker/config.json: permission denied\nCannot connect to the daemon"
+    )
+    assert "no Docker engine answers" in engines.explain(said)
+
+
 def test_capabilities_are_read_from_the_kernels_account() -> None:
     assert engines.missing_capabilities("CapEff:\t000001ffffffffff\n") == []
     assert engines.missing_capabilities("CapEff:\t00000000a80425fb\n") == [

@@ -85,7 +85,8 @@ def engine(state: Path, *, install: bool) -> Iterator[Engine]:
 def explain(trouble: str) -> str:
     """Return what keeps us from the engine that may run, with the mend."""
     text = trouble.lower()
-    if DENIED in text:
+    # The client also warns of files of its own that it may not read.
+    if any(DENIED in line and "connect" in line for line in text.splitlines()):
         return "the Docker socket refuses this user; join the group docker, or run as root"
     if "not installed" in text:
         return f"docker is not installed; on Debian: apt-get install {' '.join(PACKAGES)}"
