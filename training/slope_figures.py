@@ -94,7 +94,7 @@ def _bars(
         f"{label.removeprefix('fixed-')}\nn={found.count if found else 0}"
         for label, found in ours.items()
     ]
-    panel.set_xticks(range(len(ours)), names, fontsize=7)
+    panel.set_xticks(range(len(ours)), names, fontsize=6)
 
 
 def _rings(size: Axes, cosines: Axes) -> None:
