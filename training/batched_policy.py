@@ -8,15 +8,18 @@ with the artifact's own self-test among other rows. If it does, it is run drone 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from snn_controller.action import ACTION_SIZE
 from snn_controller.artifact import read_artifact
 from snn_controller.policy import FIXED_INPUTS, Policy
+from snn_controller.policy_session import import_onnxruntime
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 _DTYPES = {"tensor(float)": np.float32, "tensor(int64)": np.int64, "tensor(bool)": np.bool_}
 Arrays = dict[str, NDArray[Any]]
@@ -107,6 +110,7 @@ def spike_counts(fired: NDArray[np.bool_]) -> NDArray[np.integer]:
 
 def open_session(content: bytes) -> onnxruntime.InferenceSession:
     """Open a graph on one thread."""
+    onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1

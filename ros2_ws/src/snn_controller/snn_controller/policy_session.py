@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from threading import Timer
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from snn_controller.artifact import EXPORT_AGAIN
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
 MAX_MEMORY = 512 * 1024 * 1024  # bytes for weights and tensors of all policies of a process
 
 
-def open_session(content: bytes, path: Path) -> onnxruntime.InferenceSession:
-    """Return a session of a graph whose bytes have been checked.
+def import_onnxruntime() -> ModuleType:
+    """Return the module, told to report to nobody.
 
     Raises:
-        UserError: onnxruntime is missing or cannot run the graph.
+        UserError: It is missing.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # its wheels would report to their maker
     try:
@@ -32,6 +33,16 @@ def open_session(content: bytes, path: Path) -> onnxruntime.InferenceSession:
         raise UserError(
             "onnxruntime is not installed, so no policy can be loaded; pip install onnxruntime"
         ) from error
+    return onnxruntime
+
+
+def open_session(content: bytes, path: Path) -> onnxruntime.InferenceSession:
+    """Return a session of a graph whose bytes have been checked.
+
+    Raises:
+        UserError: onnxruntime is missing or cannot run the graph.
+    """
+    onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
