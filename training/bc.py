@@ -3,9 +3,8 @@
     python training/bc.py --name my-run
 
 Round 0 clones the guide's own flights, disturbed so that it has to recover. In every later round
-the student flies, the guide labels what it would have done there, and the data is added to all
-earlier data (dataset aggregation, DAgger). Without these rounds (`--rounds 1`) small errors add up
-in flight to states that the guide never visits.
+the student flies, the guide labels what it would have done, and the data joins all earlier (dataset
+aggregation, DAgger). With `--rounds 1` small errors add up to states that the guide never visits.
 """
 
 from __future__ import annotations
