@@ -27,8 +27,9 @@ import onnx
 from artifact_bombs import BOMBS
 from artifact_damage import ACCIDENTS, FORGED_BYTES, seal_again
 from artifact_forgery import GRAPH, METADATA, TENSORS, WEIGHTS_FILE
-from snn_controller.share import policy_path
 from trial import Trial, Verdict
+
+from snn_controller.paths import policy_path
 
 POLICIES = ("hover", "hover_rates", "hover_mlp")
 SHARES = {
@@ -137,9 +138,9 @@ def make(group: str, damage: Any, source: bytes, rng: np.random.Generator) -> by
 
 def load(path: str, pin: str) -> Verdict:
     """Load a policy file as the controller does, pinned to a hash unless that is empty."""
-    from snn_controller.action import ACTION_KINDS
-    from snn_controller.preparation import prepare_flight
-    from snn_controller.settings import ControllerSettings
+    from snn_controller.flight.parameters import ControllerSettings
+    from snn_controller.flight.setup import prepare_flight
+    from snn_controller.vehicle.action import ACTION_KINDS
 
     settings = ControllerSettings(policy=path, policy_sha256=pin)
     flight = prepare_flight(settings, frozenset(ACTION_KINDS), has_pilot=False)

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from snn_controller.quadrotor import load_quadrotor
+
+from snn_controller.vehicle.airframe import load_quadrotor
 
 Steps = dict[str, Callable[[], Any]]
 HOVER_SPEED = 15_000.0  # rpm, about what a Crazyflie hovers with

@@ -18,11 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from snn_controller.errors import UserError
-
-from sim.betaflight_faults import NAMES, fly_fault
-from sim.betaflight_firmware import obtain_firmware
-from sim.betaflight_loop import Trial
-from sim.betaflight_sitl import isolated
+from snn_sim.betaflight.firmware import obtain_firmware
+from snn_sim.betaflight.sitl import isolated
+from snn_sim.faults.betaflight.faults import NAMES, fly_fault
+from snn_sim.faults.betaflight.loop import Trial
 
 MAX_REACTION = 3  # ticks
 FLIGHT_TIME = 240.0  # s

@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from snn_controller.errors import UserError
 
-from sim.betaflight_firmware import obtain_firmware
-from sim.betaflight_flight import fly_betaflight
-from sim.betaflight_loop import Trial
-from sim.betaflight_sitl import isolated
+from snn_controller.errors import UserError
+from snn_sim.betaflight.firmware import obtain_firmware
+from snn_sim.betaflight.sitl import isolated
+from snn_sim.faults.betaflight.flight import fly_betaflight
+from snn_sim.faults.betaflight.loop import Trial
 
 COLUMNS = ("hover_error", "kick_error", "recovered_after", "command_rate", "motor_rate")
 FLIGHT_TIME = 240.0  # s that a flight may take beyond its hover

@@ -21,16 +21,16 @@ from typing import Any
 
 import numpy as np
 from cflib.crtp.crtpstack import CRTPPacket
-from snn_controller.action import Command, limit_thrust_rates, stop_command
-from snn_controller.flight_controllers import LinkStatus
-from snn_controller.flight_controllers.crazyflie import CrazyflieLink
-from snn_controller.flight_controllers.links import LinkOptions
-from snn_controller.guide import GuideGains, geometric_thrust_rates
-from snn_controller.state import Reference, State
 
-from sim.crazyflie_double import CrazyflieDouble, ground_firmware
-from sim.crazyflie_firmware import HOVER_THRUST
-from sim.crazyflie_supervisor import Phase
+from snn_controller.control.geometric import GuideGains, geometric_thrust_rates
+from snn_controller.flight_controllers.crazyflie.link import CrazyflieLink
+from snn_controller.flight_controllers.registry import LinkOptions
+from snn_controller.vehicle.action import Command, limit_thrust_rates, stop_command
+from snn_controller.vehicle.flight_controller import LinkStatus
+from snn_controller.vehicle.state import Reference, State
+from snn_sim.doubles.crazyflie.firmware import HOVER_THRUST
+from snn_sim.doubles.crazyflie.supervisor import Phase
+from snn_sim.doubles.crazyflie.udp_vehicle import CrazyflieDouble, ground_firmware
 
 TARGET = Reference(np.array([0.0, 0.0, 0.6]))
 PUSH = np.array([0.05, -0.04, 0.0])  # N, a quarter of the weight

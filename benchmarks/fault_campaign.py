@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from sim.fault_campaign import RIGS, fly_campaign, format_table, summarise_campaign, tabulate
+from snn_sim.faults.campaign import RIGS, fly_campaign, format_table, summarise_campaign, tabulate
 
 
 def main() -> None:

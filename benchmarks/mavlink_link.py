@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from snn_controller.action import stop_command
-from snn_controller.frames import Array
 
-from sim.px4_firmware import Mode
-from sim.px4_lockstep import Lockstep
+from snn_controller.vehicle.action import stop_command
+from snn_controller.vehicle.frames import Array
+from snn_sim.doubles.px4.firmware import Mode
+from snn_sim.doubles.px4.lockstep import Lockstep
 
 POINT = np.array([0.0, 0.0, 1.0])  # m from the start
 KICKS = np.diag([3e-3, 3e-3, 1e-3])  # N m for 20 ms, on a Crazyflie

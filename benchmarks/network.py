@@ -22,9 +22,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from training.kernel_c import load_c_kernel
-from training.lif_layer import KernelName
-from training.networks import NetworkConfig, SpikingPolicy
+from snn_training.networks.config import NetworkConfig
+from snn_training.networks.spiking import SpikingPolicy
+from snn_training.neurons.kernel_c import load_c_kernel
+from snn_training.neurons.layer import KernelName
 
 SIZES = (18, 256, 128, 4)
 SLOPE = 5.0

@@ -30,14 +30,12 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from rclpy.utilities import ok
 from sensor_msgs.msg import JointState
-from snn_controller.action import Command
-from snn_controller.nodes.messages import (
-    motors_to_message,
-    odometry_to_message,
-    stamp_to_ns,
-)
-from snn_controller.nodes.node_main import make_executor
-from snn_controller.state import Odometry, State
+
+from snn_controller.nodes.ros.conversions import motors_to_message, odometry_to_message
+from snn_controller.nodes.ros.main import make_executor
+from snn_controller.vehicle.action import Command
+from snn_controller.vehicle.odometry import stamp_to_ns
+from snn_controller.vehicle.state import Odometry, State
 
 WARM_UP = 2.0  # s that do not count: discovery, caches
 HOVERING = State.at_rest(np.array([0.0, 0.0, 1.0]))

@@ -13,8 +13,9 @@ from time import perf_counter, sleep
 
 import numpy as np
 from numpy.typing import NDArray
-from snn_controller.policy import Policy
-from snn_controller.share import policy_path
+
+from snn_controller.paths import policy_path
+from snn_controller.policy.runtime import Policy
 
 Step = Callable[[NDArray[np.float32]], object]
 

@@ -29,16 +29,16 @@ os.environ["SCIPY_ARRAY_API"] = "1"  # crazyflow insists, before anything import
 
 import numpy as np
 from batched_peers import PEERS, actions_near_hover
-from snn_controller.errors import UserError
-from snn_controller.quadrotor import load_quadrotor
-from snn_controller.state import State
 
-from sim.aviary import Aviary
-from sim.batched import DroneBatch
-from sim.batched_env import DroneVectorEnv
-from sim.disturbances import NOMINAL, ROBUST, Disturbances
-from sim.drone import Drone
-from sim.env import DroneEnv
+from snn_controller.errors import UserError
+from snn_controller.vehicle.airframe import load_quadrotor
+from snn_controller.vehicle.state import State
+from snn_sim.batched.batch import DroneBatch
+from snn_sim.bullet.aviary import Aviary
+from snn_sim.bullet.drone import Drone
+from snn_sim.envs.env import DroneEnv
+from snn_sim.envs.vector_env import DroneVectorEnv
+from snn_sim.task.disturbances import NOMINAL, ROBUST, Disturbances
 
 DRONES = 4096
 PHYSICS_RATES = (100, 200, 500, 1000)  # Hz

@@ -20,18 +20,17 @@ import numpy as np
 import onnxruntime
 import torch
 from numpy.typing import NDArray
-from snn_controller.policy import Policy
 from torch import Tensor, nn
 
-from training.artifact_file import ArtifactInfo
-from training.batched_policy import open_session
-from training.command import run_command
-from training.flying_transformer import Conditioning, FlyingTransformer
-from training.self_test import flight_like_observations
-from training.traced_graph import OPSET_VERSION
-from training.transformer import DecisionTransformer
-from training.transformer_config import TransformerConfig
-from training.transformer_export import export_transformer
+from snn_controller.policy.runtime import Policy
+from snn_training.artifacts.file import ArtifactInfo, flight_like_observations
+from snn_training.artifacts.trace import OPSET_VERSION
+from snn_training.artifacts.transformer import export_transformer
+from snn_training.common.command import run_command
+from snn_training.networks.transformer.config import TransformerConfig
+from snn_training.networks.transformer.in_flight import Conditioning, FlyingTransformer
+from snn_training.networks.transformer.model import DecisionTransformer
+from snn_training.rollouts.batched_policy import open_session
 
 LIMITS = Conditioning(target=450.0, low=0.0, high=490.0, hover_throttle=0.6)
 

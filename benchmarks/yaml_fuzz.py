@@ -21,10 +21,11 @@ from typing import Any
 
 import numpy as np
 import yaml
-from snn_controller.quadrotor import QUADROTORS_FILE
-from snn_controller.settings import ControllerSettings
-from snn_controller.share import share_directory
 from trial import Trial, Verdict, Work
+
+from snn_controller.flight.parameters import ControllerSettings
+from snn_controller.paths import share_directory
+from snn_controller.vehicle.airframe import QUADROTORS_FILE
 
 AIRFRAME = "crazyflie21"
 MOST_SECONDS, MOST_MIB = 20.0, 512.0
@@ -200,7 +201,7 @@ def bomb(source: str, rng: np.random.Generator) -> bytes:
 
 def load_airframe(path: str) -> Verdict:
     """Read an airframe file and see whether what it describes can fly."""
-    from snn_controller.quadrotor import load_quadrotor
+    from snn_controller.vehicle.airframe import load_quadrotor
 
     quadrotor = load_quadrotor(AIRFRAME, Path(path))
     numbers = (quadrotor.mass, quadrotor.hover_throttle, *quadrotor.inverse_mixer.ravel())
@@ -212,11 +213,12 @@ def load_parameters(path: str) -> Verdict:
     """Read a parameter file as the controller does, and prepare the flight that it asks for."""
     import rclpy
     from rclpy.utilities import try_shutdown
-    from snn_controller.action import ACTION_KINDS
+
     from snn_controller.errors import UserError
-    from snn_controller.nodes.node_main import start_ros
-    from snn_controller.nodes.parameters import declare_settings
-    from snn_controller.preparation import prepare_flight
+    from snn_controller.flight.setup import prepare_flight
+    from snn_controller.nodes.ros.main import start_ros
+    from snn_controller.nodes.ros.parameters import declare_settings
+    from snn_controller.vehicle.action import ACTION_KINDS
 
     try:
         start_ros(["--ros-args", "--params-file", path])

@@ -21,10 +21,10 @@ from launch_ros.actions import LifecycleNode, Node
 from launch_ros.event_handlers import OnStateTransition
 from launch_ros.events.lifecycle import ChangeState
 from lifecycle_msgs.msg import Transition
-from snn_controller.arguments import ARGUMENTS, refuse_unknown
-from snn_controller.graph import fly_graph, loopback
 
 from launch import LaunchDescription
+from snn_controller.bringup.arguments import ARGUMENTS, refuse_unknown
+from snn_controller.bringup.graph import fly_graph, loopback
 
 
 def generate_launch_description():

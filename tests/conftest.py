@@ -9,14 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import hypothesis
-import numpy as np
 import pytest
-from snn_controller.policy import Policy
-from snn_controller.quadrotor import Quadrotor, load_quadrotor
-from snn_controller.share import policy_path
-from snn_controller.state import Odometry, State
 
-TICK_NS = 10_000_000
+from snn_controller.paths import policy_path
+from snn_controller.policy.runtime import Policy
+from snn_controller.vehicle.airframe import Quadrotor, load_quadrotor
 
 # the same examples every run, and no failure because a machine is busy
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
@@ -44,18 +41,10 @@ def ros_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str
     return dict(os.environ)
 
 
-def hovering(position: tuple[float, float, float] = (0.0, 0.0, 1.0)) -> State:
-    return State.at_rest(np.array(position))
-
-
-def sample(state: State, stamp: int, frame: str = "odom", child: str = "base_link") -> Odometry:
-    return Odometry(stamp, frame, child, state)
-
-
 @pytest.fixture
 def loop(policy: Policy, quadrotor: Quadrotor) -> Iterator[Callable[..., Any]]:
     """Make closed loops of a flight and a PyBullet drone."""
-    from flight_loop import Loop
+    from support.flight_loop import Loop
 
     made: list[Loop] = []
 
@@ -72,7 +61,7 @@ def loop(policy: Policy, quadrotor: Quadrotor) -> Iterator[Callable[..., Any]]:
 def graph(ros_environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., Any]]:
     """Make graphs of a controller node and an estimator."""
     rclpy = pytest.importorskip("rclpy")
-    from node_graph import Graph
+    from support.node_graph import Graph
 
     made: list[Graph] = []
 

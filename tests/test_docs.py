@@ -8,15 +8,20 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from snn_controller.arguments import ARGUMENTS
-from snn_controller.guards.verdicts import reaction_table
-from snn_controller.judge_settings import JudgeSettings
-from snn_controller.settings import ControllerSettings, RecorderSettings, SimulatorSettings
-from snn_controller.state_machine import commander_table, state_diagram
-from snn_controller.tasks import TASKS
-from snn_controller.view_settings import ViewerSettings
 
-ROOT = Path(__file__).parents[1]
+from snn_controller.bringup.arguments import ARGUMENTS
+from snn_controller.control.trajectories import TASKS
+from snn_controller.flight.parameters import (
+    ControllerSettings,
+    JudgeSettings,
+    RecorderSettings,
+    SimulatorSettings,
+    ViewerSettings,
+)
+from snn_controller.safety.state_machine import commander_table, state_diagram
+from snn_controller.safety.verdicts import reaction_table
+from support.places import ROOT
+
 INTERFACES = (ROOT / "docs" / "interfaces.md").read_text()
 PAGES = [
     *(ROOT / f"{name}.md" for name in ("README", "CHANGELOG", "SECURITY")),

@@ -3,29 +3,26 @@
 from glob import glob
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 PACKAGE = "snn_controller"
 
 # colcon also installs what a dangling link would silently leave out, so look before building.
-for folder in ("launch", "sim"):
+for folder in ("launch", "snn_sim"):
     if not Path(folder).is_dir():
         raise SystemExit(
-            f"{folder} is missing: it is a link to the repository's {folder}/ folder, so check out"
+            f"{folder} is missing: it is a link into the repository, so check out"
             " (or copy) the whole repository"
         )
 
 setup(
     name=PACKAGE,
     version="0.1.0",
-    packages=[
-        PACKAGE,
-        f"{PACKAGE}.flight_controllers",
-        f"{PACKAGE}.guards",
-        f"{PACKAGE}.nodes",
-        "sim",
-    ],
-    package_data={PACKAGE: ["*.yaml", "*.css", "*.js"]},
+    # Doubles of firmware and the fault campaign are test equipment: they stay in the repository.
+    packages=find_packages(
+        include=[f"{PACKAGE}*", "snn_sim*"], exclude=["snn_sim.doubles*", "snn_sim.faults*"]
+    ),
+    package_data={f"{PACKAGE}.vehicle": ["*.yaml"], f"{PACKAGE}.report.page": ["*.css", "*.js"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),
@@ -47,9 +44,9 @@ setup(
             f"recorder = {PACKAGE}.nodes.recorder_node:main",
             f"viewer = {PACKAGE}.nodes.viewer_node:main",
             f"judge = {PACKAGE}.nodes.judge_node:main",
-            f"snn-fly = {PACKAGE}.runner:main",
-            f"snn-report = {PACKAGE}.page_command:main",
-            f"snn-replay = {PACKAGE}.replay_command:main",
+            f"snn-fly = {PACKAGE}.bringup.runner:main",
+            f"snn-report = {PACKAGE}.report.page.command:main",
+            f"snn-replay = {PACKAGE}.replay.command:main",
         ]
     },
 )

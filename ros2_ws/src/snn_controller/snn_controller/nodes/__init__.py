@@ -1,1 +1,1 @@
-"""The only modules that import rclpy: thin adapters between ROS and the core."""
+"""The ROS 2 nodes, one `*_node.py` a process; only this room imports rclpy."""

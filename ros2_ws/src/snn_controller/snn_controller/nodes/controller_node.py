@@ -20,27 +20,24 @@ from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Imu
 
-from snn_controller.flight import Flight
-from snn_controller.flight_controllers import FlightController
-from snn_controller.flight_info import flight_info
-from snn_controller.frames import Array
-from snn_controller.guards.verdicts import Verdict
-from snn_controller.link_driver import LinkDriver
-from snn_controller.nodes.command_link import describe_link, open_command_link, poll_period
-from snn_controller.nodes.conclusion import conclude
-from snn_controller.nodes.managed_node import ManagedNode, explained
-from snn_controller.nodes.messages import odometry_from_message
-from snn_controller.nodes.node_main import run_node, steady_clock
-from snn_controller.nodes.operator_services import OperatorServices
-from snn_controller.nodes.parameters import declare_settings
-from snn_controller.nodes.quality import taking_odometry
-from snn_controller.nodes.telemetry import Telemetry
-from snn_controller.preparation import prepare_flight
-from snn_controller.report import REPORT_FILE
-from snn_controller.settings import ControllerSettings
-from snn_controller.share import check_writable, report_folder
-from snn_controller.state import Odometry
-from snn_controller.state_machine import GROUND_MODES, Event
+from snn_controller.flight import ControllerSettings, Flight, LinkDriver, prepare_flight
+from snn_controller.flight_log import REPORT_FILE
+from snn_controller.nodes.controller.command_link import (
+    describe_link,
+    open_command_link,
+    poll_period,
+)
+from snn_controller.nodes.controller.conclusion import conclude
+from snn_controller.nodes.controller.operator_services import OperatorServices
+from snn_controller.nodes.controller.telemetry import Telemetry
+from snn_controller.nodes.ros.lifecycle import ManagedNode, explained
+from snn_controller.nodes.ros.main import run_node, steady_clock
+from snn_controller.nodes.ros.parameters import declare_settings
+from snn_controller.nodes.ros.qos import taking_odometry
+from snn_controller.paths import check_writable, report_folder
+from snn_controller.report import flight_info
+from snn_controller.safety import GROUND_MODES, Event, Verdict
+from snn_controller.vehicle import Array, FlightController, Odometry, odometry_from_message
 
 SIMULATOR_PATIENCE = 10.0  # s of wall time without odometry before a simulator is given up
 
@@ -288,6 +285,10 @@ class ControllerNode(ManagedNode):
 def main() -> None:
     """Run the controller node."""
     sys.exit(run_node(ControllerNode))
+
+
+if __name__ == "__main__":
+    main()
 
 
 if __name__ == "__main__":

@@ -15,18 +15,15 @@ from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import JointState
 
-from sim.betaflight_firmware import obtain_firmware
-from sim.betaflight_sitl import BetaflightSitl
-from snn_controller.action import Command
-from snn_controller.frames import Array
-from snn_controller.nodes.command_topics import MOTORS_TOPIC
-from snn_controller.nodes.messages import motors_to_message, odometry_to_message
-from snn_controller.nodes.node_main import run_node, steady_clock
-from snn_controller.nodes.ownership import NodeClaim, TopicClaim
-from snn_controller.nodes.parameters import declare_settings
-from snn_controller.nodes.quality import publishing_commands
-from snn_controller.settings import GraphSettings
-from snn_controller.state import Odometry
+from snn_controller.flight import GraphSettings
+from snn_controller.nodes.controller.command_topics import MOTORS_TOPIC
+from snn_controller.nodes.ros.conversions import motors_to_message, odometry_to_message
+from snn_controller.nodes.ros.main import run_node, steady_clock
+from snn_controller.nodes.ros.ownership import NodeClaim, TopicClaim
+from snn_controller.nodes.ros.parameters import declare_settings
+from snn_controller.nodes.ros.qos import publishing_commands
+from snn_controller.vehicle import Array, Command, Odometry
+from snn_sim.betaflight import BetaflightSitl, obtain_firmware
 
 READY_NAME = "firmware_ready"  # a node of this name appears once the firmware runs
 
@@ -80,6 +77,10 @@ class FirmwareNode(Node):
 def main() -> None:
     """Run the firmware node."""
     sys.exit(run_node(FirmwareNode))
+
+
+if __name__ == "__main__":
+    main()
 
 
 if __name__ == "__main__":

@@ -10,14 +10,13 @@ from pathlib import Path
 from time import monotonic
 
 from snn_controller.errors import UserError
-from snn_controller.judge_settings import JudgeSettings
-from snn_controller.judgement import judge
-from snn_controller.judgement_report import summary_lines, write_judgement
-from snn_controller.nodes.node_main import run_node, steady_clock
-from snn_controller.nodes.ownership import NodeClaim
+from snn_controller.flight import JudgeSettings
+from snn_controller.judge import judge, summary_lines, write_judgement
+from snn_controller.nodes.observer import Witness
 from snn_controller.nodes.recorder_node import RecorderNode
-from snn_controller.nodes.witness import Witness
-from snn_controller.share import check_writable
+from snn_controller.nodes.ros.main import run_node, steady_clock
+from snn_controller.nodes.ros.ownership import NodeClaim
+from snn_controller.paths import check_writable
 
 LOOK_PERIOD = 0.25  # s between looks at whether the flight is over
 
@@ -79,6 +78,10 @@ class JudgeNode(RecorderNode):
 def main() -> None:
     """Run the judge node."""
     sys.exit(run_node(JudgeNode))
+
+
+if __name__ == "__main__":
+    main()
 
 
 if __name__ == "__main__":

@@ -16,12 +16,12 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 
-from snn_controller.bag import DEFAULT_DISTRIBUTION, Bag
 from snn_controller.errors import UserError
-from snn_controller.nodes.message_types import TOPIC_TYPES, find_class
-from snn_controller.nodes.node_main import run_node, steady_clock
-from snn_controller.nodes.parameters import declare_settings
-from snn_controller.settings import RecorderSettings
+from snn_controller.flight import RecorderSettings
+from snn_controller.flight_log import DEFAULT_DISTRIBUTION, Bag
+from snn_controller.nodes.ros.conversions import TOPIC_TYPES, find_class
+from snn_controller.nodes.ros.main import run_node, steady_clock
+from snn_controller.nodes.ros.parameters import declare_settings
 
 # Said once for all who listen then or later, so listened to as such from the start.
 LASTING = ("snn_controller/flight_info",)
@@ -184,6 +184,10 @@ def main() -> None:
     """Run the recorder node."""
     os.nice(NICENESS)
     sys.exit(run_node(RecorderNode))
+
+
+if __name__ == "__main__":
+    main()
 
 
 if __name__ == "__main__":

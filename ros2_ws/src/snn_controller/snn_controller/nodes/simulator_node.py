@@ -19,22 +19,24 @@ from rclpy.qos import QoSProfile
 from rosgraph_msgs.msg import Clock as ClockMessage
 from sensor_msgs.msg import JointState
 
-from sim.world import Simulation
-from snn_controller.action import Command
-from snn_controller.nodes.command_topics import ARRIVAL_TIME, MOTORS_TOPIC, THRUST_RATES_TOPIC
-from snn_controller.nodes.messages import (
+from snn_controller.flight import SimulatorSettings
+from snn_controller.nodes.controller.command_topics import (
+    ARRIVAL_TIME,
+    MOTORS_TOPIC,
+    THRUST_RATES_TOPIC,
+)
+from snn_controller.nodes.ros.conversions import (
     motors_from_message,
     ns_to_stamp,
     odometry_to_message,
-    stamp_to_ns,
     thrust_rates_from_message,
 )
-from snn_controller.nodes.node_main import run_node, steady_clock
-from snn_controller.nodes.ownership import TopicClaim
-from snn_controller.nodes.parameters import declare_settings
-from snn_controller.nodes.quality import Audience, publishing_commands, publishing_odometry
-from snn_controller.settings import SimulatorSettings
-from snn_controller.state import Odometry
+from snn_controller.nodes.ros.main import run_node, steady_clock
+from snn_controller.nodes.ros.ownership import TopicClaim
+from snn_controller.nodes.ros.parameters import declare_settings
+from snn_controller.nodes.ros.qos import Audience, publishing_commands, publishing_odometry
+from snn_controller.vehicle import Command, Odometry, stamp_to_ns
+from snn_sim.bullet import Simulation
 
 START_TIME = 1_000_000_000  # ns; zero would mean "no time yet" to ROS
 RESEND_PERIOD = 0.05  # s of wall time after which unanswered odometry is sent again
@@ -172,6 +174,10 @@ def _transform_broadcaster(node: Node) -> Callable[[OdometryMessage], None] | No
 def main() -> None:
     """Run the simulator node."""
     sys.exit(run_node(SimulatorNode))
+
+
+if __name__ == "__main__":
+    main()
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.node import Node
 from rclpy.utilities import remove_ros_args
 
-from snn_controller.nodes.node_main import run_node, steady_clock
+from snn_controller.nodes.ros.main import run_node, steady_clock
 
 TRANSITIONS = {
     "configure": Transition.TRANSITION_CONFIGURE,
@@ -111,6 +111,10 @@ def main() -> None:
     parser.add_argument("--timeout", type=float, default=TIMEOUT, help="s per transition")
     args = parser.parse_args(remove_ros_args(sys.argv)[1:])
     sys.exit(run_node(lambda: TransitionNode(args.target, args.transitions, args.timeout)))
+
+
+if __name__ == "__main__":
+    main()
 
 
 if __name__ == "__main__":

@@ -19,13 +19,13 @@ from rclpy.serialization import deserialize_message, serialize_message
 from std_msgs.msg import Float32MultiArray, Float64MultiArray, String
 from visualization_msgs.msg import MarkerArray
 
-from snn_controller.message_store import TRANSFORMS_TYPE
-from snn_controller.nodes.foxglove_server import FoxgloveServer
-from snn_controller.nodes.message_types import TOPIC_TYPES, find_class
-from snn_controller.nodes.node_main import run_node, steady_clock
-from snn_controller.nodes.parameters import declare_settings
-from snn_controller.nodes.view import View
-from snn_controller.view_settings import ViewerSettings
+from snn_controller.flight import ViewerSettings
+from snn_controller.flight_log import TRANSFORMS_TYPE
+from snn_controller.nodes.ros.conversions import TOPIC_TYPES, find_class
+from snn_controller.nodes.ros.main import run_node, steady_clock
+from snn_controller.nodes.ros.parameters import declare_settings
+from snn_controller.nodes.viewer.foxglove import FoxgloveServer
+from snn_controller.nodes.viewer.view import View
 
 NICENESS = 10  # flight and recorder go first
 TICK, INFO, MEMBRANES = (f"snn_controller/{x}" for x in ("tick", "flight_info", "membranes"))
@@ -174,6 +174,10 @@ def main() -> None:
     """Run the viewer node."""
     os.nice(NICENESS)
     sys.exit(run_node(ViewerNode))
+
+
+if __name__ == "__main__":
+    main()
 
 
 if __name__ == "__main__":

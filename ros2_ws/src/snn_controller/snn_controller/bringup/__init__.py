@@ -1,0 +1,1 @@
+"""Starting the graph: its arguments, its processes, `snn-fly`."""

@@ -1,0 +1,1 @@
+"""What several links need: endpoints, clocks, frames, throttle, requests for modes."""

@@ -1,0 +1,250 @@
+"""A flight as its bag tells it: what the policy saw, answered and caused, each tick. ROS-free."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snn_controller.errors import UserError
+from snn_controller.flight_log.checks import RECORD_AGAIN, check_facts, is_sound, sound_rows
+from snn_controller.flight_log.mcap import RawMessage
+from snn_controller.flight_log.reader import BagReader, GarbledMessage, decoder
+from snn_controller.flight_log.tick_layout import TICK_FIELDS, split_rows, stamps_of
+from snn_controller.vehicle import (
+    OBSERVATION_SIZE,
+    Array,
+    Odometry,
+    Reference,
+    State,
+    observe,
+    odometry_from_message,
+)
+
+TICK_TOPIC = "snn_controller/tick"
+INFO_TOPIC = "snn_controller/flight_info"
+ODOMETRY_TYPE = "nav_msgs/msg/Odometry"
+
+
+@dataclass(frozen=True)
+class RecordedFlight:
+    """One flight, with one row a tick. SI units, world ENU, body FLU."""
+
+    source: Path
+    number: int  # 1 for the first flight of its bag
+    info: dict[str, Any]  # see snn_controller.report.flight_info
+    damage: tuple[str, ...]  # sentences; what was before the damage is here
+    index: NDArray[np.int64]  # (ticks,) of the tick in the flight; a gap is a lost tick
+    stamp: NDArray[np.int64]  # (ticks,) ns, of the odometry
+    time: Array  # (ticks,) s since the flight began
+    mode: NDArray[np.str_]  # (ticks,) after the tick
+    ran: NDArray[np.bool_]  # (ticks,) whether the network ran
+    reset: NDArray[np.bool_]  # (ticks,) whether it had resting neurons just before
+    stopped: NDArray[np.bool_]  # (ticks,) motors off, or a pilot flew
+    state: State  # (ticks, ...) as the policy saw it
+    reference: Reference  # (ticks, 3) as the policy saw it
+    action: NDArray[np.float32]  # (ticks, 4) as the network gave it, NaN where it did not run
+    last_action: NDArray[np.float32]  # (ticks, 4) as the network was told, NaN likewise
+    command: Array  # (ticks, 4) throttle, or thrust and rates; zeros where stopped
+    columns: dict[str, Array]  # every label of the topic, also those above
+    odometry: dict[int, Odometry] = field(default_factory=dict)  # stamp in ns -> sample
+
+    def __len__(self) -> int:
+        """Number of ticks."""
+        return len(self.index)
+
+    @property
+    def observations(self) -> NDArray[np.float32]:
+        """What the policy saw (ticks, 18), by the only definition of it; NaN without a state."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            # one by one, as in flight: a batch may round otherwise
+            rows = [
+                observe(self.state_at(tick), self.reference_at(tick)) for tick in range(len(self))
+            ]
+        return np.array(rows, dtype=np.float32).reshape(-1, OBSERVATION_SIZE)
+
+    def state_at(self, tick: int) -> State:
+        """What was known of the drone in a tick."""
+        state = self.state
+        parts = (state.position, state.quaternion, state.velocity, state.body_rates)
+        return State(*(part[tick] for part in parts))
+
+    def reference_at(self, tick: int) -> Reference:
+        """Where the drone should have been in a tick."""
+        return Reference(self.reference.position[tick], self.reference.velocity[tick])
+
+    @property
+    def lost_before(self) -> NDArray[np.bool_]:
+        """Whether the bag lacks ticks just before each tick (ticks,)."""
+        return np.diff(self.index, prepend=-1) != 1
+
+
+def read_flight(path: str | Path, number: int | None = None) -> RecordedFlight:
+    """Read one flight of a bag; of its only one, no number is needed.
+
+    Raises:
+        UserError: There is no such flight, or the bag cannot be read.
+    """
+    flights = {flight.number: flight for flight in read_flights(path)}
+    if number is None and len(flights) == 1:
+        return next(iter(flights.values()))
+    if number not in flights:
+        known = ", ".join(map(str, flights))
+        what = "several flights" if number is None else f"no flight {number}"
+        raise UserError(f"bag {path} holds {what}; choose one of: {known}")
+    return flights[number]
+
+
+def read_flights(path: str | Path) -> list[RecordedFlight]:
+    """Read all flights of a bag, in order; at least one.
+
+    Args:
+        path: A bag's folder, an .mcap file, or the report folder of a recorded flight.
+
+    Raises:
+        UserError: It is no bag, lacks a topic, or comes from another version.
+    """
+    reader, contents = BagReader(path), _Contents()
+    contents.take(reader.messages())
+    damage = (*reader.damage, *contents.damage(path))
+    if not contents.rows:
+        hint = f" before it is damaged ({'; '.join(damage)})" if damage else ""
+        raise UserError(f"bag {path} has no topic {TICK_TOPIC}{hint}; {RECORD_AGAIN}")
+    return [_flight(reader.path, number, contents, damage) for number in sorted(contents.rows)]
+
+
+Layout = tuple[tuple[str, int], ...]
+
+
+class _Contents:
+    """What is of interest in a bag."""
+
+    def __init__(self) -> None:
+        self.infos: dict[int, dict[str, Any]] = {}
+        self.rows: dict[int, list[Array]] = {}
+        self.layouts: dict[int, Layout] = {}  # of the rows of each flight
+        self.odometry: dict[int, Odometry] = {}
+        self._garbled: list[str] = []  # why a message is left out
+        self._vehicles: set[str] = set()
+
+    def take(self, messages: Iterable[RawMessage]) -> None:
+        """Take the messages of a bag, without those that are garbled.
+
+        Raises:
+            UserError: The bag is of another version, or of several vehicles.
+        """
+        decode = decoder()
+        with np.errstate(over="ignore", invalid="ignore"):  # numbers of garbled messages
+            for message in messages:
+                try:
+                    self._take(message, decode)
+                except GarbledMessage as error:
+                    self._garbled.append(str(error))
+        if len(self._vehicles) > 1:
+            raise UserError(
+                f"the bag holds flights of several vehicles ({', '.join(sorted(self._vehicles))});"
+                " record each into a bag of its own"
+            )
+        for number in set(self.rows) - set(self.infos) if self.infos else ():
+            self._garbled += ["a tick is of no flight"] * len(self.rows.pop(number))
+        if self.rows or not self._garbled:
+            return
+        raise UserError(f"{self._garbled[0]}; {RECORD_AGAIN}")
+
+    def damage(self, path: str | Path) -> tuple[str, ...]:
+        """Return a sentence about the messages that were left out, if any were."""
+        if not self._garbled:
+            return ()
+        return (
+            f"{path} is damaged: {len(self._garbled)} of its messages are left out"
+            f" ({self._garbled[0]})",
+        )
+
+    def _take(self, message: RawMessage, decode: Callable[[RawMessage], Any]) -> None:
+        if message.topic.endswith(f"/{TICK_TOPIC}"):
+            self._vehicles.add(message.topic)
+            self._take_tick(decode(message))
+        elif message.topic.endswith(f"/{INFO_TOPIC}"):
+            self._take_info(decode(message).data)
+        elif message.message_type == ODOMETRY_TYPE:
+            odometry = odometry_from_message(decode(message))
+            if is_sound(odometry.state):
+                self.odometry[odometry.stamp] = odometry
+
+    def _take_tick(self, message: Any) -> None:
+        layout = tuple((dim.label, int(dim.size)) for dim in message.layout.dim)
+        row = np.asarray(message.data, dtype=np.float64)
+        known = layout == next(reversed(self.layouts.values()), None)  # nearly always
+        missing = set() if known else {x[0] for x in set(TICK_FIELDS) - set(layout)}
+        if missing or sum(size for _, size in layout) != row.size:
+            raise GarbledMessage(
+                f"topic {TICK_TOPIC} lacks {', '.join(sorted(missing)) or 'numbers'}, so another"
+                " version wrote it"
+            )
+        number = _columns(row[None], layout)["flight"][0]
+        if not (number >= 1.0 and number == np.floor(number) < np.inf):
+            raise GarbledMessage(f"topic {TICK_TOPIC} has a tick of no flight")
+        if self.layouts.setdefault(int(number), layout) != layout:
+            raise GarbledMessage(f"topic {TICK_TOPIC} changes within a flight")
+        self.rows.setdefault(int(number), []).append(row)
+
+    def _take_info(self, text: str) -> None:
+        try:
+            info = json.loads(text)
+            self.infos[int(info["flight"])] = info
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"topic {INFO_TOPIC} holds no facts of a flight; {RECORD_AGAIN}"
+            ) from error
+
+
+def _flight(
+    source: Path,
+    number: int,
+    contents: _Contents,
+    damage: tuple[str, ...],
+) -> RecordedFlight:
+    info = contents.infos.get(number)
+    if info is None:
+        raise UserError(f"bag {source} has no {INFO_TOPIC} of its flight; {RECORD_AGAIN}")
+    check_facts(source, info)
+    columns = _columns(np.array(contents.rows[number]), contents.layouts[number])
+    sound = sound_rows(columns, len(info["modes"]))
+    if not sound.all():
+        columns = {label: values[sound] for label, values in columns.items()}
+        damage = (*damage, f"{source} is damaged: {(~sound).sum()} ticks hold impossible numbers")
+    modes = np.array([str(mode) for mode in info["modes"]])
+    return RecordedFlight(
+        source=source,
+        number=number,
+        info=info,
+        damage=damage,
+        index=columns["index"].astype(np.int64),
+        stamp=stamps_of(columns),
+        time=columns["time"],
+        mode=modes[columns["mode"].astype(np.int64)],
+        ran=columns["ran"] != 0.0,
+        reset=columns["reset"] != 0.0,
+        stopped=columns["stopped"] != 0.0,
+        state=State(*(columns[x] for x in ("position", "quaternion", "velocity", "body_rates"))),
+        reference=Reference(columns["reference_position"], columns["reference_velocity"]),
+        action=_single(columns["action"]),
+        last_action=_single(columns["last_action"]),
+        command=columns["command"],
+        columns=columns,
+        odometry=contents.odometry,
+    )
+
+
+def _columns(rows: Array, layout: Layout) -> dict[str, Array]:
+    return split_rows(rows, *zip(*layout, strict=True))
+
+
+def _single(values: Array) -> NDArray[np.float32]:
+    with np.errstate(over="ignore"):  # of garbled ones
+        return values.astype(np.float32)

@@ -1,0 +1,1 @@
+"""What every node needs of ROS: lifecycle, parameters, quality of service, conversions."""

@@ -1,0 +1,1 @@
+"""Recorded flights flown again: is every action the same?"""

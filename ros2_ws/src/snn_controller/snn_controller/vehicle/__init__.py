@@ -1,0 +1,87 @@
+"""What flies: states, frames, airframes, actions, what a policy sees, the protocol of links."""
+
+from snn_controller.vehicle.action import (
+    ACTION_KINDS,
+    ACTION_MAPPINGS,
+    ACTION_SIZE,
+    RATE_LIMITS,
+    ActionKind,
+    Command,
+    action_from_command,
+    action_from_throttle,
+    command_from_action,
+    limit_thrust_rates,
+    stop_command,
+    throttle_from_action,
+    thrust_rates_from_action,
+)
+from snn_controller.vehicle.airframe import Quadrotor, load_quadrotor
+from snn_controller.vehicle.dead_reckoning import Sighting, coast
+from snn_controller.vehicle.flight_controller import FlightController, LinkStatus
+from snn_controller.vehicle.frames import (
+    GRAVITY,
+    Array,
+    FrameNames,
+    axis_angle_to_quaternion,
+    multiply_quaternions,
+    quaternion_to_matrix,
+    roll_pitch_yaw,
+    swap_enu_ned,
+    swap_flu_frd,
+    swap_quaternion_convention,
+    tilt_angle,
+    turn_between,
+)
+from snn_controller.vehicle.observation import (
+    OBSERVATION_SIZE,
+    OBSERVATION_VERSION,
+    POSITION_ERROR_LIMIT,
+    VELOCITY_ERROR_LIMIT,
+    observe,
+)
+from snn_controller.vehicle.odometry import odometry_from_message, stamp_to_ns
+from snn_controller.vehicle.state import Odometry, Reference, State
+
+__all__ = [
+    "ACTION_KINDS",
+    "ACTION_MAPPINGS",
+    "ACTION_SIZE",
+    "GRAVITY",
+    "OBSERVATION_SIZE",
+    "OBSERVATION_VERSION",
+    "POSITION_ERROR_LIMIT",
+    "RATE_LIMITS",
+    "VELOCITY_ERROR_LIMIT",
+    "ActionKind",
+    "Array",
+    "Command",
+    "FlightController",
+    "FrameNames",
+    "LinkStatus",
+    "Odometry",
+    "Quadrotor",
+    "Reference",
+    "Sighting",
+    "State",
+    "action_from_command",
+    "action_from_throttle",
+    "axis_angle_to_quaternion",
+    "coast",
+    "command_from_action",
+    "limit_thrust_rates",
+    "load_quadrotor",
+    "multiply_quaternions",
+    "observe",
+    "odometry_from_message",
+    "quaternion_to_matrix",
+    "roll_pitch_yaw",
+    "stamp_to_ns",
+    "stop_command",
+    "swap_enu_ned",
+    "swap_flu_frd",
+    "swap_quaternion_convention",
+    "throttle_from_action",
+    "thrust_rates_from_action",
+    "tilt_angle",
+    "turn_between",
+]

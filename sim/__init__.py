@@ -1,1 +1,0 @@
-"""The simulated world: one PyBullet drone, its Gymnasium environment and the reward."""

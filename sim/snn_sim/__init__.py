@@ -1,0 +1,1 @@
+"""Simulated quadrotors: one in PyBullet, thousands compiled, environments, firmware in the loop."""

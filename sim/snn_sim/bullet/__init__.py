@@ -1,0 +1,17 @@
+"""Drones in PyBullet."""
+
+from snn_sim.bullet.batch import LARGEST_BATCH, BulletBatch
+from snn_sim.bullet.camera import camera_image
+from snn_sim.bullet.drone import PHYSICS_RATE, Drone
+from snn_sim.bullet.episode import DisturbedDrone
+from snn_sim.bullet.world import Simulation
+
+__all__ = [
+    "LARGEST_BATCH",
+    "PHYSICS_RATE",
+    "BulletBatch",
+    "DisturbedDrone",
+    "Drone",
+    "Simulation",
+    "camera_image",
+]

@@ -1,0 +1,1 @@
+"""Test doubles of firmware; they stay in the repository."""

@@ -1,0 +1,1 @@
+"""Faults of flights behind the real Betaflight firmware."""

@@ -1,0 +1,117 @@
+"""The betaflight link and the real firmware: Betaflight 4.6.0, built once and cached.
+
+Real time, so a busy machine may spoil a flight: it gets a second chance. Skipped where the firmware
+cannot be built (a compiler, make and the package registry are needed the first time).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from snn_controller.errors import UserError
+from snn_controller.paths import policy_path
+from snn_sim.betaflight.firmware import obtain_firmware
+from snn_sim.betaflight.sitl import isolated
+from support.betaflight_double import SETTINGS
+from support.linear_policy import write_linear_policy
+from support.places import ROOT
+
+CHANCES = 2
+
+
+@pytest.fixture(scope="module")
+def firmware() -> Path:
+    """The firmware; building it takes about a minute."""
+    try:
+        return obtain_firmware()
+    except (UserError, OSError, subprocess.TimeoutExpired) as error:
+        pytest.skip(f"Betaflight's firmware is not to be had: {error}")
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests"), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [sys.executable, *command], capture_output=True, text=True, cwd=ROOT, env=environment
+    )
+
+
+def fly(folder: Path) -> dict[str, Any]:
+    """Fly the shipped policy once and return the result."""
+    policy, report = policy_path("hover_rates"), folder / "flight.json"
+    words = ["--policy", str(policy), "--flights", "1", "--hover", "5", "--json", str(report)]
+    process = run("benchmarks/betaflight_flights.py", *words)
+    assert report.exists(), process.stderr
+    return json.loads(report.read_text())["results"][0]
+
+
+def test_the_firmware_hovers_recovers_and_disarms_when_the_link_is_lost(
+    firmware: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BETAFLIGHT_SITL", str(firmware))
+    results = []
+    while len(results) < CHANCES and not (results and results[-1]["passed"]):
+        results.append(fly(tmp_path))
+    result = results[-1]
+    assert result["passed"], results
+    assert result["armed_after"] < 10.0
+    assert result["hover_error"] < 0.05
+    failsafe = result["failsafe"]
+    assert failsafe["signal lost"] < 0.6
+    assert 0.2 < failsafe["throttle dropped"] < 0.8
+    assert 1.3 < failsafe["disarmed"] < 2.2
+
+
+def test_the_double_has_the_settings_of_the_real_firmware(firmware: Path) -> None:
+    script = str(ROOT / "tests" / "betaflight_settings.py")
+    command = isolated([sys.executable, script, str(firmware)])
+    if command is None:
+        pytest.skip("no network namespace of its own for the firmware's fixed ports")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests")}
+    process = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert process.returncode == 0, process.stderr
+    answers = {int(k): bytes(v) for k, v in json.loads(process.stdout).items()}
+    assert answers == SETTINGS
+
+
+def test_one_command_flies_the_whole_stack_with_the_firmware(
+    firmware: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ros_environment: dict[str, str]
+) -> None:
+    """Take-off, hover and landing by `snn-fly`, every node a process; about 25 s."""
+    pytest.importorskip("rclpy")
+    monkeypatch.setenv("BETAFLIGHT_SITL", str(firmware))
+    policy = write_linear_policy(tmp_path / "linear.onnx")
+    words = ["link:=betaflight", "endpoint:=sitl", "auto_start:=always", "duration:=3"]
+    folder = tmp_path / "report"
+    runner = [sys.executable, "-m", "snn_controller.bringup.runner"]
+    command = isolated([*runner, *words, f"policy:={policy}", f"report:={folder}"])
+    if command is None:
+        pytest.skip("no network namespace of its own for the firmware's fixed ports")
+    for chance in range(CHANCES):
+        process = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        if process.returncode == 0 or chance == CHANCES - 1:
+            break
+    assert process.returncode == 0, process.stdout + process.stderr
+    report = json.loads((folder / "report.json").read_text())
+    assert report["survived"] is True
+    assert report["link"] == "betaflight" and report["action_kind"] == "thrust_rates"
+
+
+@pytest.mark.parametrize("fault", ["controller killed", "damaged bytes and garbage"])
+def test_a_fault_on_the_way_to_the_firmware_ends_as_it_must(
+    firmware: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    monkeypatch.setenv("BETAFLIGHT_SITL", str(firmware))
+    policy = write_linear_policy(tmp_path / "linear.onnx")
+    words = ["--policy", str(policy), "--flights", "1", "--fault", fault]
+    for seed in range(CHANCES):
+        process = run("benchmarks/betaflight_faults.py", *words, "--seed", str(seed))
+        if process.returncode == 0:
+            return
+    pytest.fail(process.stdout + process.stderr)

@@ -1,0 +1,91 @@
+"""Small parts of a run on sequences, for several tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from snn_controller.vehicle.airframe import Quadrotor
+from snn_sim.batched.batch import DroneBatch
+from snn_training.algorithms.td3bc.config import SequenceConfig
+from snn_training.algorithms.td3bc.learner import Pressure, SequenceLearner
+from snn_training.data.replay import Replay
+from snn_training.networks.config import NetworkConfig
+from snn_training.networks.make import make_network, numpy_stepper
+from snn_training.rollouts.collector import Collector
+from snn_training.rollouts.guided_collector import (
+    PRIVILEGED_SIZE,
+    Exploration,
+    Privileged,
+    SequenceCollector,
+)
+from snn_training.rollouts.guides import GeometricGuide, Guide
+
+TINY = NetworkConfig(hidden=(12, 8), kernel="torch")
+PRESSURE = Pressure(value=2.0, cloning=0.2, slope=5.0)
+
+
+def config(**options: Any) -> SequenceConfig:
+    small = {
+        "bc_huber": 0.0,
+        "delay": 2,
+        "smoothness": 0.0,
+        "critic_hidden": (8,),
+        "batch": 6,
+        "sequence": 20,
+        "warm_up": 10,
+        "critic_batch": 16,
+    }
+    return SequenceConfig(**{**small, **options})
+
+
+def learner(network: NetworkConfig = TINY, **options: Any) -> SequenceLearner:
+    return SequenceLearner(config(**options), network, seed=0)
+
+
+def fliers(
+    quadrotor: Quadrotor,
+    count: int,
+    *,
+    network: NetworkConfig = TINY,
+    start: str = "standard",
+    guided: int = 0,
+    guide: Guide | None = None,
+    privileged: Privileged = "none",
+    exploration: Exploration | None = None,
+    episode: int = 500,
+) -> SequenceCollector:
+    drones = DroneBatch(quadrotor, count, starts=(start,), episode_steps=episode, seed=4)
+    return SequenceCollector(
+        Collector(drones, blank_share=0.0, rng=np.random.default_rng(0)),
+        guide or GeometricGuide(),
+        make_network(network),
+        exploration=exploration or Exploration(0.0, 0.0),
+        privileged=privileged,
+        guided=lambda count: np.full(count, guided),
+    )
+
+
+def fly(
+    collector: SequenceCollector,
+    learner: SequenceLearner,
+    replay: Replay,
+    ticks: int,
+    guided: int = 0,
+) -> None:
+    """Fly a learner's policy; the guide flies the first ticks of new episodes."""
+    tick = numpy_stepper(learner.actor)
+    for _ in range(ticks):
+        replay.add(collector.step(learner.actor, tick, lambda count: np.full(count, guided)))
+
+
+def flown(
+    quadrotor: Quadrotor, learner: SequenceLearner, ticks: int, count: int = 4, **options: Any
+) -> Replay:
+    """Return the replay of some flights."""
+    privileged: Privileged = options.get("privileged", "none")
+    replay = Replay(count, count * 400, labelled=True, privileged=PRIVILEGED_SIZE[privileged])
+    collector = fliers(quadrotor, count, network=learner.actor.config, **options)
+    fly(collector, learner, replay, ticks, options.get("guided", 0))
+    return replay

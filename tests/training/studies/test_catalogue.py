@@ -1,0 +1,68 @@
+"""Every setting of every study is a command line that its script takes."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections import Counter
+from dataclasses import fields
+
+import pytest
+import tyro
+
+from snn_controller.errors import UserError
+from snn_training.algorithms import bc
+from snn_training.common.command import Budget, with_budget
+from snn_training.studies.catalogue import (
+    STUDIES,
+    Setting,
+    all_settings,
+    choose_settings,
+    find_study,
+)
+from snn_training.studies.run import QUIET, RESUMABLE
+
+SETTINGS = list(all_settings())
+
+
+@pytest.mark.parametrize(("study", "setting"), SETTINGS, ids=lambda x: getattr(x, "label", x))
+def test_its_script_takes_it(study: str, setting: Setting) -> None:
+    script = importlib.import_module(f"training.{setting.script}")
+    for budget in ("study", "full"):
+        options = setting.options_of(budget)
+        args = tyro.cli(script.Args, args=["--budget", budget, *QUIET, *options])
+        script.check(with_budget(args, script.STUDY))
+
+
+def test_cloning_without_rounds_is_as_long_as_cloning_with_them() -> None:
+    def cost(label: str, budget: Budget) -> tuple[int, int]:
+        (setting,) = choose_settings(find_study("learners"), (label,))
+        args = tyro.cli(bc.Args, args=["--budget", budget, *setting.options_of(budget)])
+        args = with_budget(args, bc.STUDY)
+        return args.rounds * args.flights, args.rounds * args.updates
+
+    for budget in ("study", "full"):
+        assert cost("BC", budget) == cost("DAgger", budget)
+
+
+@pytest.mark.parametrize("name", sorted({setting.script for _, setting in SETTINGS}))
+def test_scripts_that_resume_are_known(name: str) -> None:
+    options = {field.name for field in fields(importlib.import_module(f"training.{name}").Args)}
+    assert ("resume" in options) == (name in RESUMABLE)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_settings_differ_and_are_named_so_that_files_can_be(name: str) -> None:
+    settings = STUDIES[name].settings
+    assert max(Counter(setting.label for setting in settings).values()) == 1
+    assert len({(setting.script, setting.options) for setting in settings}) == len(settings)
+    assert all(re.fullmatch(r"[A-Za-z0-9+-]+", setting.label) for setting in settings)
+
+
+def test_what_there_is_not_is_one_sentence() -> None:
+    with pytest.raises(UserError, match="unknown study 'nothing'; choose from: learners"):
+        find_study("nothing")
+    with pytest.raises(UserError, match="unknown setting 'Adam'; choose from: BC, DAgger"):
+        choose_settings(find_study("learners"), ("BC", "Adam"))
+    chosen = choose_settings(find_study("learners"), ("TD3", "BC"))
+    assert [setting.label for setting in chosen] == ["TD3", "BC"]

@@ -1,1 +1,0 @@
-"""Offline and jump-start training of spiking policies; needs torch."""

@@ -1,0 +1,1 @@
+"""Training of spiking policies; the scripts beside this package are its doors."""

@@ -1,0 +1,1 @@
+"""The learners, one module or package each."""

@@ -1,0 +1,1 @@
+"""Analytic policy gradients through the differentiable drone."""

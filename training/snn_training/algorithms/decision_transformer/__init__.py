@@ -1,0 +1,1 @@
+"""The spiking decision transformer, trained on datasets."""

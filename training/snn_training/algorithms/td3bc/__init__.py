@@ -1,0 +1,1 @@
+"""TD3BC over sequences, offline and with a jump start (JSRL)."""

@@ -1,0 +1,88 @@
+"""The configuration of a policy network, spiking or baseline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from snn_training.common import Rules
+from snn_training.neurons import KernelName
+
+
+def network_rules(network: NetworkConfig) -> Rules:
+    """Return the rules of a network's shape and of how it is initialised."""
+    sizes = network.hidden
+    return {
+        "network.hidden": (len(sizes) > 0 and min(sizes) > 0, "one or more positive numbers"),
+        "network.control-rate": (1.0 <= network.control_rate <= 1000.0, "1 to 1000 Hz"),
+        "network.min-time-constant": (
+            0.0 < network.min_time_constant <= network.max_time_constant <= 100.0,
+            "above 0 s and at most --network.max-time-constant, which is at most 100 s",
+        ),
+        "network.min-threshold": (
+            0.0 < network.min_threshold <= network.max_threshold <= 100.0,
+            "above 0 and at most --network.max-threshold, which is at most 100",
+        ),
+        "network.input-gain": (0.0 < network.input_gain <= 1000.0, "above 0 and at most 1000"),
+        "network.readout-gain": (0.0 < network.readout_gain <= 1000.0, "above 0 and at most 1000"),
+        "network.readout-time-constant": (
+            0.0 < network.readout_time_constant <= 100.0,
+            "above 0 and at most 100 s",
+        ),
+        "network.synapse-time-constant": (
+            0.0 < network.synapse_time_constant <= 100.0,
+            "above 0 and at most 100 s",
+        ),
+    }
+
+
+Kind = Literal["spiking", "gru", "mlp", "mlp_history"]
+Readout = Literal["spikes", "leaky"]
+# Brings each observation to about unit size: position, rotation matrix, velocity, body rates.
+OBSERVATION_SCALE = (4.0,) * 3 + (2.0,) * 9 + (1.0,) * 3 + (0.25,) * 3
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Shape of the policy."""
+
+    hidden: tuple[int, ...] = (256, 128)
+    """Neurons of each LIF layer."""
+    readout: Readout = "spikes"
+    """`spikes` reads the last layer's spikes; `leaky` low-passes them, one state an action."""
+    control_rate: float = 100.0
+    """Ticks a second."""
+    min_time_constant: float = 0.010
+    """Shortest initial membrane time constant in s."""
+    max_time_constant: float = 0.300
+    """Longest initial membrane time constant in s."""
+    min_threshold: float = 0.02
+    """Lowest initial threshold; a spread makes neurons answer to different levels."""
+    max_threshold: float = 0.5
+    """Highest initial threshold."""
+    input_gain: float = 3.0
+    """Scales the initial input currents."""
+    readout_gain: float = 1.0
+    """Scales the initial weights of the read-out; small ones leave less jitter."""
+    readout_time_constant: float = 0.010
+    """Initial time constant in s of the leaky read-out."""
+    kind: Kind = "spiking"
+    """Spiking network, or a baseline with the same layers: `gru` (the last layer remembers), `mlp`
+    (no memory), `mlp_history` (no memory, but sees its last 32 actions)."""
+    activation: Literal["relu", "tanh"] = "relu"
+    """Of the baselines' layers; bounded ones keep gradients through long flights tame."""
+    reset: Literal["soft", "hard"] = "soft"
+    """A spike lowers the membrane by the threshold (soft) or zeroes it (hard), a tick later."""
+    recurrent: bool = False
+    """Spikes of a layer reach the layer itself a tick later."""
+    action_feedback: bool = False
+    """The first layer of a spiking network also sees the action that was flown a tick before: with
+    what came of it, that tells of delay, lag and mass."""
+    synapse: Literal["instant", "current"] = "instant"
+    """`current`: input currents decay with learnt time constants (current-based LIF, CuBa)."""
+    synapse_time_constant: float = 0.010
+    """Initial time constant in s of the synaptic currents."""
+    memory: bool = True
+    """Without memory every tick starts from zero states: what does the state bring?"""
+    kernel: KernelName = "torch"
+    """What computes the recurrence in training: C, numba, PyTorch, or the fastest there is."""
