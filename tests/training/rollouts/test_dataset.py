@@ -19,6 +19,7 @@ from snn_sim.task.reward import RewardCoefficients
 from snn_training.data.store import load_episodes
 from snn_training.rollouts import dataset
 from snn_training.rollouts.collect import Recipe
+from support.places import ROOT
 
 NAME = "drone/hover/test-v0"
 
@@ -108,7 +109,7 @@ def test_a_wrong_option_is_one_sentence_and_writes_nothing(
 
 
 def test_as_a_command(tmp_path: Path) -> None:
-    words = [sys.executable, dataset.__file__, "--folder", str(tmp_path)]
+    words = [sys.executable, str(ROOT / "training" / "dataset.py"), "--folder", str(tmp_path)]
     done = subprocess.run([*words, "--name", "x"], capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.startswith("error: 'x' is no usable id") and done.stderr.count("\n") == 1

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import re
+import runpy
+import sys
 from collections import Counter
 from dataclasses import fields
+from types import ModuleType
 
 import pytest
 import tyro
@@ -21,13 +23,20 @@ from snn_training.studies.catalogue import (
     find_study,
 )
 from snn_training.studies.run import QUIET, RESUMABLE
+from support.places import ROOT
 
 SETTINGS = list(all_settings())
 
 
+def behind_the_door(name: str) -> ModuleType:
+    """Return the module that a script of training/ opens."""
+    door = runpy.run_path(str(ROOT / "training" / f"{name}.py"), run_name="door")
+    return sys.modules[door["Args"].__module__]
+
+
 @pytest.mark.parametrize(("study", "setting"), SETTINGS, ids=lambda x: getattr(x, "label", x))
 def test_its_script_takes_it(study: str, setting: Setting) -> None:
-    script = importlib.import_module(f"training.{setting.script}")
+    script = behind_the_door(setting.script)
     for budget in ("study", "full"):
         options = setting.options_of(budget)
         args = tyro.cli(script.Args, args=["--budget", budget, *QUIET, *options])
@@ -47,7 +56,7 @@ def test_cloning_without_rounds_is_as_long_as_cloning_with_them() -> None:
 
 @pytest.mark.parametrize("name", sorted({setting.script for _, setting in SETTINGS}))
 def test_scripts_that_resume_are_known(name: str) -> None:
-    options = {field.name for field in fields(importlib.import_module(f"training.{name}").Args)}
+    options = {field.name for field in fields(behind_the_door(name).Args)}
     assert ("resume" in options) == (name in RESUMABLE)
 
 
