@@ -22,9 +22,9 @@ from snn_sim.faults.harness.scene import Fault, FaultyPolicy, Outcome, fly_fault
 FAULTS = (*VEHICLE_FAULTS, *FLIGHT_FAULTS, *ESTIMATE_FAULTS, *FRAME_FAULTS)
 # Imported only when they are asked for: their links' clients may be missing.
 _LINKED = {
-    "mavlink": ("faults_datagram", "MAVLINK_FAULTS"),
-    "px4": ("faults_autopilot", "PX4_FAULTS"),
-    "crazyflie": ("faults_crazyflie", "CRAZYFLIE_FAULTS"),
+    "mavlink": ("datagram", "MAVLINK_FAULTS"),
+    "px4": ("autopilot", "PX4_FAULTS"),
+    "crazyflie": ("crazyflie", "CRAZYFLIE_FAULTS"),
 }
 LINKS = ("sim", *_LINKED)
 
@@ -34,7 +34,7 @@ def link_faults(link: str) -> tuple[Fault, ...]:
     if link == "sim":
         return FAULTS
     module, name = _LINKED[link]
-    return getattr(import_module(f"sim.{module}"), name)
+    return getattr(import_module(f"snn_sim.faults.catalogue.{module}"), name)
 
 
 def faults_by_verdict(link: str) -> dict[str, list[str]]:

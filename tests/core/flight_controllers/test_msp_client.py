@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from snn_controller.errors import UserError
+from snn_controller.flight_controllers.betaflight import msp as msp_client
 from snn_controller.flight_controllers.betaflight import msp_messages as msp
-from snn_controller.flight_controllers.betaflight.link import msp as msp_client
 from snn_controller.flight_controllers.betaflight.msp import MspClient
 from support.betaflight_double import SETTINGS, BetaflightDouble
 

@@ -58,8 +58,8 @@ def judge_words(folder: Path, **parameters: object) -> list[str]:
 
 def test_a_flight_is_judged_by_what_a_third_party_sees(start, tmp_path: Path) -> None:
     judge = start("nodes.judge_node", *judge_words(tmp_path / "judge"))
-    start("runner", "part:=simulator", *FLIGHT)
-    controller = start("runner", "part:=controller", f"report:={tmp_path / 'own'}", *FLIGHT)
+    start("bringup.runner", "part:=simulator", *FLIGHT)
+    controller = start("bringup.runner", "part:=controller", f"report:={tmp_path / 'own'}", *FLIGHT)
     judged, _ = judge.communicate(timeout=TIMEOUT)
     controller.communicate(timeout=TIMEOUT)
     assert judge.returncode == 0, judged

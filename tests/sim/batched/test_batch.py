@@ -26,7 +26,7 @@ from snn_sim.task.starts import sample_start
 from support.places import ROOT
 from support.rigid_body import fly_rk4
 
-SIM = ROOT / "sim"
+SIM = ROOT / "sim" / "snn_sim" / "batched"
 QUADROTOR = load_quadrotor("crazyflie21")
 FAR = 1e9  # m, no crash
 UNEQUAL = replace(
@@ -266,7 +266,7 @@ def test_actions_of_another_shape_are_refused() -> None:
 
 def test_kept_machine_code_follows_every_source_file() -> None:
     """Numba looks at the file of a cached function only, so each carries all files' checksum."""
-    modules = [vars(import_module(f"sim.{x.stem}")) for x in (SIM.glob("batched*.py"))]
+    modules = [vars(import_module(f"snn_sim.batched.{x.stem}")) for x in SIM.glob("*.py")]
     functions = {id(x): x for module in modules for x in module.values() if is_jitted(x)}
     kept = [x for x in functions.values() if type(x._cache).__name__ != "NullCache"]
     assert {x.py_func.__name__ for x in kept} == {"step_tiles", "observe_tiles", "reset_drones"}
