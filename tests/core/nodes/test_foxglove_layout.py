@@ -1,6 +1,6 @@
 """Foxglove's layout and RViz's configuration name only topics, fields and frames that there are.
 
-`tests/test_live_view.py` looks up the same field paths in the messages of a real flight.
+`tests/system/test_live_view.py` looks up the same field paths in the messages of a real flight.
 """
 
 from __future__ import annotations

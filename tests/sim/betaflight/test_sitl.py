@@ -69,7 +69,7 @@ def test_the_firmware_hovers_recovers_and_disarms_when_the_link_is_lost(
 
 
 def test_the_double_has_the_settings_of_the_real_firmware(firmware: Path) -> None:
-    script = str(ROOT / "tests" / "betaflight_settings.py")
+    script = str(ROOT / "tests" / "support" / "betaflight_settings.py")
     command = isolated([sys.executable, script, str(firmware)])
     if command is None:
         pytest.skip("no network namespace of its own for the firmware's fixed ports")
