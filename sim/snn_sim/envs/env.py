@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 from snn_controller.errors import UserError
 from snn_controller.vehicle import (
     ACTION_SIZE,
-    OBSERVATION_SIZE,
-    POSITION_ERROR_LIMIT,
-    VELOCITY_ERROR_LIMIT,
+    OBSERVATION_VERSION,
+    OBSERVATIONS,
     Reference,
     action_from_throttle,
     load_quadrotor,
@@ -140,16 +139,10 @@ class DroneEnv(gymnasium.Env[NDArray[Any], NDArray[Any]]):
 
 
 def observation_space() -> gymnasium.spaces.Box:
-    """Return the space of observation version 1."""
-    limits = np.concatenate(
-        [
-            np.full(3, POSITION_ERROR_LIMIT),
-            np.ones(9),
-            np.full(3, VELOCITY_ERROR_LIMIT),
-            np.full(3, BODY_RATE_LIMIT),
-        ]
-    ).astype(np.float32)
-    return gymnasium.spaces.Box(-limits, limits, (OBSERVATION_SIZE,), np.float32)
+    """Return the space of the observation; body rates, which it does not clip, have a limit too."""
+    limits = OBSERVATIONS[OBSERVATION_VERSION].limits
+    limits = np.where(np.isfinite(limits), limits, BODY_RATE_LIMIT).astype(np.float32)
+    return gymnasium.spaces.Box(-limits, limits, limits.shape, np.float32)
 
 
 gymnasium.register(

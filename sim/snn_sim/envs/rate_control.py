@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from snn_controller.control import RateGains
 from snn_controller.vehicle import (
+    BODY_RATES,
     Array,
     Quadrotor,
     Reference,
@@ -31,8 +32,6 @@ from snn_sim.envs.rate_variation import (
     same_loops,
 )
 from snn_sim.task import ActionHistory, Disturbance, RewardCoefficients, check_actions
-
-BODY_RATES = slice(15, 18)  # of the observation
 
 
 class RateControlledDrones:

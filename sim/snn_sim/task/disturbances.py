@@ -10,7 +10,17 @@ from dataclasses import astuple, dataclass, field, replace
 import numpy as np
 
 from snn_controller.errors import UserError
-from snn_controller.vehicle import OBSERVATION_SIZE, Array, Quadrotor, State
+from snn_controller.vehicle import (
+    BODY_RATES,
+    OBSERVATION_SIZE,
+    POSITION_ERROR,
+    ROTATION_MATRIX,
+    VELOCITY_ERROR,
+    Array,
+    Quadrotor,
+    State,
+    per_number,
+)
 
 MAX_ACTION_DELAY = 0.02  # s, how far back the simulators remember commands
 
@@ -60,7 +70,7 @@ class Disturbances:
     @property
     def noise(self) -> Array:
         """Standard deviation of the noise (18,) on each number of the observation."""
-        return _spread_out(
+        return per_number(
             self.position_noise, self.rotation_noise, self.velocity_noise, self.rate_noise
         )
 
@@ -75,13 +85,9 @@ class Disturbances:
     @property
     def bias(self) -> Array:
         """Standard deviation of the bias (18,) of each number of the observation."""
-        return _spread_out(
+        return per_number(
             self.position_bias, self.rotation_bias, self.velocity_bias, self.rate_bias
         )
-
-
-def _spread_out(position: float, rotation: float, velocity: float, rate: float) -> Array:
-    return np.repeat([position, rotation, velocity, rate], [3, 9, 3, 3])
 
 
 NOMINAL = Disturbances()
@@ -243,11 +249,11 @@ def measure(state: State, noise: Array) -> State:
 
     What `observe` makes of it is the noisy observation, clipped after the noise.
     """
-    position, matrix, velocity, body_rates = np.split(noise, [3, 12, 15], axis=-1)
+    matrix = noise[..., ROTATION_MATRIX]
     return MeasuredState(
-        position=state.position + position,
+        position=state.position + noise[..., POSITION_ERROR],
         quaternion=state.quaternion,
-        velocity=state.velocity + velocity,
-        body_rates=state.body_rates + body_rates,
+        velocity=state.velocity + noise[..., VELOCITY_ERROR],
+        body_rates=state.body_rates + noise[..., BODY_RATES],
         matrix=state.rotation + matrix.reshape(*matrix.shape[:-1], 3, 3),
     )

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from snn_controller.errors import UserError
 from snn_controller.policy import Policy, PolicyMetadata, read_artifact
+from snn_controller.vehicle import OBSERVATION_VERSION
 from snn_training.artifacts.export import graph_of, replay_actions
 from snn_training.networks import Network, NetworkConfig, SpikingPolicy, make_network
 from snn_training.runs import POLICY
@@ -35,7 +36,7 @@ def load_network(source: Path) -> tuple[Network, PolicyMetadata]:
         UserError: It is unusable, or was not trained by this project's networks.
     """
     path = source / POLICY if source.is_dir() else source
-    metadata = Policy.load(path).metadata
+    metadata = Policy.load(path, observation_version=OBSERVATION_VERSION).metadata
     config = _config_of(metadata, path)
     weights = weights_of(onnx.load_from_string(read_artifact(path)))
     try:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snn_controller.report.plots import BLUE, MOTORS, write_picture
+from snn_controller.vehicle import BODY_RATES, POSITION_ERROR, VELOCITY_ERROR
 from snn_training.data.episodes import EpisodeSet, Rows, take
 
 if TYPE_CHECKING:
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
 
 
 NUMBERS = {  # label -> columns of the observation
-    "position error m": slice(0, 3),
-    "velocity error m/s": slice(12, 15),
-    "body rate rad/s": slice(15, 18),
+    "position error m": POSITION_ERROR,
+    "velocity error m/s": VELOCITY_ERROR,
+    "body rate rad/s": BODY_RATES,
 }
 SATURATED = 0.99  # an action beyond this is at its limit
 PLOTTED = 50_000  # points of a picture at most

@@ -23,7 +23,6 @@ from snn_controller.vehicle import (
     State,
     command_from_action,
     load_quadrotor,
-    observe,
 )
 from snn_sim.task import CONTROL_RATE
 from snn_training.rollouts import BatchedPolicy
@@ -69,7 +68,7 @@ class Ticking(Protocol):
         ...
 
     def step(self, observation: NDArray[np.float32], /) -> NDArray[np.float32]:
-        """Return the action (..., 4) for an observation (..., 18)."""
+        """Return the action (..., 4) for an observation (..., size)."""
         ...
 
     def heed(self, flown: NDArray[np.float32], /) -> None:
@@ -121,6 +120,7 @@ class PolicyPilot:
         self._policy = policy
         self._quadrotor = quadrotor
         self._kind: ActionKind = policy.metadata.action_kind
+        self._observe = policy.metadata.observation.observe
         self._rate_gains = autopilot_gains(quadrotor)
         self._reset_every_tick = reset_every_tick
 
@@ -142,7 +142,7 @@ class PolicyPilot:
         """Return action and throttle (..., 4), behind the rate loop where the kind needs it."""
         if self._reset_every_tick:
             self._policy.reset()
-        action = self._policy.step(observe(state, reference)).astype(np.float64)
+        action = self._policy.step(self._observe(state, reference)).astype(np.float64)
         values = command_from_action(action, self._kind).values
         if self._kind == "thrust_rates":
             quadrotor, gains = self._quadrotor, self._rate_gains

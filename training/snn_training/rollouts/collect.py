@@ -133,7 +133,9 @@ def pilot_info(policy: str) -> PilotInfo:
     path = Path(policy)
     if not path.is_file():
         return PilotInfo(AIRFRAME, "motors")
-    metadata = Policy.load(path, control_rate=CONTROL_RATE).metadata
+    metadata = Policy.load(
+        path, control_rate=CONTROL_RATE, observation_version=OBSERVATION_VERSION
+    ).metadata
     return PilotInfo(metadata.airframe, metadata.action_kind, sha256_of(read_artifact(path)))
 
 

@@ -20,6 +20,8 @@ from snn_controller.flight_log import RecordedFlight, read_flights
 from snn_controller.vehicle import (
     ACTION_SIZE,
     OBSERVATION_SIZE,
+    OBSERVATION_VERSION,
+    OBSERVATIONS,
     Reference,
     State,
     action_from_command,
@@ -93,7 +95,7 @@ def stretches(flight: RecordedFlight) -> list[tuple[int, int]]:
 def _episodes_of(
     flight: RecordedFlight, skill: str, coefficients: RewardCoefficients
 ) -> list[EpisodeSet]:
-    observations = flight.observations
+    observations = flight.observed_by(OBSERVATIONS[OBSERVATION_VERSION])
     return [
         _episode(flight, observations, first, last, skill, coefficients)
         for first, last in stretches(flight)
@@ -163,7 +165,7 @@ def _story(
         "airframe": info["airframe"],
         "control_rate": float(info["control_rate"]),
         "action_kind": info["action_kind"],
-        "observation_version": info["observation_version"],
+        "observation_version": OBSERVATION_VERSION,
         "reward_coefficients": asdict(coefficients),
         "start": "flight",
         "disturbances": "recorded",

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from snn_controller.control import GuideGains
 from snn_controller.errors import UserError
 from snn_controller.policy import Policy
-from snn_controller.vehicle import OBSERVATION_SIZE, ActionKind
+from snn_controller.vehicle import OBSERVATION_SIZE, OBSERVATION_VERSION, ActionKind
 from snn_sim.task import CONTROL_RATE
 from snn_training.networks import ActorOfGuide
 from snn_training.rollouts.batched_policy import BatchedPolicy
@@ -100,7 +100,9 @@ class PolicyGuide:
         Raises:
             UserError: It is unusable, or does not command what it is to.
         """
-        policy = Policy.load(path, control_rate=CONTROL_RATE)
+        policy = Policy.load(
+            path, control_rate=CONTROL_RATE, observation_version=OBSERVATION_VERSION
+        )
         if policy.metadata.action_kind != action_kind:
             raise UserError(
                 f"{path} commands {policy.metadata.action_kind} and the policy is to command "

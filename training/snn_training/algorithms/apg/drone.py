@@ -13,7 +13,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from snn_controller.vehicle import POSITION_ERROR_LIMIT, VELOCITY_ERROR_LIMIT, Quadrotor
+from snn_controller.vehicle import (
+    PART_SIZES,
+    POSITION_ERROR_LIMIT,
+    VELOCITY_ERROR_LIMIT,
+    Quadrotor,
+)
 from snn_sim.batched import DroneBatch
 
 # rad/s; a tumbling drone that a policy has lost for good must not make everything infinite.
@@ -110,7 +115,7 @@ def observe(state: DroneState, position: Tensor, velocity: Tensor, noise: Tensor
         state.velocity - velocity,
         state.body_rates,
     ]
-    errors, matrix, speeds, rates = (torch.cat(parts, dim=1) + noise).split([3, 9, 3, 3], dim=1)
+    errors, matrix, speeds, rates = (torch.cat(parts, dim=1) + noise).split(PART_SIZES, dim=1)
     errors = errors.clamp(-POSITION_ERROR_LIMIT, POSITION_ERROR_LIMIT)
     speeds = speeds.clamp(-VELOCITY_ERROR_LIMIT, VELOCITY_ERROR_LIMIT)
     return torch.cat([errors, matrix, speeds, rates], dim=1)

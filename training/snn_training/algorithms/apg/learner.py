@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from snn_controller.errors import UserError
-from snn_controller.vehicle import ActionKind, Quadrotor
-from snn_sim.envs import BODY_RATES
+from snn_controller.vehicle import BODY_RATES, ActionKind, Quadrotor
 from snn_sim.task import CONTROL_RATE
 from snn_training.algorithms.apg.cost import CostConfig, flight_cost
 from snn_training.algorithms.apg.drone import DronePhysics, DroneState, make_drone_step, observe

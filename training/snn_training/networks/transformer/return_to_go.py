@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from snn_controller.vehicle import PART_SIZES
 from snn_sim.task import EPISODE_STEPS, RewardCoefficients
 
 HORIZON = EPISODE_STEPS
@@ -55,7 +56,7 @@ def reward_of(
     It is `hover_reward` by what a policy knows: errors as observed, so clipped, and the
     last action (batch, 4) as throttles.
     """
-    position, rotation, velocity, _ = observation.split([3, 9, 3, 3], dim=-1)
+    position, rotation, velocity, _ = observation.split(PART_SIZES, dim=-1)
     throttle = 0.5 * (last_action + 1.0)
     angles = roll_pitch_yaw(rotation)
     return (

@@ -25,7 +25,6 @@ from snn_controller.vehicle import (
     Sighting,
     State,
     command_from_action,
-    observe,
     stop_command,
 )
 
@@ -42,6 +41,7 @@ class Helm:
         """Prepare for a flight."""
         rate = policy.metadata.control_rate
         self._policy = policy
+        self._observe = policy.metadata.observation.observe
         self._quadrotor = quadrotor
         self._plan = plan
         self._kind: ActionKind = policy.metadata.action_kind
@@ -104,7 +104,7 @@ class Helm:
         reference = self.reference(mode, time)
         if mode is Mode.POLICY:
             last, rested, self._rested = self._policy.last_action, self._rested, False
-            action = self._policy.step(observe(state, reference))
+            action = self._policy.step(self._observe(state, reference))
             self._decision = Decision(action, last, rested)
             verdict = self._guard.check(self._policy, action)
             if verdict is not None:

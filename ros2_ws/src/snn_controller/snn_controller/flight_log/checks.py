@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from snn_controller.errors import UserError, quote
 from snn_controller.flight_log.tick_layout import TICK_VERSION
-from snn_controller.vehicle import OBSERVATION_VERSION, ActionKind, Array, State
+from snn_controller.vehicle import OBSERVATIONS, ActionKind, Array, State
 
 RECORD_AGAIN = "record the flight again with record:=true"
 LARGEST = 1e6  # of a state that anybody flew on, in SI units
@@ -54,15 +54,15 @@ def _check_versions(source: Path, info: Mapping[str, Any]) -> None:
     versions = info.get("versions")
     software = versions.get("snn_controller") if isinstance(versions, dict) else None
     recorder = f"snn_controller {quote(software)}" if software else "the software"
-    for name, ours in (
-        ("observation_version", OBSERVATION_VERSION),
-        ("tick_version", TICK_VERSION),
+    for name, known in (
+        ("observation_version", tuple(OBSERVATIONS)),
+        ("tick_version", (TICK_VERSION,)),
     ):
-        if info.get(name) != ours:
+        if info.get(name) not in known:
             what = name.replace("_", " ")
             raise UserError(
-                f"bag {source} has {what} {quote(info.get(name))}, and this software reads {ours};"
-                f" use {recorder} that recorded it, or fly and record again"
+                f"bag {source} has {what} {quote(info.get(name))}, and this software reads "
+                f"{', '.join(map(str, known))}; use {recorder} that recorded it, or fly and record again"
             )
 
 

@@ -17,12 +17,12 @@ from snn_controller.flight_log.mcap import RawMessage
 from snn_controller.flight_log.reader import BagReader, GarbledMessage, decoder
 from snn_controller.flight_log.tick_layout import TICK_FIELDS, split_rows, stamps_of
 from snn_controller.vehicle import (
-    OBSERVATION_SIZE,
+    OBSERVATIONS,
     Array,
+    ObservationVersion,
     Odometry,
     Reference,
     State,
-    observe,
     odometry_from_message,
 )
 
@@ -59,14 +59,24 @@ class RecordedFlight:
         return len(self.index)
 
     @property
+    def observation(self) -> ObservationVersion:
+        """The version that the policy was shown."""
+        return OBSERVATIONS[self.info["observation_version"]]
+
+    @property
     def observations(self) -> NDArray[np.float32]:
-        """What the policy saw (ticks, 18), by the only definition of it; NaN without a state."""
+        """What the policy saw (ticks, size), by the only definition of it; NaN without a state."""
+        return self.observed_by(self.observation)
+
+    def observed_by(self, version: ObservationVersion) -> NDArray[np.float32]:
+        """Return what a version would have shown (ticks, size); NaN without a state."""
         with np.errstate(invalid="ignore", divide="ignore"):
             # one by one, as in flight: a batch may round otherwise
             rows = [
-                observe(self.state_at(tick), self.reference_at(tick)) for tick in range(len(self))
+                version.observe(self.state_at(tick), self.reference_at(tick))
+                for tick in range(len(self))
             ]
-        return np.array(rows, dtype=np.float32).reshape(-1, OBSERVATION_SIZE)
+        return np.array(rows, dtype=np.float32).reshape(-1, version.size)
 
     def state_at(self, tick: int) -> State:
         """What was known of the drone in a tick."""

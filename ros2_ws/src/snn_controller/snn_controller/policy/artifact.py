@@ -16,7 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from snn_controller.errors import UserError, quote
-from snn_controller.vehicle import ACTION_KINDS, ACTION_MAPPINGS, OBSERVATION_VERSION, ActionKind
+from snn_controller.vehicle import (
+    ACTION_KINDS,
+    ACTION_MAPPINGS,
+    OBSERVATION_VERSION,
+    OBSERVATIONS,
+    ActionKind,
+    ObservationVersion,
+)
 
 FORMAT_VERSION = 1
 MAX_FILE_SIZE = 64 * 1024 * 1024  # bytes; the largest policy planned has about 3 MB
@@ -78,6 +85,11 @@ class PolicyMetadata:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     evaluation: Mapping[str, Any] = field(default_factory=dict)
     spike_statistics: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def observation(self) -> ObservationVersion:
+        """What the policy is to be shown."""
+        return OBSERVATIONS[self.observation_version]
 
 
 def read_artifact(path: Path) -> bytes:
@@ -195,10 +207,11 @@ def _check_versions(values: Mapping[str, Any], path: Path) -> None:
             f"{FORMAT_VERSION}; {EXPORT_AGAIN} of the same release"
         )
     observation = values.get("observation_version", OBSERVATION_VERSION)
-    if not _is(observation, OBSERVATION_VERSION):
+    if not any(_is(observation, known) for known in OBSERVATIONS):
         raise UserError(
             f"policy {path} was trained on observation version {quote(observation)}, this runtime "
-            f"gives {OBSERVATION_VERSION}; train it again or use the release that trained it"
+            f"gives {', '.join(map(str, OBSERVATIONS))}; train it again or use the release that "
+            "trained it"
         )
     kind = values.get("action_kind", ACTION_KINDS[0])
     if kind not in ACTION_KINDS:

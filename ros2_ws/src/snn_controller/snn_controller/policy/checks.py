@@ -12,13 +12,9 @@ import numpy as np
 
 from snn_controller.errors import UserError, quote
 from snn_controller.policy.artifact import EXPORT_AGAIN, PolicyMetadata
-from snn_controller.vehicle import ACTION_SIZE, OBSERVATION_SIZE
+from snn_controller.vehicle import ACTION_SIZE
 
-FIXED_INPUTS = {
-    "observation": (1, OBSERVATION_SIZE),
-    "last_applied_action": (1, ACTION_SIZE),
-    "target_return": (1, 1),
-}
+FIXED_INPUTS = ("observation", "last_applied_action", "target_return")  # the rest are states
 DTYPES: dict[str, type] = {
     "tensor(float)": np.float32,
     "tensor(int64)": np.int64,
@@ -40,12 +36,17 @@ def check_graph(session: Any, metadata: PolicyMetadata, path: Path) -> None:
         UserError: One is missing, unknown or of the wrong shape or type.
     """
     inputs, outputs = _describe(session.get_inputs()), _describe(session.get_outputs())
-    expected_inputs = {k: v for k, v in FIXED_INPUTS.items() if k in inputs or k == "observation"}
+    sizes = metadata.observation.size, ACTION_SIZE, 1
+    expected_inputs: dict[str, tuple[Any, ...]] = {
+        name: (1, size)
+        for name, size in zip(FIXED_INPUTS, sizes, strict=True)
+        if name in inputs or name == "observation"
+    }
     expected_outputs = {"action": (1, ACTION_SIZE)}
     for layer in metadata.layers:
         expected_inputs[f"membrane_{layer.name}"] = (1, layer.neurons)
         expected_outputs[f"spikes_{layer.name}"] = (1, layer.neurons)
-    states = inputs.keys() - FIXED_INPUTS.keys()
+    states = inputs.keys() - set(FIXED_INPUTS)
     for name in states:
         expected_inputs.setdefault(name, inputs[name].shape)
         expected_outputs[f"{name}_next"] = inputs[name].shape
@@ -77,8 +78,9 @@ def check_expectations(
     airframe: str | None,
     control_rate: float | None,
     action_kind: str | None,
+    observation_version: int | None,
 ) -> None:
-    """Check that a policy is for this airframe, rate in Hz and kind of action, where given.
+    """Check that a policy is for this airframe, rate, action and observation, where given.
 
     Raises:
         UserError: It is not.
@@ -97,6 +99,11 @@ def check_expectations(
         raise UserError(
             f"policy {path} gives actions of kind '{metadata.action_kind}', not '{action_kind}'; "
             "choose a flight controller link that takes them or another policy"
+        )
+    if observation_version is not None and metadata.observation_version != observation_version:
+        raise UserError(
+            f"policy {path} was trained on observation version {metadata.observation_version}, and "
+            f"here it would see {observation_version}; choose a policy that was trained on that"
         )
 
 

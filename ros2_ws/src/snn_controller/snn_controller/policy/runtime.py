@@ -66,6 +66,7 @@ class Policy:
         airframe: str | None = None,
         control_rate: float | None = None,
         action_kind: str | None = None,
+        observation_version: int | None = None,
     ) -> Policy:
         """Load an artifact, check it, run its self-test and return it reset.
 
@@ -75,6 +76,7 @@ class Policy:
             airframe: Airframe that it must have been trained for, if given.
             control_rate: Rate in Hz that it must have been trained at, if given.
             action_kind: Kind of action that it must give, if given.
+            observation_version: Observation that it must have been trained on, if given.
 
         Raises:
             UserError: The file is unusable or does not match; the sentence says how to mend it.
@@ -92,6 +94,7 @@ class Policy:
             airframe=airframe,
             control_rate=control_rate,
             action_kind=action_kind,
+            observation_version=observation_version,
         )
         policy = Policy(session, metadata, path, sha256_of(content))
         policy._self_test()
@@ -137,7 +140,7 @@ class Policy:
         """Advance the network by one control tick and return the action (4,) in [-1, 1].
 
         Args:
-            observation: (18,) as `observation.observe` gives it.
+            observation: As `metadata.observation.observe` gives it, (size,).
             last_applied_action: (4,) what the drone really did last; own last action if None.
             target_return: Return to aim for; the last one given, or the artifact's, if None.
         """

@@ -18,7 +18,7 @@ from snn_controller.errors import UserError
 from snn_controller.flight_log import RecordedFlight
 from snn_controller.paths import policy_path, share_directory
 from snn_controller.policy import Policy
-from snn_controller.vehicle import ACTION_SIZE, Array, observe
+from snn_controller.vehicle import ACTION_SIZE, Array
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,7 @@ def replay(flight: RecordedFlight, policy: Policy) -> Replay:
     actions = np.full((len(flight), ACTION_SIZE), np.nan, dtype=np.float32)
     judged = np.zeros(len(flight), dtype=bool)
     known, lost = False, flight.lost_before
+    observe = policy.metadata.observation.observe
     for row in range(len(flight)):
         known &= not lost[row]  # the network may have run in what the bag lacks
         if not flight.ran[row]:
@@ -131,6 +132,7 @@ def odometry_agreement(flight: RecordedFlight) -> tuple[int, int]:
     so such a bag has none.
     """
     found = equal = 0
+    observe = flight.observation.observe
     for row in np.flatnonzero(flight.ran).tolist():
         odometry = flight.odometry.get(int(flight.stamp[row]))
         if odometry is None:
