@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from snn_controller.errors import UserError
-from snn_sim.betaflight.firmware import obtain_firmware
-from snn_sim.betaflight.sitl import isolated
+from snn_sim.betaflight.sitl import isolated, obtain_firmware
 from snn_sim.faults.betaflight.faults import NAMES, fly_fault
 from snn_sim.faults.betaflight.loop import Trial
 

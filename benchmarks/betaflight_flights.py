@@ -21,8 +21,7 @@ from typing import Any
 import numpy as np
 
 from snn_controller.errors import UserError
-from snn_sim.betaflight.firmware import obtain_firmware
-from snn_sim.betaflight.sitl import isolated
+from snn_sim.betaflight.sitl import isolated, obtain_firmware
 from snn_sim.faults.betaflight.flight import fly_betaflight
 from snn_sim.faults.betaflight.loop import Trial
 

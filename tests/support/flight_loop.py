@@ -19,7 +19,7 @@ from snn_controller.vehicle.airframe import Quadrotor
 from snn_controller.vehicle.flight_controller import LinkStatus
 from snn_controller.vehicle.state import Odometry, State
 from snn_sim.bullet.drone import Drone
-from snn_sim.task.starts import sample_start
+from snn_sim.task.episode import sample_start
 from support.states import TICK_NS, hovering, sample
 
 Alter = Callable[[Odometry], Odometry | None]

@@ -12,7 +12,7 @@ from harness.stack import SERVICES
 from requirements import requirements
 from sim_in_the_loop import REALTIME, compose_files
 
-from snn_sim.betaflight.firmware import PACKAGE, PACKAGE_VERSION
+from snn_sim.betaflight.sitl import PACKAGE, PACKAGE_VERSION
 from support.places import ROOT
 
 COMPOSE = (ROOT / "docker" / "compose.yaml").read_text()

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from snn_controller.errors import UserError
 from snn_controller.vehicle import Array, Quadrotor, Reference, State, action_from_throttle
 from snn_sim.batched import layout
-from snn_sim.batched.kernels import observe_tiles, reset_drones, step_tiles
-from snn_sim.batched.layout import LANES, Settings
-from snn_sim.batched.memory import (
+from snn_sim.batched.kernels import observe_blocks, reset_drones, step_blocks
+from snn_sim.batched.layout import (
+    LANES,
     EpisodePhysics,
+    Settings,
     airframe_constants,
     allocate,
     disturbance_rows,
@@ -32,6 +33,7 @@ from snn_sim.task import (
     CRASH_DISTANCE,
     EPISODE_STEPS,
     NOMINAL,
+    REWARD_PARTS,
     START_COEFFICIENTS,
     ActionHistory,
     Disturbance,
@@ -69,7 +71,7 @@ class DroneBatch:
         Args:
             quadrotor: Airframe.
             count: Number of drones.
-            starts: Start distributions of `snn_sim.task.starts`, drawn with equal chance.
+            starts: Start distributions of `snn_sim.task.episode`, drawn with equal chance.
             disturbances: What disturbs each episode.
             coefficients: Weights of the reward; `set_coefficients` changes them.
             control_rate: Control periods, and RK4 steps, per second.
@@ -94,7 +96,7 @@ class DroneBatch:
         self._settings = Settings(
             airframe=airframe_constants(quadrotor, self.control_period),
             coefficients=(0.0,) * 5,
-            rules=(float(crash_distance), float(episode_steps)),
+            limits=(float(crash_distance), float(episode_steps)),
             starts=np.array([start_ranges(name, quadrotor) for name in starts]),
             sizes=disturbances.as_array(),
             noise=disturbances.noise,
@@ -122,6 +124,19 @@ class DroneBatch:
     def rewards(self) -> Array:
         """Rewards (count,) of the last step."""
         return self._arrays.rewards[: self.count]
+
+    @property
+    def reward_parts(self) -> NDArray[np.float32]:
+        """What each coefficient multiplies in the last step's rewards (count, 5), a copy.
+
+        In the order of `RewardCoefficients`; zeros for a state that is not finite.
+        """
+        with np.errstate(all="ignore"):
+            parts = self._read(layout.REWARD_PARTS, layout.ROWS).astype(np.float32)
+        finite = np.isfinite(parts)
+        if not finite.all():
+            parts[~finite.all(axis=1)] = 0.0
+        return parts
 
     @property
     def terminated(self) -> NDArray[np.bool_]:
@@ -183,6 +198,7 @@ class DroneBatch:
             self._arrays.episodes.fill(-1)
         for values in (self._arrays.rewards, self._arrays.terminated, self._arrays.truncated):
             values.fill(0)  # they were those of a flight that is over
+        self._write(layout.REWARD_PARTS, np.zeros((self.count, REWARD_PARTS)))
         self._begin(np.arange(len(self._actions)))
         return self.observations
 
@@ -242,7 +258,7 @@ class DroneBatch:
         """
         check_actions(actions, self.count)
         self._actions[: self.count] = actions
-        step_tiles(self._arrays, self._settings, self._actions, auto_reset)
+        step_blocks(self._arrays, self._settings, self._actions, auto_reset)
         self._history.append(actions)
         if auto_reset and self._history.steps:
             self._begin_histories(np.flatnonzero(self.terminated | self.truncated))
@@ -296,7 +312,7 @@ class DroneBatch:
             self._history.begin(drones, action_from_throttle(self.rotors[drones]))
 
     def _observe(self) -> None:
-        observe_tiles(self._arrays, self._settings)
+        observe_blocks(self._arrays, self._settings)
 
     def _read(self, first: int, end: int) -> Array:
         return read_rows(self._arrays.memory, first, end)[: self.count].copy()

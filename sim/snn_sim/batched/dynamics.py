@@ -1,6 +1,6 @@
-"""One control step of one lane: rotors exactly, the rigid body by RK4, and what it earns.
+"""One control step of one lane: rotors exactly, the rigid body by RK4, reward and crash.
 
-Everything is straight-line code on a tile, so the compiler turns a loop over lanes into vector
+Everything is straight-line code on a block, so the compiler turns a loop over lanes into vector
 instructions. Rotors follow their command with a first-order lag, whose solution is known; RK4 then
 takes the thrusts at the start, the middle and the end of the step.
 """
@@ -13,6 +13,8 @@ from snn_controller.vehicle import Array
 from snn_sim.batched.layout import (
     BODY_RATES,
     COMMAND,
+    CRASH_DISTANCE,
+    CRASHED,
     CURVE_0,
     CURVE_1,
     CURVE_2,
@@ -22,6 +24,7 @@ from snn_sim.batched.layout import (
     EARLIER_COMMAND,
     FORCE,
     GRAVITY,
+    HOVER_THROTTLE,
     INERTIA,
     LANES,
     LAST_COMMAND,
@@ -33,52 +36,61 @@ from snn_sim.batched.layout import (
     PUSH_END,
     PUSH_START,
     QUATERNION,
+    REFERENCE_POSITION,
+    REFERENCE_VELOCITY,
+    REWARD,
+    REWARD_ATTITUDE,
+    REWARD_PARTS,
+    REWARD_POSITION,
+    REWARD_SURVIVAL,
+    REWARD_THROTTLE,
+    REWARD_VELOCITY,
     ROTORS,
     STEPS,
     THRUST_SCALE,
     TORQUE,
     VELOCITY,
 )
-from snn_sim.batched.scalar_math import inlined
+from snn_sim.batched.scalar_math import angle_between_axes, clamp, inlined
 
 Vector = tuple[float, float, float]
 Four = tuple[float, float, float, float]
-Airframe = tuple[float, ...]  # as `batched_layout` orders it
+Airframe = tuple[float, ...]  # as `layout` orders it
 Slopes = tuple[Vector, Four, Vector]
 # Thrust scale, 1 / mass, inertia, acceleration from outside, torque from outside.
 Body = tuple[float, float, Vector, Vector, Vector]
 
 
 @inlined
-def read3(tile: Array, row: int, lane: int) -> Vector:
+def read3(block: Array, row: int, lane: int) -> Vector:
     """Return three consecutive rows of a lane."""
     return (
-        tile[row * LANES + lane],
-        tile[(row + 1) * LANES + lane],
-        tile[(row + 2) * LANES + lane],
+        block[row * LANES + lane],
+        block[(row + 1) * LANES + lane],
+        block[(row + 2) * LANES + lane],
     )
 
 
 @inlined
-def read4(tile: Array, row: int, lane: int) -> Four:
+def read4(block: Array, row: int, lane: int) -> Four:
     """Return four consecutive rows of a lane."""
-    x, y, z = read3(tile, row, lane)
-    return x, y, z, tile[(row + 3) * LANES + lane]
+    x, y, z = read3(block, row, lane)
+    return x, y, z, block[(row + 3) * LANES + lane]
 
 
 @inlined
-def write3(tile: Array, row: int, lane: int, values: Vector) -> None:
+def write3(block: Array, row: int, lane: int, values: Vector) -> None:
     """Set three consecutive rows of a lane."""
-    tile[row * LANES + lane] = values[0]
-    tile[(row + 1) * LANES + lane] = values[1]
-    tile[(row + 2) * LANES + lane] = values[2]
+    block[row * LANES + lane] = values[0]
+    block[(row + 1) * LANES + lane] = values[1]
+    block[(row + 2) * LANES + lane] = values[2]
 
 
 @inlined
-def write4(tile: Array, row: int, lane: int, values: Four) -> None:
+def write4(block: Array, row: int, lane: int, values: Four) -> None:
     """Set four consecutive rows of a lane."""
-    write3(tile, row, lane, (values[0], values[1], values[2]))
-    tile[(row + 3) * LANES + lane] = values[3]
+    write3(block, row, lane, (values[0], values[1], values[2]))
+    block[(row + 3) * LANES + lane] = values[3]
 
 
 @inlined
@@ -111,15 +123,15 @@ def squared(vector: Vector) -> float:
 
 
 @inlined
-def delayed_command(tile: Array, lane: int) -> Four:
+def delayed_command(block: Array, lane: int) -> Four:
     """Return what the motors are told in this step: a mix of this and earlier commands."""
-    now, last = read4(tile, COMMAND, lane), read4(tile, LAST_COMMAND, lane)
-    earlier = read4(tile, EARLIER_COMMAND, lane)
-    share_now, share_last, share_earlier = read3(tile, DELAY_SHARE, lane)
+    now, last = read4(block, COMMAND, lane), read4(block, LAST_COMMAND, lane)
+    earlier = read4(block, EARLIER_COMMAND, lane)
+    share_now, share_last, share_earlier = read3(block, DELAY_SHARE, lane)
     zero = (0.0, 0.0, 0.0, 0.0)
     mixed = add4(add4(add4(zero, share_now, now), share_last, last), share_earlier, earlier)
-    write4(tile, EARLIER_COMMAND, lane, last)
-    write4(tile, LAST_COMMAND, lane, now)
+    write4(block, EARLIER_COMMAND, lane, last)
+    write4(block, LAST_COMMAND, lane, now)
     return mixed
 
 
@@ -196,15 +208,15 @@ def angular_acceleration(rates: Vector, torque: Vector, inertia: Vector) -> Vect
 
 
 @inlined
-def outer_acceleration(tile: Array, lane: int, airframe: Airframe) -> Vector:
+def outer_acceleration(block: Array, lane: int, airframe: Airframe) -> Vector:
     """Return gravity, the constant force and the push as an acceleration."""
-    steps = tile[STEPS * LANES + lane]
-    after_start = 1.0 if steps >= tile[PUSH_START * LANES + lane] else 0.0
-    before_end = 1.0 if steps < tile[PUSH_END * LANES + lane] else 0.0
-    push = read3(tile, PUSH, lane)
-    force = add(read3(tile, FORCE, lane), after_start * before_end, push)
+    steps = block[STEPS * LANES + lane]
+    after_start = 1.0 if steps >= block[PUSH_START * LANES + lane] else 0.0
+    before_end = 1.0 if steps < block[PUSH_END * LANES + lane] else 0.0
+    push = read3(block, PUSH, lane)
+    force = add(read3(block, FORCE, lane), after_start * before_end, push)
     gravity = (0.0, 0.0, -airframe[GRAVITY])
-    return add(gravity, 1.0 / tile[MASS * LANES + lane], force)
+    return add(gravity, 1.0 / block[MASS * LANES + lane], force)
 
 
 @inlined
@@ -234,37 +246,37 @@ def normalised(q: Four) -> Four:
 
 
 @inlined
-def body_of(tile: Array, lane: int, airframe: Airframe) -> Body:
+def body_of(block: Array, lane: int, airframe: Airframe) -> Body:
     """Return what does not change during a step."""
     return (
-        tile[THRUST_SCALE * LANES + lane],
-        1.0 / tile[MASS * LANES + lane],
-        read3(tile, INERTIA, lane),
-        outer_acceleration(tile, lane, airframe),
-        read3(tile, TORQUE, lane),
+        block[THRUST_SCALE * LANES + lane],
+        1.0 / block[MASS * LANES + lane],
+        read3(block, INERTIA, lane),
+        outer_acceleration(block, lane, airframe),
+        read3(block, TORQUE, lane),
     )
 
 
 @inlined
-def advance_rotors(tile: Array, lane: int) -> tuple[Four, Four, Four]:
+def advance_rotors(block: Array, lane: int) -> tuple[Four, Four, Four]:
     """Move the rotors and return their states at the start, the middle and the end of the step."""
-    command = delayed_command(tile, lane)
-    up, down = tile[DECAY_UP * LANES + lane], tile[DECAY_DOWN * LANES + lane]
-    start = read4(tile, ROTORS, lane)
+    command = delayed_command(block, lane)
+    up, down = block[DECAY_UP * LANES + lane], block[DECAY_DOWN * LANES + lane]
+    start = read4(block, ROTORS, lane)
     middle = lagged4(start, command, up, down)
     end = lagged4(middle, command, up, down)
-    write4(tile, ROTORS, lane, end)
+    write4(block, ROTORS, lane, end)
     return start, middle, end
 
 
 @inlined
-def advance(tile: Array, lane: int, airframe: Airframe) -> None:
+def advance(block: Array, lane: int, airframe: Airframe) -> None:
     """Advance one lane by one control step."""
     h = airframe[PERIOD]
-    start, middle, end = advance_rotors(tile, lane)
-    body = body_of(tile, lane, airframe)
-    p, v = read3(tile, POSITION, lane), read3(tile, VELOCITY, lane)
-    q, w = read4(tile, QUATERNION, lane), read3(tile, BODY_RATES, lane)
+    start, middle, end = advance_rotors(block, lane)
+    body = body_of(block, lane, airframe)
+    p, v = read3(block, POSITION, lane), read3(block, VELOCITY, lane)
+    q, w = read4(block, QUATERNION, lane), read3(block, BODY_RATES, lane)
 
     k1 = slopes(q, w, start, body, airframe)
     q2, w2 = turn(q, w, 0.5 * h, k1)
@@ -275,9 +287,61 @@ def advance(tile: Array, lane: int, airframe: Airframe) -> None:
     k4 = slopes(q4, w4, end, body, airframe)
 
     drift = add(add(k1[0], 1.0, k2[0]), 1.0, k3[0])
-    write3(tile, POSITION, lane, add(add(p, h, v), h * h / 6.0, drift))
-    write3(tile, VELOCITY, lane, add(v, h, rk4_mean(k1[0], k2[0], k3[0], k4[0])))
-    write3(tile, BODY_RATES, lane, add(w, h, rk4_mean(k1[2], k2[2], k3[2], k4[2])))
+    write3(block, POSITION, lane, add(add(p, h, v), h * h / 6.0, drift))
+    write3(block, VELOCITY, lane, add(v, h, rk4_mean(k1[0], k2[0], k3[0], k4[0])))
+    write3(block, BODY_RATES, lane, add(w, h, rk4_mean(k1[2], k2[2], k3[2], k4[2])))
     spin = add4(add4(add4(k1[1], 2.0, k2[1]), 2.0, k3[1]), 1.0, k4[1])
-    write4(tile, QUATERNION, lane, normalised(add4(q, h / 6.0, spin)))
-    tile[STEPS * LANES + lane] += 1.0
+    write4(block, QUATERNION, lane, normalised(add4(q, h / 6.0, spin)))
+    block[STEPS * LANES + lane] += 1.0
+
+
+@inlined
+def squared_euler_angles(q: Four) -> float:
+    """Return roll^2 + pitch^2 + yaw^2 in rad^2 (ZYX order) of a quaternion of length one."""
+    x, y, z, w = q
+    sine = clamp(2.0 * (y * w - x * z), -1.0, 1.0)
+    roll = angle_between_axes(2.0 * (y * z + x * w), 1.0 - 2.0 * (x * x + y * y))
+    pitch = angle_between_axes(sine, math.sqrt(1.0 - sine * sine))
+    yaw = angle_between_axes(2.0 * (x * y + z * w), 1.0 - 2.0 * (y * y + z * z))
+    return roll * roll + pitch * pitch + yaw * yaw
+
+
+@inlined
+def command_cost(block: Array, lane: int, hover: float) -> float:
+    """Return the squared distance of the command from hover."""
+    a, b, c, d = read4(block, COMMAND, lane)
+    a, b, c, d = a - hover, b - hover, c - hover, d - hover
+    return a * a + b * b + c * c + d * d
+
+
+@inlined
+def judge(
+    block: Array,
+    lane: int,
+    airframe: Airframe,
+    coefficients: tuple[float, ...],
+    limits: tuple[float, ...],
+) -> None:
+    """Write the reward of the state reached, its parts, and whether it is a crash."""
+    p = add(read3(block, POSITION, lane), -1.0, read3(block, REFERENCE_POSITION, lane))
+    v = add(read3(block, VELOCITY, lane), -1.0, read3(block, REFERENCE_VELOCITY, lane))
+    q, w = read4(block, QUATERNION, lane), read3(block, BODY_RATES, lane)
+    far_off, fast, tilted = squared(p), squared(v), squared_euler_angles(q)
+    effort = command_cost(block, lane, airframe[HOVER_THROTTLE])
+    block[REWARD * LANES + lane] = (
+        coefficients[REWARD_SURVIVAL]
+        - coefficients[REWARD_POSITION] * far_off
+        - coefficients[REWARD_VELOCITY] * fast
+        - coefficients[REWARD_ATTITUDE] * tilted
+        - coefficients[REWARD_THROTTLE] * effort
+    )
+    block[(REWARD_PARTS + REWARD_POSITION) * LANES + lane] = -far_off
+    block[(REWARD_PARTS + REWARD_VELOCITY) * LANES + lane] = -fast
+    block[(REWARD_PARTS + REWARD_THROTTLE) * LANES + lane] = -effort
+    block[(REWARD_PARTS + REWARD_ATTITUDE) * LANES + lane] = -tilted
+    block[(REWARD_PARTS + REWARD_SURVIVAL) * LANES + lane] = 1.0
+    far = max(math.fabs(p[0]), math.fabs(p[1]), math.fabs(p[2]))
+    inside = 1.0 if far <= limits[CRASH_DISTANCE] else 0.0
+    size = squared(p) + squared(v) + squared(w) + q[0] + q[1] + q[2] + q[3]
+    finite = 1.0 if size - size == 0.0 else 0.0
+    block[CRASHED * LANES + lane] = 1.0 - inside * finite

@@ -1,9 +1,10 @@
-"""Compiled scalar helpers of the batched twin: branch-free angles, and random numbers per drone."""
+"""Compiled scalar helpers of the batched simulator: branch-free angles, each drone's randomness."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from snn_controller.errors import UserError
 
 try:
     from numba import njit
+    from numba.core.caching import FunctionCache
 except ImportError as error:
     raise UserError(
         f"the batched simulator needs numba ({error}): pip install -e '.[training]', or "
@@ -27,12 +29,41 @@ inlined: Callable[[Function], Function] = njit(forceinline=True, **OPTIONS)
 called: Callable[[Function], Function] = njit(**OPTIONS)
 
 
+class _OptionalCache(FunctionCache):
+    """Machine code on disk that nothing depends on: what fails there is compiled again."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Return what is kept for a signature, None for nothing, or nothing that can be read."""
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception:  # unpickling a damaged file raises anything
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep what was compiled, if the disk takes it."""
+        with suppress(Exception):
+            super().save_overload(sig, data)
+
+
+def compile_kept(function: Function, **options: Any) -> Function:
+    """Compile a function on its first call; the machine code is kept on disk where that works.
+
+    Where no folder can be written, the disk is full or what is there is damaged, every process
+    compiles for itself.
+
+    Args:
+        function: What to compile.
+        options: Of numba's `njit`.
+    """
+    dispatcher: Any = njit(**options)(function)
+    with suppress(RuntimeError):  # numba finds no place for its cache
+        dispatcher._cache = _OptionalCache(function)
+    return dispatcher
+
+
 def compiled(function: Function) -> Function:
-    """Compile a whole pass; the machine code is kept on disk where some folder can be written."""
-    try:
-        return njit(cache=True, **OPTIONS)(function)
-    except RuntimeError:  # numba found no place for its cache
-        return njit(**OPTIONS)(function)
+    """Compile a whole pass, kept on disk."""
+    return compile_kept(function, **OPTIONS)
 
 
 _TURN = math.tan(math.pi / 8.0)

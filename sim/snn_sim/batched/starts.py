@@ -110,7 +110,7 @@ def candidate_angle(streams: Any, drone: int, max_angle: float) -> float:
 
 
 @called
-def draw_start(tile: Array, lane: int, streams: Any, drone: int, starts: Array, row: int) -> None:
+def draw_start(block: Array, lane: int, streams: Any, drone: int, starts: Array, row: int) -> None:
     """Write position, attitude, velocity, rates and rotors of a start around the reference."""
     at_target = uniform(streams, drone, 0.0, 1.0) < starts[row, AT_TARGET]
     offset = uniform3(streams, drone, starts[row, OFFSET])
@@ -119,19 +119,19 @@ def draw_start(tile: Array, lane: int, streams: Any, drone: int, starts: Array, 
         offset, quaternion = (0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0)
     for axis in range(3):
         at = axis * LANES + lane
-        tile[POSITION * LANES + at] = tile[REFERENCE_POSITION * LANES + at] + offset[axis]
-    write4(tile, QUATERNION, lane, quaternion)
+        block[POSITION * LANES + at] = block[REFERENCE_POSITION * LANES + at] + offset[axis]
+    write4(block, QUATERNION, lane, quaternion)
     velocity = uniform3(streams, drone, starts[row, SPEED])
     for axis in range(3):
         at = axis * LANES + lane
-        tile[VELOCITY * LANES + at] = tile[REFERENCE_VELOCITY * LANES + at] + velocity[axis]
-    write3(tile, BODY_RATES, lane, uniform3(streams, drone, starts[row, SPEED]))
+        block[VELOCITY * LANES + at] = block[REFERENCE_VELOCITY * LANES + at] + velocity[axis]
+    write3(block, BODY_RATES, lane, uniform3(streams, drone, starts[row, SPEED]))
     for rotor in range(4):
         state = uniform(streams, drone, starts[row, ROTOR_LOW], starts[row, ROTOR_HIGH])
-        tile[(ROTORS + rotor) * LANES + lane] = state
-        tile[(LAST_COMMAND + rotor) * LANES + lane] = state
-        tile[(EARLIER_COMMAND + rotor) * LANES + lane] = state
-    tile[STEPS * LANES + lane] = 0.0
+        block[(ROTORS + rotor) * LANES + lane] = state
+        block[(LAST_COMMAND + rotor) * LANES + lane] = state
+        block[(EARLIER_COMMAND + rotor) * LANES + lane] = state
+    block[STEPS * LANES + lane] = 0.0
 
 
 @inlined
@@ -142,23 +142,23 @@ def spread(streams: Any, drone: int, reach: float) -> float:
 
 @called
 def draw_airframe(
-    tile: Array, lane: int, streams: Any, drone: int, airframe: Airframe, sizes: Array
+    block: Array, lane: int, streams: Any, drone: int, airframe: Airframe, sizes: Array
 ) -> None:
     """Write mass, inertia, thrust, motor lag and action delay of an episode."""
-    tile[MASS * LANES + lane] = airframe[NOMINAL_MASS] * spread(streams, drone, sizes[MASS_SPREAD])
+    block[MASS * LANES + lane] = airframe[NOMINAL_MASS] * spread(streams, drone, sizes[MASS_SPREAD])
     for axis in range(3):
         factor = spread(streams, drone, sizes[INERTIA_SPREAD])
-        tile[(INERTIA + axis) * LANES + lane] = airframe[NOMINAL_INERTIA + axis] * factor
-    tile[THRUST_SCALE * LANES + lane] = spread(streams, drone, sizes[THRUST_SPREAD])
+        block[(INERTIA + axis) * LANES + lane] = airframe[NOMINAL_INERTIA + axis] * factor
+    block[THRUST_SCALE * LANES + lane] = spread(streams, drone, sizes[THRUST_SPREAD])
     lag = uniform(streams, drone, sizes[LAG_LOW], sizes[LAG_HIGH])
     half = -0.5 * airframe[PERIOD] / lag
     up, down = airframe[LAG_UP], airframe[LAG_DOWN]
-    tile[DECAY_UP * LANES + lane] = math.exp(half / up) if up > 0.0 else 0.0
-    tile[DECAY_DOWN * LANES + lane] = math.exp(half / down) if down > 0.0 else 0.0
+    block[DECAY_UP * LANES + lane] = math.exp(half / up) if up > 0.0 else 0.0
+    block[DECAY_DOWN * LANES + lane] = math.exp(half / down) if down > 0.0 else 0.0
     delay = uniform(streams, drone, 0.0, sizes[MAX_DELAY]) / airframe[PERIOD]
     for steps in range(3):
         share = 1.0 - math.fabs(delay - steps)
-        tile[(DELAY_SHARE + steps) * LANES + lane] = share if share > 0.0 else 0.0
+        block[(DELAY_SHARE + steps) * LANES + lane] = share if share > 0.0 else 0.0
 
 
 @inlined
@@ -171,35 +171,35 @@ def scaled_normal3(streams: Any, drone: int, deviation: float) -> Vector:
 
 @called
 def draw_forces(
-    tile: Array,
+    block: Array,
     lane: int,
     streams: Any,
     drone: int,
     airframe: Airframe,
     sizes: Array,
-    rules: tuple[float, ...],
+    limits: tuple[float, ...],
 ) -> None:
     """Write the constant force and torque of an episode, and its push."""
     weight, push = airframe[NOMINAL_MASS] * airframe[GRAVITY], (0.0, 0.0, 0.0)
-    write3(tile, FORCE, lane, scaled_normal3(streams, drone, sizes[FORCE_SHARE] * weight))
-    write3(tile, TORQUE, lane, scaled_normal3(streams, drone, sizes[TORQUE_SHARE] * weight))
+    write3(block, FORCE, lane, scaled_normal3(streams, drone, sizes[FORCE_SHARE] * weight))
+    write3(block, TORQUE, lane, scaled_normal3(streams, drone, sizes[TORQUE_SHARE] * weight))
     if sizes[PUSH_SHARE] > 0.0:
         push = add(push, sizes[PUSH_SHARE] * weight, direction(streams, drone))
-    write3(tile, PUSH, lane, push)
+    write3(block, PUSH, lane, push)
     length = math.floor(sizes[PUSH_DURATION] / airframe[PERIOD] + 0.5)
-    last = max(rules[EPISODE_STEPS] - length, 0.0)
+    last = max(limits[EPISODE_STEPS] - length, 0.0)
     start = math.floor(uniform(streams, drone, 0.0, last + 1.0))
-    tile[PUSH_START * LANES + lane] = start
-    tile[PUSH_END * LANES + lane] = start + length
+    block[PUSH_START * LANES + lane] = start
+    block[PUSH_END * LANES + lane] = start + length
 
 
 @called
 def draw_faults(
-    tile: Array, lane: int, streams: Any, drone: int, bias: Array, sizes: Array
+    block: Array, lane: int, streams: Any, drone: int, bias: Array, sizes: Array
 ) -> None:
     """Write the sensor bias of an episode and its chance of dropouts."""
-    tile[DROPOUT * LANES + lane] = sizes[DROPOUT_CHANCE]
+    block[DROPOUT * LANES + lane] = sizes[DROPOUT_CHANCE]
     for number in range(len(bias)):
-        tile[(BIAS + number) * LANES + lane] = 0.0
+        block[(BIAS + number) * LANES + lane] = 0.0
         if bias[number] > 0.0:
-            tile[(BIAS + number) * LANES + lane] = bias[number] * normal_pair(streams, drone)[0]
+            block[(BIAS + number) * LANES + lane] = bias[number] * normal_pair(streams, drone)[0]

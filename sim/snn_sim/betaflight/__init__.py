@@ -1,8 +1,7 @@
 """The real Betaflight firmware in the loop, and the body that it flies."""
 
-from snn_sim.betaflight.firmware import obtain_firmware
 from snn_sim.betaflight.plant import Plant, Snapshot, read_snapshot
-from snn_sim.betaflight.sitl import ENDPOINT, BetaflightSitl
+from snn_sim.betaflight.sitl import ENDPOINT, BetaflightSitl, obtain_firmware
 
 __all__ = [
     "ENDPOINT",

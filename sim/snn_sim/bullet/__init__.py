@@ -1,9 +1,7 @@
 """Drones in PyBullet."""
 
 from snn_sim.bullet.batch import LARGEST_BATCH, BulletBatch
-from snn_sim.bullet.camera import camera_image
-from snn_sim.bullet.drone import PHYSICS_RATE, Drone
-from snn_sim.bullet.episode import DisturbedDrone
+from snn_sim.bullet.drone import PHYSICS_RATE, DisturbedDrone, Drone, camera_image
 from snn_sim.bullet.world import Simulation
 
 __all__ = [

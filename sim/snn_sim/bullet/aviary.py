@@ -17,8 +17,7 @@ import numpy as np
 
 from snn_controller.errors import UserError
 from snn_controller.vehicle import Array, Quadrotor, State
-from snn_sim.bullet.client import import_pybullet
-from snn_sim.bullet.drone import CONTACT_DISTANCE
+from snn_sim.bullet.drone import CONTACT_DISTANCE, import_pybullet
 from snn_sim.task import CONTROL_RATE
 
 AIRFRAME = "cf2x"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,13 +26,13 @@ from snn_controller.vehicle import (
     observe,
     throttle_from_action,
 )
-from snn_sim.bullet.drone import PHYSICS_RATE, Drone
-from snn_sim.bullet.episode import BulletEpisode, DrawRules
+from snn_sim.bullet.drone import PHYSICS_RATE, DisturbedDrone, Drone
 from snn_sim.task import (
     CONTROL_RATE,
     CRASH_DISTANCE,
     EPISODE_STEPS,
     NOMINAL,
+    REWARD_PARTS,
     START_COEFFICIENTS,
     ActionHistory,
     Disturbance,
@@ -39,17 +40,132 @@ from snn_sim.task import (
     RewardCoefficients,
     check_actions,
     check_batch,
+    disturbance_from_row,
+    draw_disturbance,
     measure,
     numbers_of,
     reward_parts,
+    sample_start,
     start_ranges,
 )
+
+
+@dataclass(frozen=True)
+class DrawRules:
+    """What the episodes of a batch are drawn from."""
+
+    starts: tuple[str, ...]  # with equal chance
+    disturbances: Disturbances
+    steps: int  # cap of an episode
+
+
+class BulletEpisode:
+    """A PyBullet drone that flies episode after episode."""
+
+    def __init__(self, world: Drone) -> None:
+        """Take a world; `begin` begins the first episode."""
+        self._world, self._drone = world, DisturbedDrone(world)
+        self.rng = np.random.default_rng(0)
+        self.number = -1  # of the present episode
+
+    @property
+    def state(self) -> State:
+        """True state."""
+        return self._world.state
+
+    @property
+    def rotors(self) -> Array:
+        """Rotor state (4,) in [0, 1]."""
+        return self._world.rotors
+
+    @property
+    def loads(self) -> Array:
+        """Constant force and torque (6,) that disturb the episode."""
+        found = self._drone.disturbance
+        return np.zeros(6) if found is None else np.concatenate([found.force, found.torque])
+
+    @property
+    def steps(self) -> int:
+        """Steps flown in the present episode."""
+        return self._drone.steps
+
+    def begin(self, rules: DrawRules, key: tuple[int, int], reference: Reference) -> None:
+        """Begin the next episode, which seed and number of the drone (the key) alone fix."""
+        self.number += 1
+        seed, drone = key
+        self.rng = np.random.default_rng(
+            np.random.SeedSequence(seed, spawn_key=(drone, self.number))
+        )
+        rng, nominal, name = self.rng, self._drone.nominal, rules.starts[0]
+        if len(rules.starts) > 1:
+            name = rules.starts[self.rng.integers(len(rules.starts))]
+        start, rotors = sample_start(name, rng, target=reference.position, quadrotor=nominal)
+        velocity = start.velocity + reference.velocity
+        disturbance, sizes = None, rules.disturbances
+        if not sizes.only_noise:
+            period = self._world.control_period
+            disturbance = draw_disturbance(
+                sizes, rng, quadrotor=nominal, period=period, steps=rules.steps
+            )
+        self.disturb(disturbance)
+        self.put(State(start.position, start.quaternion, velocity, start.body_rates), rotors)
+
+    def disturb(self, disturbance: Disturbance | None) -> None:
+        """Fly on under another disturbance; None is the nominal drone."""
+        self._drone.disturb(disturbance)
+
+    def put(self, state: State, rotors: Array) -> None:
+        """Put the drone into a state with rotors (4,), at step 0."""
+        self._drone.reset(state, rotors)
+
+    def step(self, throttle: Array | None) -> None:
+        """Advance one control period with throttle (4,); None stops the motors."""
+        self._drone.step(throttle)
+
+    def sensor_error(self, noise: Array) -> Array:
+        """Return what an observation (18,) is off by: the bias and new noise of a deviation."""
+        disturbance = self._drone.disturbance
+        error = np.zeros(OBSERVATION_SIZE) if disturbance is None else disturbance.bias
+        return error + noise * self.rng.normal(size=OBSERVATION_SIZE) if noise.any() else error
+
+    def drops_out(self) -> bool:
+        """Draw whether an observation repeats the last one."""
+        disturbance = self._drone.disturbance
+        if disturbance is None or disturbance.dropout == 0.0:
+            return False
+        return bool(self.rng.random() < disturbance.dropout)
+
+    def snapshot(self) -> Array:
+        """Return all but the generator as numbers (73,)."""
+        drone, disturbance = self._drone, self._drone.disturbance
+        rest = np.zeros(0) if disturbance is None else disturbance.as_row()
+        counts = (drone.steps, self.number, len(rest))
+        row = np.concatenate([self._world.snapshot(), *drone.commands, counts, rest])
+        return np.concatenate([row, np.zeros(_SNAPSHOT_SIZE - len(row))])
+
+    def restore(self, row: Array) -> None:
+        """Fly on from a snapshot (73,)."""
+        world, commands, (steps, number, length), rest = np.split(np.asarray(row), [18, 30, 33])
+        self.number = int(number)
+        nominal = self._drone.nominal
+        self.disturb(disturbance_from_row(rest, nominal) if length else None)
+        self._world.restore(world)
+        self._drone.steps, self._drone.commands = int(steps), list(commands.reshape(3, 4))
+
+    def close(self) -> None:
+        """Close the world."""
+        self._world.close()
+
+
+_SNAPSHOT_SIZE = 73  # 18 of the world, 12 commands, 3 counts, 40 of the disturbance
+
 
 LARGEST_BATCH = 64  # worlds; each takes about 32 MB
 _REPORTED = (
     "observations",
     "final_observations",
     "rewards",
+    "reward_parts",
     "terminated",
     "truncated",
     "throttles",
@@ -114,6 +230,7 @@ class BulletBatch:
         self.observations = np.zeros((count, OBSERVATION_SIZE), np.float32)
         self.final_observations = np.zeros((count, OBSERVATION_SIZE), np.float32)
         self.rewards = np.zeros(count)
+        self.reward_parts = np.zeros((count, REWARD_PARTS), np.float32)
         self.terminated = np.zeros(count, np.bool_)
         self.truncated = np.zeros(count, np.bool_)
         self.throttles = np.zeros((count, ACTION_SIZE))
@@ -162,7 +279,7 @@ class BulletBatch:
             self._seed = seed
             for drone in self._drones:
                 drone.number = -1
-        for values in (self.rewards, self.terminated, self.truncated):
+        for values in (self.rewards, self.reward_parts, self.terminated, self.truncated):
             values.fill(0)  # they were those of a flight that is over
         self._begin(np.arange(self.count))
         return self.observations
@@ -301,6 +418,8 @@ class BulletBatch:
         )
         rewards = parts @ self._weights
         sound = usable & np.isfinite(rewards) & np.isfinite(state.body_rates).all(axis=1)
-        self.rewards[:] = np.where(np.isfinite(rewards), rewards, 0.0)
+        finite = np.isfinite(rewards)
+        self.rewards[:] = np.where(finite, rewards, 0.0)
+        self.reward_parts[:] = np.where(finite[:, None], parts, 0.0)
         self.terminated[:] = ~(sound & (errors <= self._crash_distance).all(axis=1))
         self.truncated[:] = self.steps >= self._episode_steps

@@ -1,15 +1,20 @@
 """Drones for learners: Gymnasium environments, batches, rate control between policy and rotors."""
 
-from snn_sim.envs.batch import Drones, Simulator
-from snn_sim.envs.joined import JoinedDrones
+from snn_sim.envs.drones import ConcatenatedDrones, Drones, Simulator
 from snn_sim.envs.make import make_drones
-from snn_sim.envs.rate_control import action_from_thrust
-from snn_sim.envs.rate_variation import MAX_DELAY, RateLoops, RateVariation, draw_loops, same_loops
+from snn_sim.envs.rate_control import (
+    MAX_DELAY,
+    RateLoops,
+    RateVariation,
+    action_from_thrust,
+    draw_loops,
+    same_loops,
+)
 
 __all__ = [
     "MAX_DELAY",
+    "ConcatenatedDrones",
     "Drones",
-    "JoinedDrones",
     "RateLoops",
     "RateVariation",
     "Simulator",

@@ -7,9 +7,8 @@ from collections.abc import Callable, Sequence
 from snn_controller.control import RateGains, autopilot_gains
 from snn_controller.errors import UserError
 from snn_controller.vehicle import ACTION_KINDS, ActionKind, Quadrotor
-from snn_sim.envs.batch import SIMULATORS, Drones, Simulator
-from snn_sim.envs.rate_control import RateControlledDrones
-from snn_sim.envs.rate_variation import RateVariation
+from snn_sim.envs.drones import SIMULATORS, Drones, Simulator
+from snn_sim.envs.rate_control import RateControlledDrones, RateVariation
 from snn_sim.task import (
     CONTROL_RATE,
     CRASH_DISTANCE,

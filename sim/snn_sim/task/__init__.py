@@ -24,20 +24,24 @@ from snn_sim.task.episode import (
     CONTROL_RATE,
     CRASH_DISTANCE,
     EPISODE_STEPS,
+    EpisodeConfig,
+    References,
     check_actions,
     check_batch,
+    draw_references,
     has_crashed,
     numbers_of,
+    sample_start,
+    start_ranges,
 )
-from snn_sim.task.references import EpisodeConfig, References, draw_references
 from snn_sim.task.reward import (
     END_COEFFICIENTS,
+    REWARD_PARTS,
     START_COEFFICIENTS,
     RewardCoefficients,
     hover_reward,
     reward_parts,
 )
-from snn_sim.task.starts import sample_start, start_ranges
 
 __all__ = [
     "CONTROL_RATE",
@@ -49,6 +53,7 @@ __all__ = [
     "HISTORY_STEPS",
     "NOISY",
     "NOMINAL",
+    "REWARD_PARTS",
     "ROBUST",
     "START_COEFFICIENTS",
     "ActionHistory",

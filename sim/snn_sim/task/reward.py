@@ -40,6 +40,7 @@ class RewardCoefficients:
         )
 
 
+REWARD_PARTS = len(fields(RewardCoefficients))
 START_COEFFICIENTS = RewardCoefficients(position=1.0, velocity=0.01, throttle=0.14)
 END_COEFFICIENTS = RewardCoefficients(position=3.5, velocity=0.10, throttle=0.50)
 

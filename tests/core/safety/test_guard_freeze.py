@@ -21,7 +21,7 @@ from snn_controller.vehicle.airframe import Quadrotor, load_quadrotor
 from snn_controller.vehicle.frames import GRAVITY
 from snn_controller.vehicle.state import Odometry, Reference, State
 from snn_sim.bullet.drone import Drone
-from snn_sim.task.starts import sample_start
+from snn_sim.task.episode import sample_start
 from support.flight_loop import Loop
 from support.states import TICK_NS, hovering, sample
 

@@ -12,7 +12,7 @@ from snn_controller.vehicle.airframe import Quadrotor
 from snn_controller.vehicle.dead_reckoning import MAX_GAP, Sighting, coast
 from snn_controller.vehicle.frames import turn_between
 from snn_sim.bullet.drone import Drone
-from snn_sim.task.starts import sample_start
+from snn_sim.task.episode import sample_start
 from support.states import hovering
 
 

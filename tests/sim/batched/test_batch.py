@@ -22,7 +22,7 @@ from snn_sim.batched.batch import DroneBatch
 from snn_sim.batched.layout import LANES
 from snn_sim.bullet.drone import Drone
 from snn_sim.task.disturbances import ROBUST, Disturbance, draw_disturbance
-from snn_sim.task.starts import sample_start
+from snn_sim.task.episode import sample_start
 from support.places import ROOT
 from support.rigid_body import fly_rk4
 

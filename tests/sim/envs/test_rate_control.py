@@ -4,16 +4,138 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from snn_controller.control.body_rate import autopilot_gains, control_rates
 from snn_controller.control.geometric import GuideGains, geometric_thrust_rates
 from snn_controller.vehicle.action import RATE_LIMITS, thrust_rates_from_action
 from snn_controller.vehicle.airframe import load_quadrotor
 from snn_controller.vehicle.state import Reference
-from snn_sim.envs.batch import Drones
+from snn_sim.envs.drones import Drones
 from snn_sim.envs.make import make_drones
+from snn_sim.envs.rate_control import (
+    MAX_DELAY,
+    RateControlledDrones,
+    RateVariation,
+    control_by_loops,
+    deliver,
+    draw_loops,
+    same_loops,
+)
 from snn_sim.task.disturbances import NOISY
 from snn_sim.task.reward import START_COEFFICIENTS, hover_reward
+from snn_training.algorithms.apg.rate_control import loop_tensors, make_rate_loop
+
+QUADROTOR = load_quadrotor("crazyflie21")
+COUNT = 500
+
+
+def draw(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Actions, some beyond their range, body rates and rotors."""
+    rng = np.random.default_rng(seed)
+    return (
+        rng.uniform(-1.2, 1.2, (COUNT, 4)),
+        rng.normal(size=(COUNT, 3)),
+        rng.uniform(size=(COUNT, 4)),
+    )
+
+
+def test_equal_loops_are_the_loop_of_the_core() -> None:
+    actions, rates, rotors = draw(0)
+    gains = autopilot_gains(QUADROTOR)
+    command = thrust_rates_from_action(actions)
+    expected = control_rates(command, rates, rotors, quadrotor=QUADROTOR, gains=gains)
+    loops = same_loops(gains, COUNT)
+    found = control_by_loops(command, rates, rotors, quadrotor=QUADROTOR, loops=loops)
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("airframe", ["crazyflie21", "cf2x"])
+def test_pytorch_has_the_same_law_and_finite_slopes(airframe: str) -> None:
+    quadrotor = load_quadrotor(airframe)
+    actions, rates, rotors = draw(1)
+    rng = np.random.default_rng(2)
+    loops = draw_loops(RateVariation(), quadrotor, COUNT, rng)
+    past = rng.uniform(-1.0, 1.0, (COUNT, MAX_DELAY, 4))
+    actions = np.concatenate([actions[:, None], past], axis=1)  # newest first
+    arrived = np.einsum("nk,nka->na", loops.delivery, actions.clip(-1.0, 1.0))
+    expected = control_by_loops(
+        thrust_rates_from_action(arrived), rates, rotors, quadrotor=quadrotor, loops=loops
+    )
+    tensors = tuple(torch.tensor(x, dtype=torch.float32) for x in (actions, rates, rotors))
+    for tensor in tensors:
+        tensor.requires_grad_()
+    found = make_rate_loop(quadrotor)(tensors[0], tensors[1], tensors[2], loop_tensors(loops))
+    # next to the turn of the thrust curve the throttle is off by 0.01, times the lead of up to 4
+    off = np.abs(found.detach().numpy() - expected)
+    assert off.max() < 0.06 and np.mean(off > 1e-4) < 0.15
+    found.sum().backward()
+    leads = float(np.max(loops.lead)) > 0.0  # without a lead the rotors do not matter
+    for tensor in tensors:
+        assert tensor.grad is not None and torch.isfinite(tensor.grad).all()
+        assert (tensor.grad.abs().max() > 0.0) == (leads or tensor is not tensors[2])
+
+
+def test_loops_are_drawn_around_the_autopilots() -> None:
+    variation, rng = RateVariation(), np.random.default_rng(3)
+    loops = draw_loops(variation, QUADROTOR, 2000, rng)
+    nominal = autopilot_gains(QUADROTOR)
+    for axis, (low, high) in enumerate([variation.tilt, variation.tilt, variation.yaw]):
+        factors = loops.rates[:, axis] / nominal.rates[axis]
+        assert low <= factors.min() < low + 0.01 and high - 0.01 < factors.max() <= high
+    np.testing.assert_array_equal(loops.rates[:, 0], loops.rates[:, 1])
+    assert (loops.thrust_lead >= 0.0).all() and (loops.thrust_lead <= loops.lead).all()
+    lag = QUADROTOR.motor_time_constant_up / (1.0 + loops.lead)
+    assert lag.min() > 0.6 * 0.024 - 1e-9 and lag.max() < 1.5 * 0.024 + 1e-9
+
+
+def test_commands_arrive_after_their_delay() -> None:
+    shares = deliver(np.array([0.0, 1.0, 1.25, 3.0]))
+    expected = [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0.75, 0.25, 0], [0, 0, 0, 1]]
+    np.testing.assert_allclose(shares, expected)
+    late = RateVariation((1.0, 1.0), (1.0, 1.0), (1.0, 1.0), delay=(2.0, 2.0))
+    options = {"action_kind": "thrust_rates", "starts": ("easy",), "seed": 1}
+    drones = make_drones("batched", QUADROTOR, 3, rate_variation=late, **options)
+    seen = []
+    for tick in range(5):
+        actions = np.full((3, 4), 0.0)
+        actions[:, 0] = 0.5 if tick == 0 else 0.0  # one short call for more thrust
+        drones.step(actions, auto_reset=False)
+        seen.append(drones.throttles.mean())
+    assert np.argmax(seen) == 2 and seen[1] < seen[2] - 0.05
+
+
+def test_an_episode_has_the_loop_of_its_seed_and_numbers() -> None:
+    def make(count: int, seed: int = 5) -> RateControlledDrones:
+        drones = make_drones(
+            "batched",
+            QUADROTOR,
+            count,
+            action_kind="thrust_rates",
+            rate_variation=RateVariation(),
+            starts=("hover",),
+            seed=seed,
+        )
+        assert isinstance(drones, RateControlledDrones)
+        return drones
+
+    few, many = make(3), make(6)
+    np.testing.assert_array_equal(few.loops.rates, many.loops.rates[:3])
+    assert len(np.unique(many.loops.rates[:, 0])) == 6
+    assert not np.isin(make(3, seed=6).loops.rates, few.loops.rates).any()
+    first = few.loops.rates.copy()
+    few.restart(np.array([1]))
+    assert (few.loops.rates[1] != first[1]).all()
+    np.testing.assert_array_equal(few.loops.rates[[0, 2]], first[[0, 2]])
+    actions = np.random.default_rng(7).uniform(-0.3, 0.3, (3, 4))
+    other = make(3)
+    other.restore(few.snapshot())
+    for drones in (few, other):
+        drones.restart(np.array([0]))
+        drones.step(actions)
+    np.testing.assert_array_equal(few.observations, other.observations)
+    np.testing.assert_array_equal(few.loops.rates, other.loops.rates)
+
 
 QUADROTOR = load_quadrotor("crazyflie21")
 

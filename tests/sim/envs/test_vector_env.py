@@ -21,9 +21,8 @@ from snn_sim.batched.scalar_math import angle_between_axes
 from snn_sim.envs.env import observation_space
 from snn_sim.envs.vector_env import DroneVectorEnv
 from snn_sim.task.disturbances import NOISY, NOMINAL, ROBUST, draw_disturbance
-from snn_sim.task.episode import CRASH_DISTANCE, EPISODE_STEPS
+from snn_sim.task.episode import CRASH_DISTANCE, EPISODE_STEPS, sample_start
 from snn_sim.task.reward import END_COEFFICIENTS, START_COEFFICIENTS, hover_reward
-from snn_sim.task.starts import sample_start
 
 QUADROTOR = load_quadrotor("crazyflie21")
 HOVER = np.float32(2.0 * QUADROTOR.hover_throttle - 1.0)

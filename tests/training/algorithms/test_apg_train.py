@@ -13,7 +13,7 @@ import torch
 from snn_controller.errors import UserError
 from snn_controller.policy.runtime import Policy
 from snn_controller.vehicle.airframe import load_quadrotor
-from snn_sim.envs.rate_variation import MAX_DELAY
+from snn_sim.envs.rate_control import MAX_DELAY
 from snn_training.algorithms.apg.cost import CostConfig
 from snn_training.algorithms.apg.flights import FlightPool, PoolConfig
 from snn_training.algorithms.apg.learner import ApgConfig, ApgLearner

@@ -14,7 +14,7 @@ import torch
 
 from snn_controller.errors import UserError
 from snn_controller.policy.runtime import Policy
-from snn_sim.task.references import EpisodeConfig
+from snn_sim.task.episode import EpisodeConfig
 from snn_training.algorithms import bc
 from snn_training.data.windows import Episodes, cut_sequences, sample_batch
 from snn_training.evaluation.reporter import ReportingConfig

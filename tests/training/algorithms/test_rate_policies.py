@@ -30,7 +30,7 @@ from snn_training.artifacts.file import ArtifactInfo
 from snn_training.evaluation.reporter import ReportingConfig
 from snn_training.networks.config import NetworkConfig
 from snn_training.networks.make import make_network
-from snn_training.rollouts.collector import Collector, reward_parts_of
+from snn_training.rollouts.collector import Collector
 from snn_training.rollouts.guides import open_guide
 
 QUADROTOR = load_quadrotor("crazyflie21")
@@ -99,7 +99,7 @@ def test_scores_charge_the_throttle_and_not_the_action() -> None:
     drones = make_drones("batched", QUADROTOR, 5, action_kind="thrust_rates", starts=("easy",))
     for _ in range(100):
         drones.step(np.zeros((5, 4)), auto_reset=False)
-    np.testing.assert_allclose(reward_parts_of(drones)[:, 2], 0.0, atol=1e-4)  # of the throttle
+    np.testing.assert_allclose(drones.reward_parts[:, 2], 0.0, atol=1e-4)  # of the throttle
 
 
 def test_histories_begin_with_the_thrust_that_the_rotors_show() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from snn_sim.envs.batch import Simulator
+from snn_sim.envs.drones import Simulator
 from snn_training.common.command import Budget, with_budget, with_simulator
 
 

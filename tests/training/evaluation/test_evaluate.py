@@ -18,8 +18,7 @@ from snn_controller.vehicle.airframe import load_quadrotor
 from snn_controller.vehicle.frames import Array
 from snn_controller.vehicle.state import Reference, State
 from snn_sim.bullet.drone import Drone
-from snn_sim.task.episode import EPISODE_STEPS
-from snn_sim.task.starts import sample_start
+from snn_sim.task.episode import EPISODE_STEPS, sample_start
 from snn_training.evaluation.batched import fly_batch
 from snn_training.evaluation.evaluate import Args, Simulator, evaluate
 from snn_training.evaluation.pilots import PolicyPilot, load_pilot

@@ -9,7 +9,7 @@ from snn_controller.paths import policy_path
 from snn_controller.policy.runtime import Policy
 from snn_controller.vehicle.airframe import load_quadrotor
 from snn_sim.envs.make import make_drones
-from snn_sim.envs.rate_variation import RateVariation
+from snn_sim.envs.rate_control import RateVariation
 from snn_training.rollouts.batched_policy import BatchedPolicy
 
 COUNT = 40

@@ -12,10 +12,10 @@ import torch
 from snn_controller.paths import policy_path
 from snn_controller.vehicle.airframe import Quadrotor
 from snn_sim.batched.batch import DroneBatch
-from snn_sim.envs.batch import Simulator
+from snn_sim.envs.drones import Simulator
 from snn_sim.envs.make import make_drones
 from snn_sim.task.disturbances import ROBUST, draw_disturbance
-from snn_sim.task.references import EpisodeConfig
+from snn_sim.task.episode import EpisodeConfig
 from snn_training.data.replay import Replay
 from snn_training.networks.actor_critic import GuideActor
 from snn_training.networks.config import NetworkConfig

@@ -19,7 +19,7 @@ from snn_training.data.offline import (
     sample_policy_windows,
     transitions_at,
 )
-from snn_training.data.replay import NOTHING, REWARD_PARTS, Batch, Replay, Transitions
+from snn_training.data.replay import NOTHING, Batch, Replay, Transitions
 from snn_training.data.report import describe, plot_episodes
 from snn_training.data.store import check_free, dataset_folder, load_episodes, save_episodes
 from snn_training.data.windows import (
@@ -36,7 +36,6 @@ from snn_training.data.windows import (
 __all__ = [
     "NOTHING",
     "PART_NAMES",
-    "REWARD_PARTS",
     "Batch",
     "EpisodeSet",
     "Episodes",

@@ -16,9 +16,7 @@ from numpy.typing import NDArray
 
 from snn_controller.errors import UserError
 from snn_controller.vehicle import ACTION_SIZE, OBSERVATION_SIZE
-from snn_sim.task import GUIDE_INPUT_SIZE, HISTORY_STEPS, RewardCoefficients
-
-REWARD_PARTS = 5  # as `snn_sim.task.reward.reward_parts` orders them
+from snn_sim.task import GUIDE_INPUT_SIZE, HISTORY_STEPS, REWARD_PARTS, RewardCoefficients
 
 Rows = NDArray[np.float32]
 NOTHING: Rows = np.zeros(0, np.float32)

@@ -37,7 +37,7 @@ ORIGIN = Reference(np.zeros(3))  # where the cells hover
 class Cell:
     """One cell of the fixed test."""
 
-    start: str  # distribution of `snn_sim.task.starts`
+    start: str  # distribution of `snn_sim.task.episode`
     disturbances: Disturbances = NOMINAL
     steps: int = EPISODE_STEPS  # cap
     guided_steps: int = 0  # at the beginning, flown by the guide while the policy looks on

@@ -23,7 +23,7 @@ from snn_controller.vehicle import (
     Quadrotor,
     load_quadrotor,
 )
-from snn_sim.envs import Drones, JoinedDrones, make_drones
+from snn_sim.envs import ConcatenatedDrones, Drones, make_drones
 from snn_sim.task import (
     CONTROL_RATE,
     END_COEFFICIENTS,
@@ -171,7 +171,7 @@ def _fly_batch(
     """Fly one episode on each of so many drones."""
     quadrotor = load_quadrotor(info.airframe)
     groups, stories = _make_groups(recipe, info, quadrotor, count, rng)
-    drones = JoinedDrones(groups)
+    drones = ConcatenatedDrones(groups)
     tracks = EpisodeConfig(ticks=EPISODE_STEPS, moving_share=recipe.moving_share, step_share=0.0)
     collector = Collector(
         drones, blank_share=1.0, rng=rng, tracks=tracks, action_kind=info.action_kind

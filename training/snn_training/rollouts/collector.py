@@ -15,15 +15,15 @@ from snn_sim.task import (
     END_COEFFICIENTS,
     EPISODE_STEPS,
     HISTORY_SIZE,
+    REWARD_PARTS,
     START_COEFFICIENTS,
     EpisodeConfig,
     References,
     append_action,
     constant_history,
     draw_references,
-    reward_parts,
 )
-from snn_training.data import NOTHING, REWARD_PARTS, Transitions
+from snn_training.data import NOTHING, Transitions
 
 ORIGIN = Reference(np.zeros(3))  # where the twin's drones are to hover
 STILL = EpisodeConfig(moving_share=0.0, step_share=0.0)
@@ -88,17 +88,16 @@ class Collector:
         """
         drones = self.drones
         observations, steps = drones.observations.copy(), drones.steps.astype(np.int32)
-        starts, reference = self.start_commands.copy(), ORIGIN
+        starts = self.start_commands.copy()
         if self.tracks is not None:  # the step ends where the reference will be by then
-            reference = self._path_at(drones.steps + 1)
-            drones.set_references(reference, observe=False)
+            drones.set_references(self._path_at(drones.steps + 1), observe=False)
         drones.step(actions, auto_reset=False)
         terminated = drones.terminated.copy()
         transitions = Transitions(
             observations,
             actions,
             drones.observations.copy(),
-            reward_parts_of(drones, reference),
+            drones.reward_parts.copy(),
             terminated,
             drones.truncated & ~terminated,
             steps,
@@ -169,7 +168,7 @@ def validate(drones: Drones, controller: Controller) -> dict[str, float]:
             break
         actions = controller(np.concatenate([drones.observations, histories], axis=1))
         drones.step(actions, auto_reset=False)
-        total[flying] += reward_parts_of(drones)[flying]
+        total[flying] += drones.reward_parts[flying]
         if tick > 0:
             change += float(np.abs(actions - histories[:, -ACTION_SIZE:])[flying].sum())
             changes += ACTION_SIZE * int(flying.sum())
@@ -183,20 +182,3 @@ def validate(drones: Drones, controller: Controller) -> dict[str, float]:
         "steady_xy_m": float(errors.mean()) if flying.any() else float("nan"),
         "action_step": change / max(changes, 1),
     }
-
-
-def reward_parts_of(drones: Drones, reference: Reference = ORIGIN) -> Rows:
-    """Return the reward parts (count, 5) of the step that was just flown.
-
-    What counts is the throttle that moves the rotors, behind a rate loop where there is one.
-    Like the twin, which pays nothing for a state that is not finite, this gives zeros there.
-    """
-    with np.errstate(all="ignore"):
-        parts = reward_parts(
-            drones.state,
-            reference,
-            drones.throttles,
-            hover_throttle=drones.quadrotor.hover_throttle,
-        ).astype(np.float32)
-    parts[~np.isfinite(parts).all(axis=1)] = 0.0
-    return parts

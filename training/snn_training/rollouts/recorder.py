@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snn_controller.vehicle import ACTION_SIZE, OBSERVATION_SIZE
-from snn_sim.envs import Drones, JoinedDrones
-from snn_sim.task import EPISODE_STEPS, RewardCoefficients
-from snn_training.data import REWARD_PARTS, EpisodeSet, Rows
+from snn_sim.envs import ConcatenatedDrones, Drones
+from snn_sim.task import EPISODE_STEPS, REWARD_PARTS, RewardCoefficients
+from snn_training.data import EpisodeSet, Rows
 
 
 class EpisodeRecord:
@@ -93,4 +93,4 @@ def physics_of(drones: Drones) -> list[dict[str, Any]]:
 
 
 def _groups(drones: Drones) -> Sequence[Drones]:
-    return drones.groups if isinstance(drones, JoinedDrones) else (drones,)
+    return drones.groups if isinstance(drones, ConcatenatedDrones) else (drones,)

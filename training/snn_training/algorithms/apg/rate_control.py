@@ -20,7 +20,7 @@ NEAR_TURN = 0.01
 
 
 class LoopTensors(NamedTuple):
-    """`snn_sim.envs.rate_variation.RateLoops` as tensors."""
+    """`snn_sim.envs.rate_control.RateLoops` as tensors."""
 
     rates: Tensor  # (n, 3)
     lead: Tensor  # (n, 1)

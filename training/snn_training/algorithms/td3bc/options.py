@@ -10,7 +10,7 @@ import torch
 
 from snn_controller.errors import UserError
 from snn_controller.vehicle import ActionKind, Quadrotor
-from snn_sim.envs import Drones, JoinedDrones, RateVariation, Simulator, make_drones
+from snn_sim.envs import ConcatenatedDrones, Drones, RateVariation, Simulator, make_drones
 from snn_sim.task import EPISODE_STEPS, HISTORY_STEPS, EpisodeConfig, split_flights
 from snn_training.algorithms.curriculum import Curriculum, curriculum_rules
 from snn_training.algorithms.interval import run_rules
@@ -145,7 +145,7 @@ def drones_of(args: SequenceArgs, quadrotor: Quadrotor) -> Drones:
             split_flights(args.drones, **MIXES[args.disturbances])
         )
     ]
-    return groups[0] if len(groups) == 1 else JoinedDrones(groups)
+    return groups[0] if len(groups) == 1 else ConcatenatedDrones(groups)
 
 
 def tracks_of(args: SequenceArgs) -> EpisodeConfig | None:

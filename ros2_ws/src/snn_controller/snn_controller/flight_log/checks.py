@@ -62,7 +62,8 @@ def _check_versions(source: Path, info: Mapping[str, Any]) -> None:
             what = name.replace("_", " ")
             raise UserError(
                 f"bag {source} has {what} {quote(info.get(name))}, and this software reads "
-                f"{', '.join(map(str, known))}; use {recorder} that recorded it, or fly and record again"
+                f"{', '.join(map(str, known))}; use {recorder} that recorded it, or fly and record"
+                " again"
             )
 
 

@@ -13,7 +13,7 @@ from snn_controller.vehicle.action import ActionKind
 from snn_controller.vehicle.airframe import load_quadrotor
 from snn_controller.vehicle.observation import observe
 from snn_controller.vehicle.state import Reference, State
-from snn_sim.envs.batch import SIMULATORS, Drones, Simulator
+from snn_sim.envs.drones import SIMULATORS, Drones, Simulator
 from snn_sim.envs.make import make_drones
 from snn_sim.task.disturbances import NOISY, NOMINAL, ROBUST, draw_disturbance
 from snn_sim.task.episode import CRASH_DISTANCE

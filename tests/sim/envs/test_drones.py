@@ -11,7 +11,7 @@ from snn_controller.errors import UserError
 from snn_controller.vehicle.airframe import load_quadrotor
 from snn_controller.vehicle.state import Reference
 from snn_sim.batched.batch import DroneBatch
-from snn_sim.envs.joined import JoinedDrones
+from snn_sim.envs.drones import ConcatenatedDrones
 from snn_sim.task.disturbances import NOMINAL, ROBUST
 
 QUADROTOR = load_quadrotor("crazyflie21")
@@ -30,7 +30,7 @@ def fly(drones: Any, steps: int, rng: np.random.Generator) -> None:
 
 
 def test_joined_drones_fly_as_their_groups() -> None:
-    joined, (one, two) = JoinedDrones(make_groups()), make_groups()
+    joined, (one, two) = ConcatenatedDrones(make_groups()), make_groups()
     positions = np.arange(24.0).reshape(8, 3) / 10.0
     joined.set_references(Reference(positions))
     one.set_references(Reference(positions[:3]))
@@ -53,7 +53,7 @@ def test_joined_drones_fly_as_their_groups() -> None:
 
 
 def test_a_restored_flight_goes_on_as_it_was() -> None:
-    joined, other = JoinedDrones(make_groups(1)), JoinedDrones(make_groups(1))
+    joined, other = ConcatenatedDrones(make_groups(1)), ConcatenatedDrones(make_groups(1))
     fly(joined, 20, np.random.default_rng(1))
     other.restore(joined.snapshot())
     fly(joined, 20, np.random.default_rng(2))
@@ -62,7 +62,7 @@ def test_a_restored_flight_goes_on_as_it_was() -> None:
 
 
 def test_states_go_to_their_drones() -> None:
-    joined, source = JoinedDrones(make_groups(2)), JoinedDrones(make_groups(3))
+    joined, source = ConcatenatedDrones(make_groups(2)), ConcatenatedDrones(make_groups(3))
     joined.set_states(source.state, source.rotors)
     np.testing.assert_allclose(joined.state.quaternion, source.state.quaternion)
     np.testing.assert_allclose(joined.rotors, source.rotors)
@@ -71,11 +71,11 @@ def test_states_go_to_their_drones() -> None:
 
 def test_impossible_groups_and_actions_are_refused() -> None:
     with pytest.raises(UserError, match="one airframe"):
-        JoinedDrones([])
+        ConcatenatedDrones([])
     slow = DroneBatch(QUADROTOR, 2, control_rate=50.0)
     with pytest.raises(UserError, match="one airframe"):
-        JoinedDrones([*make_groups(), slow])
-    joined = JoinedDrones(make_groups())
+        ConcatenatedDrones([*make_groups(), slow])
+    joined = ConcatenatedDrones(make_groups())
     with pytest.raises(UserError, match="shape"):
         joined.step(np.zeros((7, 4)))
     with pytest.raises(UserError, match="choose drones"):
