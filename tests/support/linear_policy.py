@@ -17,7 +17,13 @@ from onnx import TensorProto, helper, numpy_helper
 from snn_controller.policy.artifact import FORMAT_VERSION, ZERO_DIGEST, seal
 from snn_controller.vehicle.action import ACTION_MAPPINGS, RATE_LIMITS
 from snn_controller.vehicle.frames import GRAVITY
-from snn_controller.vehicle.observation import OBSERVATION_VERSION
+from snn_controller.vehicle.observation import (
+    OBSERVATION_VERSION,
+    OBSERVATIONS,
+    POSITION_ERROR,
+    ROTATION_MATRIX,
+    VELOCITY_ERROR,
+)
 
 POSITION, VELOCITY = 4.0, 3.0  # 1/s^2, 1/s
 TILT, YAW = 6.0, 2.0  # 1/s, body rate per angle
@@ -37,15 +43,19 @@ def feedback() -> NDArray[np.float32]:
     return matrix.astype(np.float32)
 
 
-def write_linear_policy(path: Path, airframe: str = "crazyflie21") -> Path:
-    """Write the artifact and return its path."""
-    matrix = feedback()
-    inputs = np.random.default_rng(0).uniform(-0.3, 0.3, (SELF_TEST_TICKS, 18)).astype(np.float32)
+def write_linear_policy(
+    path: Path, airframe: str = "crazyflie21", *, version: int = OBSERVATION_VERSION
+) -> Path:
+    """Write the artifact and return its path; numbers beyond the first 18 it does not use."""
+    size = OBSERVATIONS[version].size
+    matrix = np.pad(feedback(), ((0, 0), (0, size - 18)))
+    inputs = np.random.default_rng(0).uniform(-0.3, 0.3, (SELF_TEST_TICKS, size))
+    inputs = inputs.astype(np.float32)
     actions = np.clip(inputs @ matrix.T, -1.0, 1.0)
     model = _model(matrix)
     metadata = {
         "format_version": FORMAT_VERSION,
-        "observation_version": OBSERVATION_VERSION,
+        "observation_version": version,
         "action_kind": "thrust_rates",
         "action_mapping": ACTION_MAPPINGS["thrust_rates"],
         "control_rate": CONTROL_RATE,
@@ -69,14 +79,14 @@ def write_linear_policy(path: Path, airframe: str = "crazyflie21") -> Path:
 def _axis(axis: int) -> NDArray[np.float64]:
     """Return the row (18,) that gives the acceleration towards the reference along one axis."""
     row = np.zeros(18)
-    row[axis], row[12 + axis] = -POSITION, -VELOCITY
+    row[POSITION_ERROR.start + axis], row[VELOCITY_ERROR.start + axis] = -POSITION, -VELOCITY
     return row
 
 
 def _entry(row: int, column: int) -> NDArray[np.float64]:
     """Return the row (18,) that picks an entry of the rotation matrix."""
     picked = np.zeros(18)
-    picked[3 + 3 * row + column] = 1.0
+    picked[ROTATION_MATRIX.start + 3 * row + column] = 1.0
     return picked
 
 
@@ -89,7 +99,7 @@ def _model(matrix: NDArray[np.float32]) -> onnx.ModelProto:
     graph = helper.make_graph(
         nodes,
         "linear",
-        [helper.make_tensor_value_info("observation", TensorProto.FLOAT, [1, 18])],
+        [helper.make_tensor_value_info("observation", TensorProto.FLOAT, [1, matrix.shape[1]])],
         [helper.make_tensor_value_info("action", TensorProto.FLOAT, [1, 4])],
         [numpy_helper.from_array(np.asarray(x), name) for name, x in constants.items()],
     )

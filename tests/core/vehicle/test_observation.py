@@ -1,22 +1,56 @@
-"""Observation version 1: layout, clipping, batches."""
+"""Observations: names, layout, clipping, batches."""
 
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from snn_controller.vehicle.frames import Array, axis_angle_to_quaternion
 from snn_controller.vehicle.observation import (
+    BODY_RATES,
     OBSERVATION_SIZE,
+    OBSERVATION_VERSION,
+    OBSERVATIONS,
+    PART_SIZES,
+    POSITION_ERROR,
     POSITION_ERROR_LIMIT,
+    ROTATION_MATRIX,
+    VELOCITY_ERROR,
     VELOCITY_ERROR_LIMIT,
     observe,
+    per_number,
 )
 from snn_controller.vehicle.state import Reference, State
 
 vectors = arrays(np.float64, 3, elements=st.floats(-100.0, 100.0))
+
+
+def test_the_names_cover_the_observation_in_order() -> None:
+    parts = (POSITION_ERROR, ROTATION_MATRIX, VELOCITY_ERROR, BODY_RATES)
+    assert tuple(part.stop - part.start for part in parts) == PART_SIZES
+    np.testing.assert_array_equal(np.concatenate([np.arange(18)[x] for x in parts]), np.arange(18))
+    values = per_number(1.0, 2.0, 3.0, 4.0)
+    for value, part in zip((1.0, 2.0, 3.0, 4.0), parts, strict=True):
+        assert (values[part] == value).all()
+
+
+@pytest.mark.parametrize("number", OBSERVATIONS)
+def test_no_number_of_any_version_exceeds_its_limit(number: int) -> None:
+    version, rng = OBSERVATIONS[number], np.random.default_rng(0)
+    quaternions = rng.normal(size=(200, 4))
+    quaternions /= np.linalg.norm(quaternions, axis=1)[:, None]
+    state = State(*(5.0 * rng.normal(size=(200, 3)) for _ in range(4)))
+    state = State(state.position, quaternions, state.velocity, state.body_rates)
+    seen = version.observe(state, Reference(np.zeros((200, 3)), np.zeros((200, 3))))
+    assert seen.shape == (200, version.size)
+    assert (np.abs(seen) <= version.limits.astype(np.float32) + np.float32(1e-6)).all()
+
+
+def test_policies_are_trained_on_a_known_version() -> None:
+    assert OBSERVATIONS[OBSERVATION_VERSION].size == OBSERVATION_SIZE
 
 
 def test_layout() -> None:
@@ -40,8 +74,8 @@ def test_errors_are_clipped_and_keep_their_sign(
     state = State(position, np.array([0.0, 0.0, 0.0, 1.0]), velocity, np.zeros(3))
     observation = observe(state, Reference(target, target_velocity))
     for found, error, limit in (
-        (observation[:3], position - target, POSITION_ERROR_LIMIT),
-        (observation[12:15], velocity - target_velocity, VELOCITY_ERROR_LIMIT),
+        (observation[POSITION_ERROR], position - target, POSITION_ERROR_LIMIT),
+        (observation[VELOCITY_ERROR], velocity - target_velocity, VELOCITY_ERROR_LIMIT),
     ):
         assert (np.abs(found) <= np.float32(limit)).all()
         inside = np.abs(error) < limit

@@ -10,6 +10,7 @@ from importlib import import_module
 
 import numpy as np
 import pytest
+from numba.core.caching import CompileResultCacheImpl, IndexDataCacheFile
 from numba.extending import is_jitted
 
 from snn_controller.control.geometric import GuideGains, geometric_control
@@ -17,12 +18,15 @@ from snn_controller.errors import UserError
 from snn_controller.vehicle.action import action_from_throttle
 from snn_controller.vehicle.airframe import Quadrotor, load_quadrotor
 from snn_controller.vehicle.frames import Array
+from snn_controller.vehicle.observation import OBSERVATION_VERSION, OBSERVATIONS
 from snn_controller.vehicle.state import Reference, State
 from snn_sim.batched.batch import DroneBatch
 from snn_sim.batched.layout import LANES
+from snn_sim.batched.scalar_math import compile_kept
 from snn_sim.bullet.drone import Drone
 from snn_sim.task.disturbances import ROBUST, Disturbance, draw_disturbance
 from snn_sim.task.episode import sample_start
+from snn_sim.task.reward import END_COEFFICIENTS, START_COEFFICIENTS, reward_parts
 from support.places import ROOT
 from support.rigid_body import fly_rk4
 
@@ -264,10 +268,64 @@ def test_actions_of_another_shape_are_refused() -> None:
         DroneBatch(QUADROTOR, 2).step(np.zeros((3, 4)))
 
 
+def test_the_compiled_observation_is_the_defined_one() -> None:
+    """On random states: far and near, slow and fast, in any attitude."""
+    count, rng = 2000, np.random.default_rng(5)
+    drones = DroneBatch(QUADROTOR, count, crash_distance=FAR)
+    quaternions = rng.normal(size=(count, 4))
+    quaternions /= np.linalg.norm(quaternions, axis=1)[:, None]
+    position, velocity, rates = (
+        rng.normal(size=(count, 3)) * 10.0 ** rng.uniform(-3.0, 1.0, (count, 1)) for _ in range(3)
+    )
+    reference = Reference(rng.normal(size=(count, 3)), rng.normal(size=(count, 3)))
+    state = State(reference.position + position, quaternions, velocity, rates)
+    drones.set_states(state, np.zeros((count, 4)))
+    drones.set_references(reference)
+    expected = OBSERVATIONS[OBSERVATION_VERSION].observe(state, reference)
+    np.testing.assert_allclose(drones.observations, expected, rtol=2e-7, atol=2e-7)
+
+
+def test_the_parts_of_the_reward_are_the_defined_ones() -> None:
+    drones = DroneBatch(QUADROTOR, 300, starts=("hard",), disturbances=ROBUST, seed=4)
+    np.testing.assert_array_equal(drones.reward_parts, 0.0)  # nothing was flown
+    rng = np.random.default_rng(0)
+    reference = Reference(rng.normal(size=(300, 3)) * 0.1, rng.normal(size=(300, 3)) * 0.1)
+    drones.set_references(reference)
+    hover = QUADROTOR.hover_throttle
+    for coefficients in (START_COEFFICIENTS, END_COEFFICIENTS):
+        drones.set_coefficients(coefficients)
+        for _ in range(20):
+            drones.step(rng.normal(size=(300, 4)) * 0.3, auto_reset=False)
+            parts = reward_parts(drones.state, reference, drones.throttles, hover_throttle=hover)
+            np.testing.assert_allclose(drones.reward_parts, parts, rtol=2e-7, atol=1e-10)
+            rewards = parts @ coefficients.as_array()
+            np.testing.assert_allclose(drones.rewards, rewards, rtol=1e-9, atol=1e-9)
+    drones.step(np.full((300, 4), np.nan), auto_reset=False)
+    np.testing.assert_array_equal(drones.reward_parts, 0.0)
+
+
+@pytest.mark.parametrize("fault", ["no place", "full", "damaged"])
+def test_compiles_without_a_cache(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where numba finds no folder for it, the disk is full, or a kept file is cut short."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise {"full": OSError(28, "No space left on device"), "damaged": EOFError()}[fault]
+
+    if fault == "no place":
+        monkeypatch.setattr(CompileResultCacheImpl, "_locator_classes", [])
+    else:
+        monkeypatch.setattr(IndexDataCacheFile, "save" if fault == "full" else "load", fail)
+
+    def twice(value: float) -> float:
+        return 2.0 * value
+
+    assert compile_kept(twice)(3.5) == 7.0
+
+
 def test_kept_machine_code_follows_every_source_file() -> None:
     """Numba looks at the file of a cached function only, so each carries all files' checksum."""
     modules = [vars(import_module(f"snn_sim.batched.{x.stem}")) for x in SIM.glob("*.py")]
     functions = {id(x): x for module in modules for x in module.values() if is_jitted(x)}
     kept = [x for x in functions.values() if type(x._cache).__name__ != "NullCache"]
-    assert {x.py_func.__name__ for x in kept} == {"step_tiles", "observe_tiles", "reset_drones"}
+    assert {x.py_func.__name__ for x in kept} == {"step_blocks", "observe_blocks", "reset_drones"}
     assert all("fingerprint" in x.py_func.__code__.co_freevars for x in kept)

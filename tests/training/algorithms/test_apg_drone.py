@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from snn_controller.vehicle.airframe import load_quadrotor
-from snn_controller.vehicle.observation import observe as observe_array
+from snn_controller.vehicle.observation import OBSERVATION_VERSION, OBSERVATIONS, ROTATION_MATRIX
 from snn_controller.vehicle.state import Reference
 from snn_sim.batched.batch import DroneBatch
-from snn_sim.task.disturbances import NOMINAL, ROBUST, Disturbances
+from snn_sim.task.disturbances import NOMINAL, ROBUST, Disturbances, measure
 from snn_training.algorithms.apg.drone import (
     DroneState,
     make_drone_step,
@@ -23,13 +23,18 @@ QUADROTOR = load_quadrotor("crazyflie21")
 PERIOD = 0.01
 
 
-def test_observes_what_the_policy_sees() -> None:
-    drones = DroneBatch(QUADROTOR, 20, starts=("hard",), seed=3)
-    position = torch.linspace(-1.0, 1.0, 60).reshape(20, 3)
-    velocity = torch.linspace(3.0, -3.0, 60).reshape(20, 3)
-    seen = observe(read_states(drones), position, velocity, torch.zeros(20, 18))
-    reference = Reference(position.double().numpy(), velocity.double().numpy())
-    np.testing.assert_allclose(seen.numpy(), observe_array(drones.state, reference), atol=1e-5)
+def test_the_differentiable_observation_is_the_defined_one() -> None:
+    """On random states, with noise on what is measured: far and near, slow and fast."""
+    rng = np.random.default_rng(3)
+    drones = DroneBatch(QUADROTOR, 500, starts=("hard",), seed=3)
+    position, velocity = rng.uniform(-1.0, 1.0, (500, 3)), rng.uniform(-3.0, 3.0, (500, 3))
+    for noise in (np.zeros((500, 18)), 0.1 * rng.normal(size=(500, 18))):
+        tensors = (torch.as_tensor(x, dtype=torch.float32) for x in (position, velocity, noise))
+        seen = observe(read_states(drones), *tensors)
+        expected = OBSERVATIONS[OBSERVATION_VERSION].observe(
+            measure(drones.state, noise), Reference(position, velocity)
+        )
+        np.testing.assert_allclose(seen.numpy(), expected, atol=2e-6)
 
 
 @pytest.mark.parametrize("disturbances", [NOMINAL, ROBUST], ids=["nominal", "robust"])
@@ -54,7 +59,7 @@ def test_flies_as_the_twin(disturbances: Disturbances) -> None:
     np.testing.assert_allclose(state.rotors.numpy(), drones.rotors, atol=1e-4)
     seen = observe(state, *(torch.zeros(64, 3),) * 2, torch.zeros(64, 18))
     matrix = truth.rotation.reshape(64, 9)
-    np.testing.assert_allclose(seen[:, 3:12].numpy(), matrix, atol=2e-2)
+    np.testing.assert_allclose(seen[:, ROTATION_MATRIX].numpy(), matrix, atol=2e-2)
 
 
 def test_gradients_are_those_of_finite_differences() -> None:
