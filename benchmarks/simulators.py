@@ -2,7 +2,7 @@
 
     python benchmarks/simulators.py --rounds 7 --json simulators.json
 
-Batches of 4096 drones: the batched twin beside l2f, hyperdrone and crazyflow. Single drones at
+Batches of 4096 drones: the batched simulator beside l2f, hyperdrone and crazyflow. Single drones at
 100 Hz control: the PyBullet drone beside gym-pybullet-drones at equal physics rates. Contestants
 take turns, so that a machine that slows down slows all of them; what counts are ratios. Peers that
 are not installed, or do not work, are named and left out.
@@ -100,8 +100,8 @@ def batches() -> list[Contestant]:
     """Return the contestants that fly 4096 drones."""
     group = f"{DRONES} drones"
     found = [
-        Contestant(group, "twin, full env", DRONES, twin(NOMINAL)),
-        Contestant(group, "twin, full env, disturbances and noise", DRONES, twin(ROBUST)),
+        Contestant(group, "twin, full env", DRONES, batched(NOMINAL)),
+        Contestant(group, "twin, full env, disturbances and noise", DRONES, batched(ROBUST)),
         Contestant(group, "twin, Gymnasium vector env", DRONES, vector_environment()),
     ]
     for name, (install, make) in PEERS.items():
@@ -135,8 +135,8 @@ def skip(name: str, reason: str) -> None:
     sys.stderr.write(f"{name} is left out: {reason}\n")
 
 
-def twin(disturbances: Disturbances) -> Callable[[], Any]:
-    """Step, reward, termination, reset and observation of the batched twin."""
+def batched(disturbances: Disturbances) -> Callable[[], Any]:
+    """Step, reward, termination, reset and observation of the batched simulator."""
     drones = DroneBatch(load_quadrotor("crazyflie21"), DRONES, disturbances=disturbances)
     actions = actions_near_hover(DRONES)
     return lambda: drones.step(actions)

@@ -1,4 +1,4 @@
-"""The batched twin of `snn_sim.bullet`: thousands of drones at once, compiled. SI units, ENU, FLU.
+"""Thousands of drones at once, compiled: what `snn_sim.bullet` flies, batched. SI units, ENU, FLU.
 
 The same rigid body, thrust curve, mixer and motor lag, integrated by RK4 with one step a control
 period, without ground. Drones do not touch each other. Every drone has random numbers of its own:

@@ -92,6 +92,9 @@ def add_noise(block: Array, lane: int, noise: Array, streams: Any, drone: int) -
         one, other = normal_pair(streams, drone)
         block[(OBSERVED + 2 * pair) * LANES + lane] += noise[2 * pair] * one
         block[(OBSERVED + 2 * pair + 1) * LANES + lane] += noise[2 * pair + 1] * other
+    if OBSERVATION_SIZE % 2:
+        one, _ = normal_pair(streams, drone)
+        block[(OBSERVED + OBSERVATION_SIZE - 1) * LANES + lane] += noise[OBSERVATION_SIZE - 1] * one
 
 
 @inlined

@@ -29,6 +29,14 @@ MAX_FORCE = 16.0 * GRAVITY  # m/s^2, the range of an accelerometer
 _STATE = struct.Struct("<d3d3d4d3d3dd")
 _MOTORS = struct.Struct("<4f")
 MOTOR_ORDER = [0, 3, 1, 2]  # place of M1..M4 in the firmware's front right, back left, front left,
+PHYSICS_RATE = 1000.0  # Hz
+NAP = 2e-4  # s
+MAX_LAG = 0.05  # s of time to catch up at once; what is more is lost, and counted
+SILENCE = 0.1  # s without the firmware's packets after which motors stop, as speed controllers do
+HOST = "127.0.0.1"
+_SIZE = 24
+
+
 # back right
 
 
@@ -60,14 +68,6 @@ def unpack_motors(packet: bytes) -> Array | None:
         return None
     throttle = np.array(_MOTORS.unpack(packet), dtype=np.float64)[MOTOR_ORDER]
     return np.clip(throttle, 0.0, 1.0) if np.isfinite(throttle).all() else None
-
-
-PHYSICS_RATE = 1000.0  # Hz
-NAP = 2e-4  # s
-MAX_LAG = 0.05  # s of time to catch up at once; what is more is lost, and counted
-SILENCE = 0.1  # s without the firmware's packets after which motors stop, as speed controllers do
-HOST = "127.0.0.1"
-_SIZE = 24
 
 
 @dataclass(frozen=True)

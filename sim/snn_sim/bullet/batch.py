@@ -1,6 +1,6 @@
 """Some PyBullet drones behind the interface of `snn_sim.batched`: slower, independent.
 
-The starts, disturbances, rewards and rules are the same; the random numbers are others. Each drone
+The starts, disturbances, rewards and limits are the same; the random numbers are others. Each drone
 has a world of its own without ground. SI units, ENU, FLU.
 """
 
@@ -49,9 +49,22 @@ from snn_sim.task import (
     start_ranges,
 )
 
+# 18 numbers of the world, 12 commands, 3 counts, and the disturbance: 22 and the bias.
+_SNAPSHOT_SIZE = 55 + OBSERVATION_SIZE
+LARGEST_BATCH = 64  # worlds; each takes about 32 MB
+_REPORTED = (
+    "observations",
+    "final_observations",
+    "rewards",
+    "reward_parts",
+    "terminated",
+    "truncated",
+    "throttles",
+)
+
 
 @dataclass(frozen=True)
-class DrawRules:
+class EpisodeDraw:
     """What the episodes of a batch are drawn from."""
 
     starts: tuple[str, ...]  # with equal chance
@@ -89,23 +102,23 @@ class BulletEpisode:
         """Steps flown in the present episode."""
         return self._drone.steps
 
-    def begin(self, rules: DrawRules, key: tuple[int, int], reference: Reference) -> None:
+    def begin(self, draw: EpisodeDraw, key: tuple[int, int], reference: Reference) -> None:
         """Begin the next episode, which seed and number of the drone (the key) alone fix."""
         self.number += 1
         seed, drone = key
         self.rng = np.random.default_rng(
             np.random.SeedSequence(seed, spawn_key=(drone, self.number))
         )
-        rng, nominal, name = self.rng, self._drone.nominal, rules.starts[0]
-        if len(rules.starts) > 1:
-            name = rules.starts[self.rng.integers(len(rules.starts))]
+        rng, nominal, name = self.rng, self._drone.nominal, draw.starts[0]
+        if len(draw.starts) > 1:
+            name = draw.starts[self.rng.integers(len(draw.starts))]
         start, rotors = sample_start(name, rng, target=reference.position, quadrotor=nominal)
         velocity = start.velocity + reference.velocity
-        disturbance, sizes = None, rules.disturbances
+        disturbance, sizes = None, draw.disturbances
         if not sizes.only_noise:
             period = self._world.control_period
             disturbance = draw_disturbance(
-                sizes, rng, quadrotor=nominal, period=period, steps=rules.steps
+                sizes, rng, quadrotor=nominal, period=period, steps=draw.steps
             )
         self.disturb(disturbance)
         self.put(State(start.position, start.quaternion, velocity, start.body_rates), rotors)
@@ -157,21 +170,6 @@ class BulletEpisode:
         self._world.close()
 
 
-_SNAPSHOT_SIZE = 73  # 18 of the world, 12 commands, 3 counts, 40 of the disturbance
-
-
-LARGEST_BATCH = 64  # worlds; each takes about 32 MB
-_REPORTED = (
-    "observations",
-    "final_observations",
-    "rewards",
-    "reward_parts",
-    "terminated",
-    "truncated",
-    "throttles",
-)
-
-
 class BulletBatch:
     """Some PyBullet drones side by side, with episodes, rewards and observations.
 
@@ -213,10 +211,10 @@ class BulletBatch:
             )
         disturbances.as_array()
         for name in starts:
-            start_ranges(name, quadrotor)  # refuses what the twin has not
+            start_ranges(name, quadrotor)  # refuses what the batched simulator has not
         self.quadrotor, self.count, self.control_period = quadrotor, count, 1.0 / control_rate
         self._crash_distance, self._episode_steps = crash_distance, episode_steps
-        self._rules = DrawRules(tuple(starts), disturbances, episode_steps)
+        self._draw = EpisodeDraw(tuple(starts), disturbances, episode_steps)
         self._seed = seed
         physics_rate = control_rate * max(1, round(PHYSICS_RATE / control_rate))
         self._drones = [
@@ -379,7 +377,7 @@ class BulletBatch:
         """Begin the next episodes of some drones."""
         for number in drones:
             self._drones[number].begin(
-                self._rules,
+                self._draw,
                 (self._seed, int(number)),
                 Reference(self.references.position[number], self.references.velocity[number]),
             )
@@ -393,7 +391,7 @@ class BulletBatch:
 
     def _observe(self, drones: NDArray[np.int64], state: State, *, dropouts: bool = False) -> None:
         """Observe some of the drones, whose states are those of all."""
-        noise = self._rules.disturbances.noise
+        noise = self._draw.disturbances.noise
         chosen = [self._drones[number] for number in drones]
         errors = np.array([drone.sensor_error(noise) for drone in chosen])
         seen = State(

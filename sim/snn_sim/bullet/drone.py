@@ -21,73 +21,6 @@ from snn_controller.errors import UserError
 from snn_controller.vehicle import Array, Quadrotor, State
 from snn_sim.task import CONTROL_RATE, Disturbance, delay_shares
 
-
-def import_pybullet() -> ModuleType:
-    """Return the PyBullet module.
-
-    Raises:
-        UserError: It is not installed.
-    """
-    if "pybullet" in sys.modules:
-        return sys.modules["pybullet"]
-    try:
-        with _quiet_stderr():
-            import pybullet
-    except ImportError as error:
-        raise UserError(
-            f"the simulator needs PyBullet ({error}): pip install -e '.[flight]'; "
-            "Python 3.12 has no wheel, there pip builds it from source and needs a C++ compiler"
-        ) from error
-    return pybullet
-
-
-def connect(*, gui: bool = False) -> int:
-    """Open a physics world of its own and return its client id.
-
-    Raises:
-        UserError: A window is asked for where there is no display, or the connection fails.
-    """
-    pybullet = import_pybullet()
-    if gui and sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
-        raise UserError("the simulator window needs a display: set DISPLAY or switch the GUI off")
-    client = pybullet.connect(pybullet.GUI if gui else pybullet.DIRECT)
-    if client < 0:
-        raise UserError("PyBullet refused to open a physics world: close other simulators first")
-    if gui:
-        _arrange_window(pybullet, client)
-    return client
-
-
-def _arrange_window(pybullet: ModuleType, client: int) -> None:
-    """Hide the debugging panels and look at where a drone hovers."""
-    pybullet.configureDebugVisualizer(pybullet.COV_ENABLE_GUI, 0, physicsClientId=client)
-    pybullet.resetDebugVisualizerCamera(
-        cameraDistance=2.0,
-        cameraYaw=50.0,
-        cameraPitch=-20.0,
-        cameraTargetPosition=(0.0, 0.0, 0.8),
-        physicsClientId=client,
-    )
-
-
-@contextmanager
-def _quiet_stderr() -> Iterator[None]:
-    """Drop what C code writes to stderr, because PyBullet greets there on import."""
-    try:
-        saved = os.dup(2)
-    except OSError:  # no stderr at all, nothing to keep quiet
-        yield
-        return
-    sink = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(sink, 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(sink)
-
-
 WIDTH, HEIGHT = 320, 240  # pixels
 DISTANCE = 0.9  # m from the camera to what it looks at
 YAW, PITCH = 40.0, -20.0  # deg
@@ -100,40 +33,6 @@ FRONT_COLOUR, REAR_COLOUR, FRAME_COLOUR = (
 )
 ROTOR_HALF_SIZE = (0.018, 0.018, 0.002)  # m
 FRAME_HALF_SIZE = (0.016, 0.012, 0.008)  # m
-
-
-def create_shape(client: int, quadrotor: Quadrotor) -> int:
-    """Create the visual shape of a quadrotor, front rotors red, and return its id."""
-    bullet = import_pybullet()
-    rotors = [(x, y, FRAME_HALF_SIZE[2]) for x, y in quadrotor.rotor_positions.tolist()]
-    colours = [FRONT_COLOUR if x > 0.0 else REAR_COLOUR for x, _, _ in rotors]
-    return bullet.createVisualShapeArray(
-        shapeTypes=[bullet.GEOM_BOX] * 5,
-        halfExtents=[ROTOR_HALF_SIZE] * 4 + [FRAME_HALF_SIZE],
-        visualFramePositions=[*rotors, (0.0, 0.0, 0.0)],
-        rgbaColors=[*colours, FRAME_COLOUR],
-        physicsClientId=client,
-    )
-
-
-def camera_image(client: int, target: Array) -> NDArray[np.uint8]:
-    """Return an RGB image (height, width, 3) of a physics world around a target (3,) in m."""
-    bullet = import_pybullet()
-    view = bullet.computeViewMatrixFromYawPitchRoll(
-        target.tolist(), DISTANCE, YAW, PITCH, 0.0, upAxisIndex=2
-    )
-    projection = bullet.computeProjectionMatrixFOV(FIELD_OF_VIEW, WIDTH / HEIGHT, NEAR, FAR)
-    *_, pixels, _, _ = bullet.getCameraImage(
-        WIDTH,
-        HEIGHT,
-        view,
-        projection,
-        renderer=bullet.ER_TINY_RENDERER,
-        physicsClientId=client,
-    )
-    return np.array(pixels, dtype=np.uint8).reshape(HEIGHT, WIDTH, 4)[..., :3]
-
-
 PHYSICS_RATE = 500.0  # Hz
 CONTACT_DISTANCE = 2e-3  # m between body and ground that still counts as touching
 _CENTRE = (0.0, 0.0, 0.0)
@@ -366,23 +265,6 @@ class Drone:
         return body
 
 
-def _whole_ratio(physics_rate: float, control_rate: float) -> int:
-    ratio = physics_rate / control_rate if control_rate > 0.0 else 0.0
-    if ratio < 1.0 or not math.isclose(ratio, round(ratio), rel_tol=1e-9):
-        raise UserError(
-            f"physics_rate {physics_rate:g} Hz must be a whole multiple of control_rate "
-            f"{control_rate:g} Hz; choose such a pair, for example 500 and 100"
-        )
-    return round(ratio)
-
-
-def _checked(throttle: Array) -> Array:
-    command = np.asarray(throttle, dtype=np.float64)
-    if command.shape != (4,) or not math.isfinite(command.sum()):
-        raise UserError(f"throttle must be four finite numbers in [0, 1], not {throttle}")
-    return np.minimum(np.maximum(command, 0.0), 1.0)  # np.clip takes three times as long
-
-
 class DisturbedDrone:
     """One drone and what disturbs it; a step is `Drone.step` with all of it applied."""
 
@@ -421,3 +303,118 @@ class DisturbedDrone:
             force=self.disturbance.force_at(step),
             torque=self.disturbance.torque,
         )
+
+
+def import_pybullet() -> ModuleType:
+    """Return the PyBullet module.
+
+    Raises:
+        UserError: It is not installed.
+    """
+    if "pybullet" in sys.modules:
+        return sys.modules["pybullet"]
+    try:
+        with _quiet_stderr():
+            import pybullet
+    except ImportError as error:
+        raise UserError(
+            f"the simulator needs PyBullet ({error}): pip install -e '.[flight]'; "
+            "Python 3.12 has no wheel, there pip builds it from source and needs a C++ compiler"
+        ) from error
+    return pybullet
+
+
+def connect(*, gui: bool = False) -> int:
+    """Open a physics world of its own and return its client id.
+
+    Raises:
+        UserError: A window is asked for where there is no display, or the connection fails.
+    """
+    pybullet = import_pybullet()
+    if gui and sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
+        raise UserError("the simulator window needs a display: set DISPLAY or switch the GUI off")
+    client = pybullet.connect(pybullet.GUI if gui else pybullet.DIRECT)
+    if client < 0:
+        raise UserError("PyBullet refused to open a physics world: close other simulators first")
+    if gui:
+        _arrange_window(pybullet, client)
+    return client
+
+
+def create_shape(client: int, quadrotor: Quadrotor) -> int:
+    """Create the visual shape of a quadrotor, front rotors red, and return its id."""
+    bullet = import_pybullet()
+    rotors = [(x, y, FRAME_HALF_SIZE[2]) for x, y in quadrotor.rotor_positions.tolist()]
+    colours = [FRONT_COLOUR if x > 0.0 else REAR_COLOUR for x, _, _ in rotors]
+    return bullet.createVisualShapeArray(
+        shapeTypes=[bullet.GEOM_BOX] * 5,
+        halfExtents=[ROTOR_HALF_SIZE] * 4 + [FRAME_HALF_SIZE],
+        visualFramePositions=[*rotors, (0.0, 0.0, 0.0)],
+        rgbaColors=[*colours, FRAME_COLOUR],
+        physicsClientId=client,
+    )
+
+
+def camera_image(client: int, target: Array) -> NDArray[np.uint8]:
+    """Return an RGB image (height, width, 3) of a physics world around a target (3,) in m."""
+    bullet = import_pybullet()
+    view = bullet.computeViewMatrixFromYawPitchRoll(
+        target.tolist(), DISTANCE, YAW, PITCH, 0.0, upAxisIndex=2
+    )
+    projection = bullet.computeProjectionMatrixFOV(FIELD_OF_VIEW, WIDTH / HEIGHT, NEAR, FAR)
+    *_, pixels, _, _ = bullet.getCameraImage(
+        WIDTH,
+        HEIGHT,
+        view,
+        projection,
+        renderer=bullet.ER_TINY_RENDERER,
+        physicsClientId=client,
+    )
+    return np.array(pixels, dtype=np.uint8).reshape(HEIGHT, WIDTH, 4)[..., :3]
+
+
+def _arrange_window(pybullet: ModuleType, client: int) -> None:
+    """Hide the debugging panels and look at where a drone hovers."""
+    pybullet.configureDebugVisualizer(pybullet.COV_ENABLE_GUI, 0, physicsClientId=client)
+    pybullet.resetDebugVisualizerCamera(
+        cameraDistance=2.0,
+        cameraYaw=50.0,
+        cameraPitch=-20.0,
+        cameraTargetPosition=(0.0, 0.0, 0.8),
+        physicsClientId=client,
+    )
+
+
+@contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Drop what C code writes to stderr, because PyBullet greets there on import."""
+    try:
+        saved = os.dup(2)
+    except OSError:  # no stderr at all, nothing to keep quiet
+        yield
+        return
+    sink = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(sink, 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(sink)
+
+
+def _whole_ratio(physics_rate: float, control_rate: float) -> int:
+    ratio = physics_rate / control_rate if control_rate > 0.0 else 0.0
+    if ratio < 1.0 or not math.isclose(ratio, round(ratio), rel_tol=1e-9):
+        raise UserError(
+            f"physics_rate {physics_rate:g} Hz must be a whole multiple of control_rate "
+            f"{control_rate:g} Hz; choose such a pair, for example 500 and 100"
+        )
+    return round(ratio)
+
+
+def _checked(throttle: Array) -> Array:
+    command = np.asarray(throttle, dtype=np.float64)
+    if command.shape != (4,) or not math.isfinite(command.sum()):
+        raise UserError(f"throttle must be four finite numbers in [0, 1], not {throttle}")
+    return np.minimum(np.maximum(command, 0.0), 1.0)  # np.clip takes three times as long

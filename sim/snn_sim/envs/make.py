@@ -37,7 +37,7 @@ def make_drones(
     history_steps: int = 0,
     seed: int = 0,
 ) -> Drones:
-    """Return drones in a simulator: `batched`, the compiled twin, or `pybullet`, slower and few.
+    """Return drones in a simulator: `batched`, the compiled one, or `pybullet`, slower and few.
 
     Actions of the kind `thrust_rates` go through a rate loop, with the gains of the airframe's
     autopilot unless others are given, or by `rate_variation` with others in every episode. The

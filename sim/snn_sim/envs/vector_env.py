@@ -1,4 +1,4 @@
-"""Gymnasium's vector interface to the batched twin: `DroneEnv`, thousands at once."""
+"""Gymnasium's vector interface to the batched simulator: `DroneEnv`, thousands at once."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The drone in PyTorch, so that a flight's cost has a gradient in every action. SI units, ENU, FLU.
 
-The batched twin's rigid body, thrust curve, mixer, motor lag and delay; the twin's RK4 is replaced
-by a midpoint step of the rotation and the mean acceleration, which is near enough for a gradient
-and a fraction of the work. What is trained here is validated on the twin.
+The batched simulator's rigid body, thrust curve, mixer, motor lag and delay; its RK4 is replaced by
+a midpoint step of the rotation and the mean acceleration, which is near enough for a gradient
+and a fraction of the work. What is trained here is validated there.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ DroneStep = Callable[[DroneState, DronePhysics, Tensor, Tensor], DroneState]
 
 
 def read_states(drones: DroneBatch) -> DroneState:
-    """Return the states of the twin's drones, where commands before count as their rotors."""
+    """Return the states of the simulator's drones, where commands before count as their rotors."""
     state, rotors = drones.state, _tensor(drones.rotors)
     return DroneState(
         _tensor(state.position),
@@ -67,7 +67,7 @@ def read_states(drones: DroneBatch) -> DroneState:
 
 
 def read_physics(drones: DroneBatch) -> DronePhysics:
-    """Return what the twin's present episodes are flown with."""
+    """Return what the present episodes are flown with."""
     return DronePhysics(*(_tensor(x) for x in drones.physics[: len(DronePhysics._fields)]))
 
 

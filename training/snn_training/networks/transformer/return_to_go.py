@@ -56,7 +56,7 @@ def reward_of(
     It is `hover_reward` by what a policy knows: errors as observed, so clipped, and the
     last action (batch, 4) as throttles.
     """
-    position, rotation, velocity, _ = observation.split(PART_SIZES, dim=-1)
+    position, rotation, velocity, *_ = observation.split(PART_SIZES, dim=-1)
     throttle = 0.5 * (last_action + 1.0)
     angles = roll_pitch_yaw(rotation)
     return (

@@ -24,7 +24,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from snn_controller.errors import UserError, quote
 from snn_controller.vehicle.frames import Array
 from snn_controller.vehicle.state import Reference, State
 
@@ -81,15 +80,3 @@ OBSERVATIONS: dict[int, ObservationVersion] = {
         per_number(POSITION_ERROR_LIMIT, 1.0, VELOCITY_ERROR_LIMIT, np.inf), observe
     ),
 }
-
-
-def observation_of(version: object) -> ObservationVersion:
-    """Return a version by its number.
-
-    Raises:
-        UserError: There is none of that number.
-    """
-    if type(version) is not int or version not in OBSERVATIONS:  # True and 1.0 equal 1 too
-        known = ", ".join(map(str, OBSERVATIONS))
-        raise UserError(f"observation version {quote(version)} is unknown; known are: {known}")
-    return OBSERVATIONS[version]
