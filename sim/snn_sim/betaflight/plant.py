@@ -28,16 +28,14 @@ SEA_LEVEL, PRESSURE_PER_METRE = 101325.0, -12.0  # Pa
 MAX_FORCE = 16.0 * GRAVITY  # m/s^2, the range of an accelerometer
 _STATE = struct.Struct("<d3d3d4d3d3dd")
 _MOTORS = struct.Struct("<4f")
-MOTOR_ORDER = [0, 3, 1, 2]  # place of M1..M4 in the firmware's front right, back left, front left,
+# Place of M1..M4 in the firmware's front right, back left, front left, back right.
+MOTOR_ORDER = [0, 3, 1, 2]
 PHYSICS_RATE = 1000.0  # Hz
 NAP = 2e-4  # s
 MAX_LAG = 0.05  # s of time to catch up at once; what is more is lost, and counted
 SILENCE = 0.1  # s without the firmware's packets after which motors stop, as speed controllers do
 HOST = "127.0.0.1"
 _SIZE = 24
-
-
-# back right
 
 
 def pack_state(state: State, specific_force: Array) -> bytes:
