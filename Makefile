@@ -1,5 +1,6 @@
 # make fly    installs what flying needs into .venv and flies a 20 s hover
-# make test   installs what training and testing need and runs every check
+# make check  installs what training and testing need and runs what takes two minutes on two cores
+# make test   runs every check, also those with whole graphs, firmware and containers, and slow ones
 # make docker-test  flies and judges the stack in containers; ARGS=--help lists what it can do
 # make train  trains a spiking policy of your own
 
@@ -11,10 +12,17 @@ DRONES := swarm-drone-gym==2.0.0.3
 ARGS ?=
 POLICY ?=
 
-.PHONY: fly test lint docker-test train clean
+.PHONY: fly check quick test lint docker-test train clean
 
 fly: $(VENV)/.flight
 	$(BIN)/snn-fly $(ARGS)
+
+# lint and types beside the tests that need no graph, firmware or container
+check: $(VENV)/.test
+	$(MAKE) --jobs=2 --output-sync lint quick
+
+quick: $(VENV)/.test
+	$(BIN)/python -m pytest -m "not system and not realtime and not slow" $(ARGS)
 
 test: $(VENV)/.test lint
 	$(BIN)/python -m pytest $(ARGS)

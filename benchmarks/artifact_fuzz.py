@@ -15,19 +15,19 @@ import argparse
 import hashlib
 import json
 import os
+import pickle
+import re
 import sys
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-from artifact_bombs import BOMBS
-from artifact_damage import ACCIDENTS, FORGED_BYTES, seal_again
-from artifact_forgery import GRAPH, METADATA, TENSORS, WEIGHTS_FILE
-from trial import Trial, Verdict
+from artifact_forgery import BOMBS, GRAPH, METADATA, TENSORS, WEIGHTS_FILE
+from sandbox import Result, Sandbox
 
 from snn_controller.paths import policy_path
 
@@ -40,16 +40,11 @@ SHARES = {
     "graph": 0.15,
     "bombs": 0.05,
 }
-DAMAGES: dict[str, Sequence[Any]] = {
-    "accident": ACCIDENTS,
-    "bytes": FORGED_BYTES,
-    "metadata": METADATA,
-    "tensors": TENSORS,
-    "graph": GRAPH,
-    "bombs": BOMBS,
-}
 PROBE_TICKS = 200
 MOST_SECONDS, MOST_MIB = 20.0, 1024.0  # that one file may cost; refused ones take milliseconds
+Generator = np.random.Generator
+Damage = Callable[[bytes, Generator], bytes]
+DIGEST = re.compile(rb'digest\x12\x49"sha256:([0-9a-f]{64})"')
 
 
 def main() -> None:
@@ -77,10 +72,10 @@ def fuzz(count: int, seed: int, folder: Path, keep: Path | None) -> dict[str, An
     os.mkfifo(work / "pipe")
     table: dict[str, Counter[str]] = defaultdict(Counter)
     costs, broken = [(0.0, 0.0)], []
-    with Trial(load, work) as trial:
-        true = {name: try_file(trial, work, x, x)[0] for name, x in sources.items()}
+    with Sandbox(load, work) as sandbox:
+        true = {name: try_file(sandbox, work, x, x)[0] for name, x in sources.items()}
         for number, (kind, name, content) in enumerate(files(sources, count, seed)):
-            alone, pinned = try_file(trial, work, content, sources[name])
+            alone, pinned = try_file(sandbox, work, content, sources[name])
             outcome = judge(kind, alone, pinned, true[name])
             table[kind][outcome] += 1
             costs += [(each.seconds, each.mib) for each in (alone, pinned)]
@@ -102,10 +97,10 @@ def fuzz(count: int, seed: int, folder: Path, keep: Path | None) -> dict[str, An
     }
 
 
-def try_file(trial: Trial, work: Path, content: bytes, source: bytes) -> tuple[Verdict, Verdict]:
+def try_file(sandbox: Sandbox, work: Path, content: bytes, source: bytes) -> tuple[Result, Result]:
     """Return what came of a file alone and under the hash of the true one."""
     path = _put(work, content, source)
-    return trial(str(path), ""), trial(str(path), hashlib.sha256(source).hexdigest())
+    return sandbox(str(path), ""), sandbox(str(path), hashlib.sha256(source).hexdigest())
 
 
 def files(sources: dict[str, bytes], count: int, seed: int) -> Iterator[tuple[str, str, bytes]]:
@@ -136,7 +131,7 @@ def make(group: str, damage: Any, source: bytes, rng: np.random.Generator) -> by
     return seal_again(model.SerializeToString(deterministic=True))
 
 
-def load(path: str, pin: str) -> Verdict:
+def load(path: str, pin: str) -> Result:
     """Load a policy file as the controller does, pinned to a hash unless that is empty."""
     from snn_controller.flight.parameters import ControllerSettings
     from snn_controller.flight.setup import prepare_flight
@@ -144,7 +139,7 @@ def load(path: str, pin: str) -> Verdict:
 
     settings = ControllerSettings(policy=path, policy_sha256=pin)
     flight = prepare_flight(settings, frozenset(ACTION_KINDS), has_pilot=False)
-    return Verdict("loaded", fingerprint(flight.policy))
+    return Result("loaded", fingerprint(flight.policy))
 
 
 def fingerprint(policy: Any) -> str:
@@ -157,7 +152,7 @@ def fingerprint(policy: Any) -> str:
     return digest.hexdigest()
 
 
-def judge(kind: str, alone: Verdict, pinned: Verdict, true: Verdict) -> str:
+def judge(kind: str, alone: Result, pinned: Result, true: Result) -> str:
     """Return the outcome of a file in words; what begins with `broken` breaks the contract."""
     for each in (alone, pinned):
         if each.outcome not in ("refused", "loaded"):
@@ -187,6 +182,133 @@ def _put(folder: Path, content: bytes, source: bytes) -> Path:
     for place in (folder, folder.parent):
         (place / WEIGHTS_FILE).write_bytes(tensors)
     return path
+
+
+def seal_again(content: bytes) -> bytes:
+    """Return the content with a right digest, unchanged where it has lost the place of one."""
+    entries = list(DIGEST.finditer(content))
+    if len(entries) != 1:
+        return content
+    start, end = entries[0].span(1)
+    blank = content[:start] + b"0" * 64 + content[end:]
+    return content[:start] + hashlib.sha256(blank).hexdigest().encode() + content[end:]
+
+
+def _place(content: bytes, rng: Generator) -> int:
+    return int(rng.integers(len(content)))
+
+
+def _length(rng: Generator) -> int:
+    return int(2.0 ** rng.uniform(0.0, 14.0))
+
+
+def flip(content: bytes, rng: Generator) -> bytes:
+    """Turn some bits, anywhere."""
+    data = bytearray(content)
+    for _ in range(int(rng.integers(1, 9))):
+        data[_place(content, rng)] ^= 1 << int(rng.integers(8))
+    return bytes(data)
+
+
+def flip_structure(content: bytes, rng: Generator) -> bytes:
+    """Turn bits where the file is no tensor: its ends, which hold nodes, names and metadata."""
+    data = bytearray(content)
+    for _ in range(int(rng.integers(1, 5))):
+        place = int(rng.integers(4096)) % len(data)
+        data[place if rng.random() < 0.5 else -place - 1] ^= 1 << int(rng.integers(8))
+    return bytes(data)
+
+
+def flip_lengths(content: bytes, rng: Generator) -> bytes:
+    """Turn bits in front of words, where protobuf keeps tags and lengths."""
+    data = bytearray(content)
+    words = [word.start() for word in re.finditer(rb"[a-z_]{4,}", content)]
+    for _ in range(int(rng.integers(1, 5))):
+        place = max(words[int(rng.integers(len(words)))] - int(rng.integers(1, 5)), 0)
+        data[place] ^= 1 << int(rng.integers(8))
+    return bytes(data)
+
+
+def truncate(content: bytes, rng: Generator) -> bytes:
+    """Cut the end off."""
+    return content[: _place(content, rng)]
+
+
+def insert(content: bytes, rng: Generator) -> bytes:
+    """Push random bytes in."""
+    place = _place(content, rng)
+    return content[:place] + rng.bytes(_length(rng)) + content[place:]
+
+
+def delete(content: bytes, rng: Generator) -> bytes:
+    """Leave bytes out."""
+    place = _place(content, rng)
+    return content[:place] + content[place + _length(rng) :]
+
+
+def overwrite(content: bytes, rng: Generator) -> bytes:
+    """Write random bytes, zeros or ones over it."""
+    place, length = _place(content, rng), _length(rng)
+    patch = (rng.bytes(length), b"\0" * length, b"\xff" * length)[int(rng.integers(3))]
+    return content[:place] + patch + content[place + length :]
+
+
+def repeat(content: bytes, rng: Generator) -> bytes:
+    """Copy a piece to another place."""
+    start, place = _place(content, rng), _place(content, rng)
+    return content[:place] + content[start : start + _length(rng)] + content[place:]
+
+
+def exchange(content: bytes, rng: Generator) -> bytes:
+    """Exchange two pieces."""
+    a, b, c, d = np.sort(rng.integers(0, len(content) + 1, 4))
+    return content[:a] + content[c:d] + content[b:c] + content[a:b] + content[d:]
+
+
+def no_policy(content: bytes, rng: Generator) -> bytes:
+    """Give a file of another kind altogether."""
+    bomb = pickle.dumps(_Touch())
+    return (b"", bomb, rng.bytes(5000), b"PK\x03\x04" + content, b"[]", content * 2)[
+        int(rng.integers(6))
+    ]
+
+
+def wrong_digest(content: bytes, rng: Generator) -> bytes:
+    """Give it a digest that is not its own."""
+    digest = DIGEST.search(content)
+    assert digest is not None
+    other = rng.bytes(32).hex().encode()
+    return content[: digest.start(1)] + other + content[digest.end(1) :]
+
+
+class _Touch:
+    """Unpickled, it would leave the file `unpickled` behind."""
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[str, str]]:
+        return open, ("unpickled", "w")
+
+
+ACCIDENTS: tuple[Damage, ...] = (
+    flip,
+    flip_structure,
+    truncate,
+    insert,
+    delete,
+    overwrite,
+    repeat,
+    exchange,
+    no_policy,
+    wrong_digest,
+)
+FORGED_BYTES: tuple[Damage, ...] = (flip, flip_structure, flip_lengths, insert, delete, overwrite)
+DAMAGES: dict[str, Sequence[Any]] = {
+    "accident": ACCIDENTS,
+    "bytes": FORGED_BYTES,
+    "metadata": METADATA,
+    "tensors": TENSORS,
+    "graph": GRAPH,
+    "bombs": BOMBS,
+}
 
 
 if __name__ == "__main__":

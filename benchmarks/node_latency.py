@@ -6,7 +6,8 @@ One process sends nav_msgs/Odometry at a fixed rate and measures until the senso
 with the same stamp comes back. The answer comes from the controller node with a policy for that
 rate, or from an echo: the least any rclpy node can do with the same messages, QoS and executor. The
 two take turns, so that a machine that slows down slows both. Needs the 'flight' extra; a policy for
-other rates than 100 Hz is made by training/export.py --benchmark-rate.
+other rates than 100 Hz is made by training/export.py --control-rate. The odometry hovers in place
+but for a micrometre of noise: an estimate that never changes would count as frozen.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ from snn_controller.vehicle.odometry import stamp_to_ns
 from snn_controller.vehicle.state import Odometry, State
 
 WARM_UP = 2.0  # s that do not count: discovery, caches
-HOVERING = State.at_rest(np.array([0.0, 0.0, 1.0]))
+PLACE = np.array([0.0, 0.0, 1.0])  # m, where it hovers
+NOISE = 1e-6  # m
 
 
 def main() -> None:
@@ -127,6 +129,7 @@ class Driver:
     def __init__(self, node: Node) -> None:
         """Use the topics of a node."""
         self._node = node
+        self._rng = np.random.default_rng(0)
         self._pending: dict[int, float] = {}
         self._latencies: list[float] = []
         self._publisher = node.create_publisher(OdometryMessage, "odom", qos_profile_sensor_data)
@@ -155,7 +158,8 @@ class Driver:
 
     def _send(self) -> None:
         stamp = self._node.get_clock().now().nanoseconds
-        message = odometry_to_message(Odometry(stamp, "odom", "base_link", HOVERING))
+        state = State.at_rest(self._rng.normal(PLACE, NOISE))
+        message = odometry_to_message(Odometry(stamp, "odom", "base_link", state))
         self._pending[stamp] = perf_counter()
         self._publisher.publish(message)
 

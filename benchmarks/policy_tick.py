@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snn_controller.paths import policy_path
-from snn_controller.policy.runtime import Policy
+from snn_controller.policy import FIXED_INPUTS, Policy
 
 Step = Callable[[NDArray[np.float32]], object]
 
@@ -62,19 +62,20 @@ def _plain(policy: Policy) -> Step:
     session = onnxruntime.InferenceSession(
         policy.path.read_bytes(), options, providers=["CPUExecutionProvider"]
     )
-    states = {x.name: np.zeros(x.shape, np.float32) for x in session.get_inputs()[1:]}
+    nodes = session.get_inputs()
+    states = {x.name: np.zeros(x.shape, np.float32) for x in nodes if x.name not in FIXED_INPUTS}
+    given = {x.name: np.zeros(x.shape, np.float32) for x in nodes if x.name in FIXED_INPUTS}
+    if "target_return" in given:
+        given["target_return"].fill(policy.metadata.target_return)
     outputs = [x.name for x in session.get_outputs()]
 
     def step(observation: NDArray[np.float32]) -> object:
-        found = dict(
-            zip(
-                outputs,
-                session.run(None, {"observation": observation[None], **states}),
-                strict=True,
-            )
-        )
+        given["observation"] = observation[None]
+        found = dict(zip(outputs, session.run(None, {**given, **states}), strict=True))
         for name in states:
             states[name] = np.asarray(found[f"{name}_next"])
+        if "last_applied_action" in given:
+            given["last_applied_action"] = np.asarray(found["action"])
         return found["action"]
 
     return step

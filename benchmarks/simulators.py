@@ -40,9 +40,7 @@ from snn_sim.envs.env import DroneEnv
 from snn_sim.envs.vector_env import DroneVectorEnv
 from snn_sim.task.disturbances import NOMINAL, ROBUST, Disturbances
 
-DRONES = 4096
 PHYSICS_RATES = (100, 200, 500, 1000)  # Hz
-SPELL = 0.25  # s of processor time that a contestant runs before the next one's turn
 HOVER = np.array([0.0, 0.0, 1.0])  # m
 
 
@@ -61,16 +59,18 @@ def main() -> None:
     warnings.simplefilter("ignore")  # the packages' own
     parser = argparse.ArgumentParser(description="Simulators beside their peers.")
     parser.add_argument("--rounds", type=int, default=7, help="turns of every contestant")
+    parser.add_argument("--drones", type=int, default=4096, help="in a batch")
+    parser.add_argument("--spell", type=float, default=0.25, help="s of processor time of a turn")
     parser.add_argument("--json", type=Path, help="write the figures here as well")
     args = parser.parse_args()
     stay_on_one_core()
-    contestants = [*batches(), *singles()]
+    contestants = [*batches(args.drones), *singles()]
     rates: dict[str, list[float]] = {f"{x.group}: {x.name}": [] for x in contestants}
     for contestant in contestants:
         contestant.run()  # compiles, fills caches
     for _ in range(args.rounds):
         for contestant in contestants:
-            rates[f"{contestant.group}: {contestant.name}"].append(measure(contestant))
+            rates[f"{contestant.group}: {contestant.name}"].append(measure(contestant, args.spell))
     figures = {
         name: {"best": max(values), "median": median(values), "rounds": values}
         for name, values in rates.items()
@@ -87,29 +87,31 @@ def stay_on_one_core() -> None:
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 
-def measure(contestant: Contestant) -> float:
+def measure(contestant: Contestant, spell: float) -> float:
     """Return control steps a second of processor time, which other programs do not use up."""
     calls, start = 0, process_time()
-    while process_time() - start < SPELL:
+    while calls == 0 or process_time() - start < spell:
         contestant.run()
         calls += 1
     return calls * contestant.steps / (process_time() - start)
 
 
-def batches() -> list[Contestant]:
-    """Return the contestants that fly 4096 drones."""
-    group = f"{DRONES} drones"
+def batches(drones: int) -> list[Contestant]:
+    """Return the contestants that fly many drones at once."""
+    group = f"{drones} drones"
     found = [
-        Contestant(group, "twin, full env", DRONES, batched(NOMINAL)),
-        Contestant(group, "twin, full env, disturbances and noise", DRONES, batched(ROBUST)),
-        Contestant(group, "twin, Gymnasium vector env", DRONES, vector_environment()),
+        Contestant(group, "twin, full env", drones, batched(drones, NOMINAL)),
+        Contestant(
+            group, "twin, full env, disturbances and noise", drones, batched(drones, ROBUST)
+        ),
+        Contestant(group, "twin, Gymnasium vector env", drones, vector_environment(drones)),
     ]
     for name, (install, make) in PEERS.items():
         try:
-            steps = make(DRONES)
+            steps = make(drones)
             for step in steps.values():
                 step()  # what does not run is left out too
-            found += [Contestant(group, title, DRONES, step) for title, step in steps.items()]
+            found += [Contestant(group, title, drones, step) for title, step in steps.items()]
         except Exception as error:  # each package fails in a way of its own
             skip(name, f"{install} ({type(error).__name__}: {error})")
     return found
@@ -135,16 +137,16 @@ def skip(name: str, reason: str) -> None:
     sys.stderr.write(f"{name} is left out: {reason}\n")
 
 
-def batched(disturbances: Disturbances) -> Callable[[], Any]:
+def batched(count: int, disturbances: Disturbances) -> Callable[[], Any]:
     """Step, reward, termination, reset and observation of the batched simulator."""
-    drones = DroneBatch(load_quadrotor("crazyflie21"), DRONES, disturbances=disturbances)
-    actions = actions_near_hover(DRONES)
+    drones = DroneBatch(load_quadrotor("crazyflie21"), count, disturbances=disturbances)
+    actions = actions_near_hover(count)
     return lambda: drones.step(actions)
 
 
-def vector_environment() -> Callable[[], Any]:
+def vector_environment(count: int) -> Callable[[], Any]:
     """The same behind Gymnasium's interface, which copies what it returns."""
-    environment, actions = DroneVectorEnv(DRONES), actions_near_hover(DRONES).astype(np.float32)
+    environment, actions = DroneVectorEnv(count), actions_near_hover(count).astype(np.float32)
     environment.reset(seed=0)
     return lambda: environment.step(actions)
 

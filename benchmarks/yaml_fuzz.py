@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import yaml
-from trial import Trial, Verdict, Work
+from sandbox import Result, Sandbox, Work
 
 from snn_controller.flight.parameters import ControllerSettings
 from snn_controller.paths import share_directory
@@ -102,16 +102,19 @@ def fuzz(work: Work, source: str, count: int, seed: int) -> dict[str, Any]:
     """Give one reader that many files and return what came of them."""
     outcomes: Counter[str] = Counter()
     broken, worst = [], {"seconds": 0.0, "mib": 0.0}
-    with tempfile.TemporaryDirectory(prefix="yaml-fuzz-") as name, Trial(work, Path(name)) as trial:
-        path = Path(name) / "file.yaml"
+    with (
+        tempfile.TemporaryDirectory(prefix="yaml-fuzz-") as folder,
+        Sandbox(work, Path(folder)) as sandbox,
+    ):
+        path = Path(folder) / "file.yaml"
         for kind, content in files(source, count, seed):
             path.write_bytes(content)
-            verdict = trial(str(path))
-            worst = {key: max(most, getattr(verdict, key)) for key, most in worst.items()}
-            costly = verdict.seconds > MOST_SECONDS or verdict.mib > MOST_MIB
-            outcomes[verdict.outcome if not costly else "too much time or memory"] += 1
-            if costly or verdict.outcome not in ("refused", "loaded"):
-                broken.append(f"{kind}: {verdict.outcome} {verdict.text[:300]} {content[:200]!r}")
+            result = sandbox(str(path))
+            worst = {key: max(most, getattr(result, key)) for key, most in worst.items()}
+            costly = result.seconds > MOST_SECONDS or result.mib > MOST_MIB
+            outcomes[result.outcome if not costly else "too much time or memory"] += 1
+            if costly or result.outcome not in ("refused", "loaded"):
+                broken.append(f"{kind}: {result.outcome} {result.text[:300]} {content[:200]!r}")
     return {
         "outcomes": dict(outcomes),
         "worst_seconds": round(worst["seconds"], 3),
@@ -199,17 +202,17 @@ def bomb(source: str, rng: np.random.Generator) -> bytes:
     return (source + "\nlong: " + "9" * size * 16).encode()
 
 
-def load_airframe(path: str) -> Verdict:
+def load_airframe(path: str) -> Result:
     """Read an airframe file and see whether what it describes can fly."""
     from snn_controller.vehicle.airframe import load_quadrotor
 
     quadrotor = load_quadrotor(AIRFRAME, Path(path))
     numbers = (quadrotor.mass, quadrotor.hover_throttle, *quadrotor.inverse_mixer.ravel())
     sane = np.isfinite(numbers).all() and 0.0 < quadrotor.hover_throttle < 1.0
-    return Verdict("loaded" if sane else "loaded, not sane", str(numbers))
+    return Result("loaded" if sane else "loaded, not sane", str(numbers))
 
 
-def load_parameters(path: str) -> Verdict:
+def load_parameters(path: str) -> Result:
     """Read a parameter file as the controller does, and prepare the flight that it asks for."""
     import rclpy
     from rclpy.utilities import try_shutdown
@@ -232,7 +235,7 @@ def load_parameters(path: str) -> Verdict:
         raise UserError(f"{path}: {error}") from error  # sentences name the parameter
     finally:
         try_shutdown()
-    return Verdict("loaded" if _in_range(settings) else "loaded, not sane", str(settings)[:300])
+    return Result("loaded" if _in_range(settings) else "loaded, not sane", str(settings)[:300])
 
 
 def _in_range(settings: Any) -> bool:

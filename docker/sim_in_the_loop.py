@@ -147,11 +147,11 @@ def fly(running: Engine, scenario: Scenario, policy: dict[str, str], folder: Pat
             seconds = round(monotonic() - begin, 1)
             print(f"docker: {scenario.name}: FAILED ({error})", flush=True)
             return Outcome(scenario.name, False, str(error), None, None, seconds)
-    for attempt in range(1, scenario.attempts + 1):
+    attempt, outcome = 1, _attempt(running, scenario, policy, folder)
+    while outcome.failure == NOT_BEGUN and attempt < scenario.attempts:
+        attempt += 1
+        print(f"docker: {scenario.name}: {NOT_BEGUN}; attempt {attempt}", flush=True)
         outcome = _attempt(running, scenario, policy, folder)
-        if outcome.failure != NOT_BEGUN or attempt == scenario.attempts:
-            break
-        print(f"docker: {scenario.name}: {NOT_BEGUN}; attempt {attempt + 1}", flush=True)
     print(f"docker: {scenario.name}: {_verdict(outcome)} in {outcome.seconds:.0f} s", flush=True)
     return outcome
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,24 @@ import pytest
 from snn_controller.paths import policy_path
 from snn_controller.policy.runtime import Policy
 from snn_controller.vehicle.airframe import Quadrotor, load_quadrotor
+from support.places import ROOT
+from support.ros_domain import own_domain
 
 # the same examples every run, and no failure because a machine is busy
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("repeatable")
+
+
+SYSTEM_FOLDER = ROOT / "tests" / "system"
+SYSTEM_FIXTURES = {"graph", "ros_environment", "lasting_ros_environment", "firmware"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs a graph, firmware or containers: by where it is, and by what it asks for."""
+    for item in items:
+        asked = SYSTEM_FIXTURES & set(getattr(item, "fixturenames", ()))
+        if asked or item.path.is_relative_to(SYSTEM_FOLDER):
+            item.add_marker(pytest.mark.system)
 
 
 @pytest.fixture(scope="session")
@@ -31,14 +44,25 @@ def policy() -> Policy:
 
 
 @pytest.fixture
-def ros_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+def ros_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     """A ROS domain of its own on loopback, with logs in a temporary folder."""
-    # Not seeded on purpose: test runs side by side on one machine must not meet.
-    domain = random.SystemRandom().randint(1, 99)
-    monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
-    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    monkeypatch.setenv("ROS_LOG_DIR", str(tmp_path / "ros_log"))
-    return dict(os.environ)
+    with own_domain() as domain:
+        monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
+        monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+        monkeypatch.setenv("ROS_LOG_DIR", str(tmp_path / "ros_log"))
+        yield dict(os.environ)
+
+
+@pytest.fixture(scope="module")
+def lasting_ros_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The same for a flight that all tests of a module look at."""
+    with own_domain() as domain:
+        yield {
+            **os.environ,
+            "ROS_DOMAIN_ID": str(domain),
+            "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+            "ROS_LOG_DIR": str(tmp_path_factory.mktemp("ros_log")),
+        }
 
 
 @pytest.fixture

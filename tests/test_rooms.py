@@ -168,7 +168,7 @@ def test_only_simulating_nodes_import_the_simulator() -> None:
 
 @pytest.mark.parametrize(
     ("library", "allowed"),
-    [("onnxruntime", "snn_controller.policy.session"), ("matplotlib", "plot")],
+    [("onnxruntime", "snn_controller.policy.runtime"), ("matplotlib", "plot")],
 )
 def test_libraries_of_the_core_stay_in_their_modules(library: str, allowed: str) -> None:
     users = [

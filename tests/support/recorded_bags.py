@@ -13,10 +13,9 @@ from rosbags.typesys import Stores, get_typestore
 
 from snn_controller.flight.flight import Flight
 from snn_controller.flight.parameters import ControllerSettings
-from snn_controller.flight_log.log import Tick
-from snn_controller.flight_log.tick_layout import TICK_FIELDS, tick_row
+from snn_controller.flight_log.log import TICK_FIELDS, Tick, tick_row
 from snn_controller.flight_log.writer import Bag
-from snn_controller.report.flight_info import flight_info
+from snn_controller.report.summary import flight_info
 from snn_controller.vehicle.state import State
 
 STORE = get_typestore(Stores.ROS2_JAZZY)

@@ -1,4 +1,8 @@
-"""The ROS package as colcon builds it: everything installed, and flying without our pip package."""
+"""The package as colcon and pip build it: everything that ships, and flying without a clone.
+
+Neither puts a module called `sim` or `training` on everybody's path, and both leave the test
+equipment in the repository: the doubles of firmware and the fault campaign.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,8 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -18,6 +24,8 @@ pytest.importorskip("rclpy")
 if shutil.which("colcon", path=Path(sys.executable).parent) is None:
     pytest.skip("colcon is not installed", allow_module_level=True)
 
+SHIPPED = {"snn_controller", "snn_sim", "snn_training"}  # packages of the wheel
+EQUIPMENT = {"doubles", "faults"}  # rooms of snn_sim that stay in the repository
 WORKSPACE = ROOT / "ros2_ws"
 SOURCE = WORKSPACE / "src" / "snn_controller"
 COLCON = Path(sys.executable).parent / "colcon"
@@ -48,12 +56,48 @@ def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # out the hook of our editable install. The ROS wheels' library path is in the environment.
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     python = folder / "bin" / "python"
-    hidden = subprocess.run([python, "-c", "import snn_controller"], capture_output=True, cwd="/")
+    hidden = subprocess.run(
+        [python, "-c", "import snn_controller"], capture_output=True, cwd="/", env=bare(os.environ)
+    )
     if hidden.returncode == 0:
         pytest.skip(
             "snn_controller is installed as a copy, so it cannot be hidden from the overlay"
         )
     return python
+
+
+def bare(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment that leads Python to no clone."""
+    return {name: value for name, value in environment.items() if name != "PYTHONPATH"}
+
+
+def rooms_of_the_simulator() -> set[str]:
+    return {x.parent.name for x in (ROOT / "sim" / "snn_sim").glob("*/__init__.py")} - EQUIPMENT
+
+
+def test_the_wheel_holds_what_ships_and_no_test_equipment(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    for name in ("ros2_ws/src", "sim", "training", "launch"):
+        leave = shutil.ignore_patterns("*.egg-info", "__pycache__", "build")
+        shutil.copytree(ROOT / name, source / name, symlinks=True, ignore=leave)
+    options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+    command = [sys.executable, "-m", "pip", "wheel", *options, "--wheel-dir", tmp_path, source]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+        files = [Path(name).parts for name in wheel.namelist()]
+    tops = {parts[0] for parts in files if not parts[0].endswith(".dist-info")}
+    assert tops == SHIPPED
+    rooms = {parts[1] for parts in files if parts[0] == "snn_sim" and len(parts) > 2}
+    assert rooms == rooms_of_the_simulator()
+
+
+def test_the_ros_package_links_to_what_ships_of_the_simulator() -> None:
+    links = {x.name for x in (SOURCE / "snn_sim").iterdir() if x.name != "__pycache__"}
+    assert links == rooms_of_the_simulator() | {"__init__.py"}
 
 
 def test_the_overlay_holds_what_the_package_needs(overlay: Path) -> None:
@@ -68,26 +112,54 @@ def test_the_overlay_holds_what_the_package_needs(overlay: Path) -> None:
     assert {"controller", "simulator", "recorder", "viewer", "snn-fly", "snn-replay"} <= programs
 
 
-def test_the_graph_flies_from_the_overlay_alone(
-    overlay: Path, bare_python: Path, ros_environment: dict[str, str], tmp_path: Path
-) -> None:
-    environment = {
-        **ros_environment,
-        "AMENT_PREFIX_PATH": sys.prefix,
-        "PATH": f"{bare_python.parent}:{os.environ['PATH']}",
-    }
+def from_overlay(
+    overlay: Path, python: Path, environment: dict[str, str], folder: Path, command: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command line in a shell that has sourced the overlay."""
     script = f"source {overlay / 'share' / 'snn_controller' / 'package.bash'}"
-    program = overlay / "lib" / "snn_controller" / "snn-fly"
-    fly = f"python {program} duration:=2 report:={tmp_path / 'out'}"
-    where = "python -c 'import snn_controller, sim; print(snn_controller.__file__, sim.__file__)'"
-    done = subprocess.run(
-        ["bash", "-c", f"{script} && {where} && {fly}"],
-        env=environment,
-        cwd=tmp_path,
+    return subprocess.run(
+        ["bash", "-c", f"{script} && {command}"],
+        env={
+            **bare(environment),
+            "AMENT_PREFIX_PATH": sys.prefix,
+            "PATH": f"{python.parent}:{os.environ['PATH']}",
+        },
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=120,
     )
+
+
+LOOK_FOR_MODULES = """
+import importlib.util, sys
+for name in sys.argv[1:]:
+    print(name, importlib.util.find_spec(name) is not None)
+"""
+
+
+def test_the_overlay_holds_no_test_equipment(
+    overlay: Path, bare_python: Path, tmp_path: Path
+) -> None:
+    absent = ["sim", "training", "snn_training", *(f"snn_sim.{x}" for x in sorted(EQUIPMENT))]
+    present = ["snn_controller", *(f"snn_sim.{x}" for x in sorted(rooms_of_the_simulator()))]
+    (tmp_path / "look.py").write_text(LOOK_FOR_MODULES)
+    command = f"python look.py {' '.join([*absent, *present])}"
+    done = from_overlay(overlay, bare_python, dict(os.environ), tmp_path, command)
+    assert done.returncode == 0, done.stderr
+    found = dict(line.split() for line in done.stdout.splitlines())
+    assert {name for name, there in found.items() if there == "True"} == set(present)
+
+
+def test_the_graph_flies_from_the_overlay_alone(
+    overlay: Path, bare_python: Path, ros_environment: dict[str, str], tmp_path: Path
+) -> None:
+    program = overlay / "lib" / "snn_controller" / "snn-fly"
+    fly = f"python {program} duration:=2 report:={tmp_path / 'out'}"
+    modules = "import snn_controller, snn_sim"
+    where = f"python -c '{modules}; print(snn_controller.__file__, snn_sim.__file__)'"
+    command = f"{where} && {fly}"
+    done = from_overlay(overlay, bare_python, ros_environment, tmp_path, command)
     assert done.returncode == 0, done.stdout + done.stderr
     prefix = overlay.parents[1]
     assert all(str(prefix) in path for path in done.stdout.splitlines()[0].split())

@@ -19,8 +19,7 @@ pytest.importorskip("mcap_ros2.decoder", reason="decodes by what is advertised")
 pytest.importorskip("websockets.sync.client")
 
 from snn_controller.flight_log.recorded_flight import read_flight
-from snn_controller.replay.replay import find_policy, replay
-from snn_controller.replay.report import replays_exactly, summarise_replay
+from snn_controller.replay.replay import find_policy, replay, replays_exactly, summarise_replay
 from support.foxglove_watcher import TIMEOUT, Watcher
 
 COMMAND = [sys.executable, "-m", "snn_controller.bringup.runner"]
@@ -35,17 +34,11 @@ def fly(environment: dict[str, str], *words: str) -> subprocess.Popen[str]:
 
 
 @pytest.fixture(scope="module")
-def flown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Watcher]]:
+def flown(
+    tmp_path_factory: pytest.TempPathFactory, lasting_ros_environment: dict[str, str]
+) -> Iterator[tuple[Path, Watcher]]:
     """The report folder of a watched and recorded flight, and who watched."""
-    import os
-    import random
-
-    folder = tmp_path_factory.mktemp("watched")
-    environment = {
-        **os.environ,
-        "ROS_DOMAIN_ID": str(random.SystemRandom().randint(1, 99)),
-        "ROS_LOG_DIR": str(folder / "ros_log"),
-    }
+    folder, environment = tmp_path_factory.mktemp("watched"), lasting_ros_environment
     plain = fly(environment, *FLIGHT, f"report:={folder / 'plain'}")
     output, _ = plain.communicate(timeout=TIMEOUT)
     assert plain.returncode == 0, output

@@ -8,7 +8,7 @@ from setuptools import find_packages, setup
 PACKAGE = "snn_controller"
 
 # colcon also installs what a dangling link would silently leave out, so look before building.
-for folder in ("launch", "snn_sim"):
+for folder in ("launch", "snn_sim/bullet"):
     if not Path(folder).is_dir():
         raise SystemExit(
             f"{folder} is missing: it is a link into the repository, so check out"
@@ -18,10 +18,9 @@ for folder in ("launch", "snn_sim"):
 setup(
     name=PACKAGE,
     version="0.1.0",
-    # Doubles of firmware and the fault campaign are test equipment: they stay in the repository.
-    packages=find_packages(
-        include=[f"{PACKAGE}*", "snn_sim*"], exclude=["snn_sim.doubles*", "snn_sim.faults*"]
-    ),
+    # Doubles of firmware and the fault campaign are test equipment that stays in the repository:
+    # snn_sim here holds links to the other rooms only, for --symlink-install too.
+    packages=find_packages(include=[f"{PACKAGE}*", "snn_sim*"]),
     package_data={f"{PACKAGE}.vehicle": ["*.yaml"], f"{PACKAGE}.report.page": ["*.css", "*.js"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
@@ -45,7 +44,7 @@ setup(
             f"viewer = {PACKAGE}.nodes.viewer_node:main",
             f"judge = {PACKAGE}.nodes.judge_node:main",
             f"snn-fly = {PACKAGE}.bringup.runner:main",
-            f"snn-report = {PACKAGE}.report.page.command:main",
+            f"snn-report = {PACKAGE}.report.page.page:main",
             f"snn-replay = {PACKAGE}.replay.command:main",
         ]
     },

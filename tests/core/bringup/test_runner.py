@@ -15,6 +15,7 @@ from time import monotonic, sleep
 import pytest
 
 from snn_controller.paths import policy_path
+from support.real_time import in_real_time
 
 pytest.importorskip("rclpy")
 
@@ -88,6 +89,7 @@ def test_record_leaves_a_bag_of_the_whole_flight(snn_fly, tmp_path: Path) -> Non
     assert counts["/motors"] >= 201
 
 
+@in_real_time
 def test_takeoff_land_in_real_time(snn_fly, tmp_path: Path) -> None:
     done = snn_fly(
         "task:=takeoff_land", "duration:=1", "lockstep:=false", f"report:={tmp_path / 'out'}"

@@ -101,8 +101,7 @@ def test_odometry_that_was_held_back_does_not_turn_time_back(make: Any, tmp_path
 
 def test_a_recorded_silence_is_replayed_to_the_bit(make: Any, tmp_path: Path) -> None:
     pytest.importorskip("rosbags")
-    from snn_controller.replay.replay import find_policy, replay
-    from snn_controller.replay.report import replays_exactly, summarise_replay
+    from snn_controller.replay.replay import find_policy, replay, replays_exactly, summarise_replay
     from support.recorded_bags import write_bag
 
     flight = make()

@@ -25,6 +25,7 @@ from snn_controller.flight_controllers.registry import LinkOptions
 from snn_controller.vehicle.action import Command, stop_command
 from snn_controller.vehicle.flight_controller import LinkStatus
 from support.betaflight_double import AUX1, THROTTLE, BetaflightDouble
+from support.real_time import in_real_time
 
 OPTIONS = LinkOptions(hover_thrust=0.4)
 STOP = stop_command("thrust_rates")
@@ -182,6 +183,7 @@ def test_a_mode_that_gives_the_sticks_another_meaning_is_no_control(rig: Rig) ->
     assert rig.run_until(lambda status: status.mode == "failsafe", CLIMB).armed
 
 
+@in_real_time
 def test_a_lost_connection_is_told_and_grows_old(rig: Rig) -> None:
     rig.fly()
     rig.vehicle.lost = ConnectionError("the cable is out")

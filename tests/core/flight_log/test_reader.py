@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snn_controller.errors import UserError
-from snn_controller.flight_log.mcap import MAGIC, McapFile
-from snn_controller.flight_log.reader import BagReader, decoder
+from snn_controller.flight_log.reader import MAGIC, BagReader, McapFile, decoder
 
 pytest.importorskip("rosbags")
 

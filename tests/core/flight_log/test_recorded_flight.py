@@ -14,10 +14,9 @@ pytest.importorskip("pybullet")
 
 from snn_controller.errors import UserError
 from snn_controller.flight.flight import Flight
-from snn_controller.flight_log.log import columns
+from snn_controller.flight_log.log import MODES, TICK_FIELDS, TICK_SIZE, columns, split_rows
+from snn_controller.flight_log.log import tick_row as make_row
 from snn_controller.flight_log.recorded_flight import read_flight, read_flights
-from snn_controller.flight_log.tick_layout import MODES, TICK_FIELDS, TICK_SIZE, split_rows
-from snn_controller.flight_log.tick_layout import tick_row as make_row
 from support.recorded_bags import write_bag
 
 

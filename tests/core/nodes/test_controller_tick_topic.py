@@ -13,7 +13,7 @@ pytest.importorskip("rclpy")
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from std_msgs.msg import Float64MultiArray, String
 
-from snn_controller.flight_log.tick_layout import (
+from snn_controller.flight_log.log import (
     MODES,
     SPIKE_RATE,
     TICK_SIZE,

@@ -16,7 +16,7 @@ from snn_controller.paths import share_directory
 pytest.importorskip("rclpy")
 
 from snn_controller.flight.parameters import ControllerSettings
-from snn_controller.flight_log.message_types import TRANSFORMS_TYPE
+from snn_controller.flight_log.writer import TRANSFORMS_TYPE
 from snn_controller.nodes.ros.conversions import TOPIC_TYPES, find_class
 from snn_controller.nodes.viewer_node import TRANSFORM, VIEW_TOPICS
 from support.foxglove_paths import PANELS, frames_of, layout, plotted, topics_of

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("rclpy")
 from rclpy.qos import ReliabilityPolicy
 
-from snn_controller.nodes.ros import qos as quality
+from snn_controller.nodes.ros import qos
 from snn_controller.nodes.ros.qos import (
     Audience,
     publishing_commands,
@@ -46,9 +46,9 @@ def test_an_audience_is_complete_once_all_have_come() -> None:
 def test_nobody_is_waited_for_in_vain_or_without_need(monkeypatch: pytest.MonkeyPatch) -> None:
     assert audience(0)[1].is_complete()
     clock = [100.0]
-    monkeypatch.setattr(quality, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(qos, "monotonic", lambda: clock[0])
     _, one = audience(1)
-    clock[0] += quality.PATIENCE - 0.1
+    clock[0] += qos.PATIENCE - 0.1
     assert not one.is_complete()
     clock[0] += 0.2
     assert one.is_complete()

@@ -21,6 +21,7 @@ from snn_controller.nodes.ros.conversions import motors_to_message, thrust_rates
 from snn_controller.nodes.simulator_node import START_TIME, SimulatorNode  # noqa: E402
 from snn_controller.vehicle.action import Command, stop_command  # noqa: E402
 from snn_controller.vehicle.odometry import odometry_from_message, stamp_to_ns  # noqa: E402
+from support.real_time import in_real_time  # noqa: E402
 
 STEP = 10_000_000
 HOVER = Command("motors", np.full(4, 0.66))
@@ -149,6 +150,7 @@ def test_both_kinds_of_command_lift_the_drone(pair, command: Command) -> None:
     assert last.velocity[2] > 0.2
 
 
+@in_real_time
 def test_in_real_time_silence_stops_the_motors(pair) -> None:
     world = pair("lockstep:=false", "start:=easy")
     assert world.spin_until(lambda: world.pilot.seen)

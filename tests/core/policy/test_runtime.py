@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +14,13 @@ import pytest
 from onnx import TensorProto, helper
 
 from snn_controller.errors import UserError
-from snn_controller.policy.runtime import Policy
+from snn_controller.policy.runtime import Policy, import_onnxruntime
 from snn_controller.vehicle.action import ACTION_MAPPINGS
 from snn_training.networks.make import numpy_weights
 from support.places import ROOT
 from support.sample_artifacts import edit, untrained, write_artifact
+
+TELEMETRY = "ORT_DISABLE_TELEMETRY"
 
 
 @pytest.fixture(scope="module")
@@ -202,3 +206,27 @@ def test_the_shipped_policy_loads_and_carries_its_story() -> None:
     assert metadata.provenance["command"].startswith("python training/jsrl.py")
     assert "+changes" not in metadata.provenance["git"]
     assert metadata.evaluation["cells"]["standard"]["survival"]["mean"] > 0.9
+
+
+@pytest.mark.parametrize(("chosen", "then"), [(None, "1"), ("0", "0")])
+def test_it_reports_to_nobody_unless_somebody_chose_so(
+    monkeypatch: pytest.MonkeyPatch, chosen: str | None, then: str
+) -> None:
+    monkeypatch.delenv(TELEMETRY, raising=False)
+    if chosen is not None:
+        monkeypatch.setenv(TELEMETRY, chosen)
+    import_onnxruntime()
+    assert os.environ.pop(TELEMETRY) == then
+
+
+def test_batched_policies_do_not_import_it_before_that() -> None:
+    code = (
+        "import sys, snn_training.rollouts.batched_policy; sys.exit('onnxruntime' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0
+
+
+def test_without_it_there_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(UserError, match="pip install onnxruntime"):
+        import_onnxruntime()

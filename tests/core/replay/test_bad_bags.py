@@ -21,12 +21,11 @@ pytest.importorskip("rosbags")
 pytest.importorskip("pybullet")
 
 from snn_controller.errors import UserError
+from snn_controller.flight_log.log import TICK_SIZE
 from snn_controller.flight_log.recorded_flight import read_flight, read_flights
-from snn_controller.flight_log.tick_layout import TICK_SIZE
 from snn_controller.flight_log.writer import Bag
 from snn_controller.replay import command as replay_command
-from snn_controller.replay.replay import find_policy, replay
-from snn_controller.replay.report import format_replay, summarise_replay
+from snn_controller.replay.replay import find_policy, format_replay, replay, summarise_replay
 from snn_training.common.command import run_command
 from support.recorded_bags import text, tick_message, write_bag
 

@@ -20,8 +20,14 @@ from snn_controller.flight_log.recorded_flight import RecordedFlight, read_fligh
 from snn_controller.paths import policy_path
 from snn_controller.policy.runtime import Policy
 from snn_controller.replay.command import main, run
-from snn_controller.replay.replay import find_policy, odometry_agreement, replay
-from snn_controller.replay.report import format_replay, replays_exactly, summarise_replay
+from snn_controller.replay.replay import (
+    find_policy,
+    format_replay,
+    odometry_agreement,
+    replay,
+    replays_exactly,
+    summarise_replay,
+)
 from snn_controller.vehicle.airframe import Quadrotor
 from support.flight_loop import Loop, poison
 from support.recorded_bags import write_bag

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snn_controller.bringup import processes
+from snn_controller.bringup import runner
 from snn_controller.flight_log.log import FlightLog, Tick
 from snn_controller.report.dashboard import dashboard_line, fit
 from snn_controller.vehicle.state import Reference, State
@@ -93,7 +93,7 @@ def test_it_is_in_place_on_a_terminal_and_a_line_elsewhere(
     screen = Terminal() if terminal else io.StringIO()
     monkeypatch.setattr("sys.stdout", screen)
     monkeypatch.setenv("COLUMNS", "40")
-    output = processes._Output()
+    output = runner._Output()
     log = io.StringIO("[INFO] [x]: progress: one\n[INFO] [x]: progress: " + "y" * 99 + "\nend\n")
     output.copy(log, screen, "[node] ")
     shown = screen.getvalue()
@@ -107,7 +107,6 @@ def test_it_is_in_place_on_a_terminal_and_a_line_elsewhere(
 def test_the_runner_paces_it_by_who_reads(
     terminal: bool, period: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from snn_controller.bringup import runner
     from snn_controller.bringup.graph import fly_graph
 
     monkeypatch.setattr("sys.stdout", Terminal() if terminal else io.StringIO())

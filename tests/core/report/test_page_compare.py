@@ -12,7 +12,7 @@ from snn_controller.flight_log.store import FlightRecord
 from snn_controller.report.page import page as page_module
 from snn_controller.report.page.compare import look
 from snn_controller.report.page.page import write_page
-from snn_controller.report.summary import position_error
+from snn_controller.report.series import position_error
 from support.page_parts import Elements, column, figures_of, record, troubled_flight
 from support.synthetic_flight import make_flight
 

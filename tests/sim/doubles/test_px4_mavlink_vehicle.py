@@ -33,6 +33,7 @@ from snn_sim.doubles.px4.firmware import (
 )
 from snn_sim.doubles.px4.telemetry import attitude_wxyz
 from support.quaternions import quaternions
+from support.real_time import in_real_time
 
 POINT = (0.4, -0.3, -1.0)  # m, north, east, down
 
@@ -160,6 +161,7 @@ class SdkPilot:
         return p.north_m, p.east_m, p.down_m
 
 
+@in_real_time
 def test_mavsdk_arms_it_flies_it_in_ned_and_sees_its_failsafe(port: int) -> None:
     """Takes 14 s: MAVSDK knows real time only."""
     mavsdk = pytest.importorskip("mavsdk", minversion="4")

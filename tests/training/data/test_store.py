@@ -38,7 +38,8 @@ assert data[0].observations.dtype == np.float32
 first, second = minari.split_dataset(data, sizes=[1, 2], seed=0)
 assert (len(first), len(second)) == (1, 2)
 assert "{NAME}" in minari.list_local_datasets()
-assert not any(name in sys.modules for name in ("snn_training", "snn_sim", "snn_controller", "torch"))
+ours = ("snn_training", "snn_sim", "snn_controller", "torch")
+assert not any(name in sys.modules for name in ours)
 print(json.dumps(rows))
 """
 

@@ -1,10 +1,18 @@
 """What a flight leaves: the log of its ticks, the file it is kept in, bags written and read."""
 
-from snn_controller.flight_log.log import Decision, FlightColumns, FlightLog, Tick, columns
-from snn_controller.flight_log.message_types import (
-    TRANSFORMS_TYPE,
-    message_definition,
-    transform_bytes,
+from snn_controller.flight_log.log import (
+    MODES,
+    SPIKE_RATE,
+    TICK_VERSION,
+    Decision,
+    FlightColumns,
+    FlightLog,
+    Tick,
+    columns,
+    split_rows,
+    stamps_of,
+    tick_fields,
+    tick_row,
 )
 from snn_controller.flight_log.recorded_flight import RecordedFlight, read_flight, read_flights
 from snn_controller.flight_log.store import (
@@ -16,16 +24,13 @@ from snn_controller.flight_log.store import (
     read_record,
     record_of,
 )
-from snn_controller.flight_log.tick_layout import (
-    MODES,
-    SPIKE_RATE,
-    TICK_VERSION,
-    split_rows,
-    stamps_of,
-    tick_fields,
-    tick_row,
+from snn_controller.flight_log.writer import (
+    DEFAULT_DISTRIBUTION,
+    TRANSFORMS_TYPE,
+    Bag,
+    message_definition,
+    transform_bytes,
 )
-from snn_controller.flight_log.writer import DEFAULT_DISTRIBUTION, Bag
 
 __all__ = [
     "DEFAULT_DISTRIBUTION",

@@ -1,23 +1,27 @@
-"""A flight as its bag tells it: what the policy saw, answered and caused, each tick. ROS-free."""
+"""A flight as its bag tells it: what the policy saw, answered and caused, each tick. ROS-free.
+
+MCAP files of rosbags have no checksums, so a damaged one may hold any number anywhere: facts and
+ticks are checked before they are used.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from snn_controller.errors import UserError
-from snn_controller.flight_log.checks import RECORD_AGAIN, check_facts, is_sound, sound_rows
-from snn_controller.flight_log.mcap import RawMessage
-from snn_controller.flight_log.reader import BagReader, GarbledMessage, decoder
-from snn_controller.flight_log.tick_layout import TICK_FIELDS, split_rows, stamps_of
+from snn_controller.errors import UserError, quote
+from snn_controller.flight_log.log import TICK_FIELDS, TICK_VERSION, split_rows, stamps_of
+from snn_controller.flight_log.reader import BagReader, GarbledMessage, RawMessage, decoder
 from snn_controller.vehicle import (
     OBSERVATIONS,
+    ActionKind,
     Array,
     ObservationVersion,
     Odometry,
@@ -26,9 +30,101 @@ from snn_controller.vehicle import (
     odometry_from_message,
 )
 
+RECORD_AGAIN = "record the flight again with record:=true"
+LARGEST = 1e6  # of a state that anybody flew on, in SI units
+LENGTHS = (0.9, 1.1)  # of a quaternion that a guard lets pass
+_TEXTS = ("task", "airframe", "policy_sha256", "action_kind")
+_STATE = ("position", "velocity", "body_rates", "reference_position", "reference_velocity")
 TICK_TOPIC = "snn_controller/tick"
 INFO_TOPIC = "snn_controller/flight_info"
 ODOMETRY_TYPE = "nav_msgs/msg/Odometry"
+Layout = tuple[tuple[str, int], ...]
+
+
+def check_facts(source: Path, info: Mapping[str, Any]) -> None:
+    """Make sure that a flight's facts are of this version and say what is needed.
+
+    Raises:
+        UserError: They are not, or do not.
+    """
+    for name in ("modes", *_TEXTS, "control_rate"):
+        if name not in info:
+            raise UserError(f"bag {source} does not tell the flight's {name}; {RECORD_AGAIN}")
+    _check_versions(source, info)
+    sound = {
+        **{name: isinstance(info[name], str) for name in _TEXTS},
+        "action_kind": info["action_kind"] in get_args(ActionKind),
+        "modes": _is_list_of_texts(info["modes"]),
+        "control_rate": _is_number(info["control_rate"]) and 0.0 < info["control_rate"] < LARGEST,
+        "seed": isinstance(info.get("seed", 0), int),
+        "versions": isinstance(info.get("versions", {}), dict),
+    }
+    for name, is_sound in sound.items():
+        if not is_sound:
+            raise UserError(
+                f"bag {source} tells {quote(info[name])} as the flight's {name}, so it is damaged;"
+                f" {RECORD_AGAIN}"
+            )
+
+
+def _check_versions(source: Path, info: Mapping[str, Any]) -> None:
+    versions = info.get("versions")
+    software = versions.get("snn_controller") if isinstance(versions, dict) else None
+    recorder = f"snn_controller {quote(software)}" if software else "the software"
+    for name, known in (
+        ("observation_version", tuple(OBSERVATIONS)),
+        ("tick_version", (TICK_VERSION,)),
+    ):
+        if info.get(name) not in known:
+            what = name.replace("_", " ")
+            raise UserError(
+                f"bag {source} has {what} {quote(info.get(name))}, and this software reads "
+                f"{', '.join(map(str, known))}; use {recorder} that recorded it, or fly and record"
+                " again"
+            )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_list_of_texts(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(x, str) for x in value)
+
+
+def sound_rows(columns: Mapping[str, Array], modes: int) -> NDArray[np.bool_]:
+    """Return which ticks (ticks,) can have been flown; `modes` is how many there are.
+
+    What a policy flew on has passed the guards; its answer may be anything.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        counts = np.stack([columns[x] for x in ("index", "mode", "stamp_seconds")])
+        whole = (counts == np.floor(counts)).all(axis=0) & (counts >= 0.0).all(axis=0)
+        nanoseconds = columns["stamp_nanoseconds"]
+        within = (
+            (columns["mode"] < modes)
+            & (columns["index"] < 2.0**53)
+            & (columns["stamp_seconds"] < 2.0**33)
+            & (nanoseconds >= 0.0)
+            & (nanoseconds < 1e9)
+            & np.isfinite(columns["time"])
+        )
+        flown = np.concatenate([columns[name] for name in _STATE], axis=1)
+        length = np.linalg.norm(columns["quaternion"], axis=1)
+        seen = np.isfinite(flown).all(axis=1) & (length > LENGTHS[0]) & (length < LENGTHS[1])
+        within &= ~(np.abs(flown) >= LARGEST).any(axis=1)  # nothing was known: NaN
+        within &= (np.abs(columns["command"]) < LARGEST).all(axis=1)
+    return whole & within & (seen | (columns["ran"] != 1.0))
+
+
+def is_sound(state: State) -> bool:
+    """Whether a state of the odometry is one that the guards can have let pass."""
+    numbers = (*state.position.tolist(), *state.velocity.tolist(), *state.body_rates.tolist())
+    low, high = LENGTHS
+    return (
+        all(-LARGEST < x < LARGEST for x in numbers)
+        and low < math.hypot(*state.quaternion.tolist()) < high
+    )
 
 
 @dataclass(frozen=True)
@@ -37,7 +133,7 @@ class RecordedFlight:
 
     source: Path
     number: int  # 1 for the first flight of its bag
-    info: dict[str, Any]  # see snn_controller.report.flight_info
+    info: dict[str, Any]  # see snn_controller.report.summary
     damage: tuple[str, ...]  # sentences; what was before the damage is here
     index: NDArray[np.int64]  # (ticks,) of the tick in the flight; a gap is a lost tick
     stamp: NDArray[np.int64]  # (ticks,) ns, of the odometry
@@ -126,9 +222,6 @@ def read_flights(path: str | Path) -> list[RecordedFlight]:
         hint = f" before it is damaged ({'; '.join(damage)})" if damage else ""
         raise UserError(f"bag {path} has no topic {TICK_TOPIC}{hint}; {RECORD_AGAIN}")
     return [_flight(reader.path, number, contents, damage) for number in sorted(contents.rows)]
-
-
-Layout = tuple[tuple[str, int], ...]
 
 
 class _Contents:

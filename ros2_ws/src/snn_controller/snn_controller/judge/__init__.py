@@ -1,12 +1,11 @@
 """The judge of a watched flight: what it saw, what that means, what it writes."""
 
-from snn_controller.judge.checks import judge
-from snn_controller.judge.evidence import Account, Evidence
-from snn_controller.judge.report import summary_lines, write_judgement
+from snn_controller.judge.checks import judge, summary_lines, write_judgement
+from snn_controller.judge.observations import Account, Observations
 
 __all__ = [
     "Account",
-    "Evidence",
+    "Observations",
     "judge",
     "summary_lines",
     "write_judgement",

@@ -1,23 +1,28 @@
 """Judges a flight by what was seen of it, check by check. Pure and without ROS.
 
-Every check is one sentence that says what was found; a flight passes when all its checks do.
+Every check is one sentence that says what was found; a flight passes when all its checks do. The
+judgement goes into report.json for programs and people, and junit.xml for build servers.
 """
 
 from __future__ import annotations
 
+import json
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 
 from snn_controller.flight import FLIGHT, JudgeSettings
 from snn_controller.flight_log import columns
-from snn_controller.judge.evidence import Evidence
+from snn_controller.judge.observations import Observations
 from snn_controller.report import POLICY_MODE, find_failure, summarise
 from snn_controller.safety import GROUND_MODES, MOTORLESS_MODES, TRANSITIONS, Mode
+from snn_controller.system import write_atomically
 from snn_controller.vehicle import Command
 
 RATE_TOLERANCE = 0.02  # share by which the control rate may be off
@@ -25,6 +30,7 @@ REST_TIME = 1_000_000_000  # ns at the end of the samples, in which a fallen dro
 REST_HEIGHT = 0.1  # m, of the centre of mass of a drone that lies as it has fallen
 REST_WAY = 0.1  # m; it may turn on the spot, as a simulated one does for long
 SILENT_MODES = frozenset(mode.value for mode in MOTORLESS_MODES)
+REPORT_FILE, JUNIT_FILE = "report.json", "junit.xml"
 
 
 @dataclass(frozen=True)
@@ -55,42 +61,42 @@ class Judgement:
         return "; ".join(failed) or None
 
 
-def judge(evidence: Evidence, settings: JudgeSettings) -> Judgement:
+def judge(seen: Observations, settings: JudgeSettings) -> Judgement:
     """Judge a flight that is over."""
-    log = evidence.log()
-    summary = summarise(log, evidence.facts())
-    heard = check_heard(evidence)
+    log = seen.log()
+    summary = summarise(log, seen.facts())
+    heard = check_heard(seen)
     if not heard.passed:
         return Judgement((heard,), summary)
-    checks = [heard, check_modes(evidence), check_silence(evidence, settings)]
+    checks = [heard, check_modes(seen), check_silence(seen, settings)]
     if settings.expect == FLIGHT:
         checks += [
-            check_survival(evidence),
+            check_survival(seen),
             check_error(summary, settings.max_rmse),
-            check_rate(evidence, settings.max_unanswered),
-            check_stopped(evidence),
+            check_rate(seen, settings.max_unanswered),
+            check_stopped(seen),
         ]
     else:
-        checks += [check_flown(evidence), check_safe_end(evidence)]
+        checks += [check_flown(seen), check_safe_end(seen)]
     return Judgement(tuple(checks), summary)
 
 
-def check_heard(evidence: Evidence) -> Check:
+def check_heard(seen: Observations) -> Check:
     """Check that there is anything to judge by."""
     counts = {
-        "odometry samples": len(evidence.samples),
-        "commands": len(evidence.commands),
-        "accounts of ticks": len(evidence.accounts),
-        "facts of the flight": len(evidence.info),
+        "odometry samples": len(seen.samples),
+        "commands": len(seen.commands),
+        "accounts of ticks": len(seen.accounts),
+        "facts of the flight": len(seen.info),
     }
     missing = [name for name, count in counts.items() if not count]
     found = ", ".join(f"{count} {name}" for name, count in counts.items())
     return Check("heard", not missing, f"{found} heard")
 
 
-def check_survival(evidence: Evidence) -> Check:
+def check_survival(seen: Observations) -> Check:
     """Check that the flight survived, by the positions that the vehicle really had."""
-    failure = find_failure(columns(evidence.log()), evidence.facts().bounds)
+    failure = find_failure(columns(seen.log()), seen.facts().bounds)
     return Check("survival", failure is None, failure or "the flight survived")
 
 
@@ -102,21 +108,21 @@ def check_error(summary: dict[str, Any], limit: float) -> Check:
     return Check("error", error <= limit, f"RMS error {error:.3f} m, limit {limit:.3f} m")
 
 
-def check_rate(evidence: Evidence, limit: float) -> Check:
+def check_rate(seen: Observations, limit: float) -> Check:
     """Check that samples were answered, and ticks came at the policy's rate."""
-    answered = {heard.stamp for heard in evidence.commands}
+    answered = {heard.stamp for heard in seen.commands}
     first, last = min(answered), max(answered)
-    asked = [stamp for stamp in evidence.samples if first <= stamp <= last]
+    asked = [stamp for stamp in seen.samples if first <= stamp <= last]
     unanswered = sum(stamp not in answered for stamp in asked) / max(len(asked), 1)
-    rate, wanted = _tick_rate(evidence), float(evidence.info.get("control_rate", 0.0))
+    rate, wanted = _tick_rate(seen), float(seen.info.get("control_rate", 0.0))
     good = unanswered <= limit and abs(rate - wanted) <= RATE_TOLERANCE * wanted
     found = f"{unanswered:.1%} of {len(asked)} samples unanswered (limit {limit:.1%})"
     return Check("tick_rate", good, f"{rate:.1f} ticks/s of {wanted:g}, {found}")
 
 
-def check_modes(evidence: Evidence) -> Check:
+def check_modes(seen: Observations) -> Check:
     """Check that each mode can follow the one before by the table of the state machine."""
-    modes = [Mode.DISARMED.value, *(account.mode for account in evidence.accounts)]
+    modes = [Mode.DISARMED.value, *(account.mode for account in seen.accounts)]
     path = [modes[0]] + [after for before, after in pairwise(modes) if after != before]
     wrong = [
         f"{before} to {after}"
@@ -127,43 +133,43 @@ def check_modes(evidence: Evidence) -> Check:
     return Check("state_machine", not wrong, sentence)
 
 
-def check_silence(evidence: Evidence, settings: JudgeSettings) -> Check:
+def check_silence(seen: Observations, settings: JudgeSettings) -> Check:
     """Check that no motor was commanded while the controller said that motors are off."""
     reaction = round(settings.reaction_time * 1e9)
-    for heard in evidence.commands:
+    for heard in seen.commands:
         if heard.command.stop or _idles(heard.command, settings.idle_throttle):
             continue
-        modes = evidence.modes_of(heard)
-        if SILENT_MODES.issuperset(modes) and not _flew_since(evidence, heard.stamp, reaction):
+        modes = seen.modes_of(heard)
+        if SILENT_MODES.issuperset(modes) and not _flew_since(seen, heard.stamp, reaction):
             said = f"the mode was {modes[-1]}" if modes else "nothing had been said yet"
             return Check("silent_motors", False, f"motors turned at {heard.stamp} ns while {said}")
     return Check("silent_motors", True, "no motion was commanded while motors were to be off")
 
 
-def check_stopped(evidence: Evidence) -> Check:
+def check_stopped(seen: Observations) -> Check:
     """Check that the last command switched the motors off."""
-    stopped = evidence.commands[-1].command.stop
+    stopped = seen.commands[-1].command.stop
     return Check(
         "stopped", stopped, f"the last command {'stopped' if stopped else 'turned'} motors"
     )
 
 
-def check_flown(evidence: Evidence) -> Check:
+def check_flown(seen: Observations) -> Check:
     """Check that there was a flight of the policy for a fault to end."""
-    ticks = sum(account.mode == POLICY_MODE for account in evidence.accounts)
+    ticks = sum(account.mode == POLICY_MODE for account in seen.accounts)
     return Check("flown", ticks > 0, f"the policy flew {ticks} ticks")
 
 
-def check_safe_end(evidence: Evidence) -> Check:
+def check_safe_end(seen: Observations) -> Check:
     """Check that the flight ended with motors off: by command, or by the vehicle's own time-out."""
-    final = evidence.commands[-1]
-    stamp, mode = final.stamp, (evidence.modes_of(final) or ["untold"])[-1]
+    final = seen.commands[-1]
+    stamp, mode = final.stamp, (seen.modes_of(final) or ["untold"])[-1]
     if final.command.stop:
-        after = max(stamp - evidence.accounts[-1].stamp, 0) * 1e-9
+        after = max(stamp - seen.accounts[-1].stamp, 0) * 1e-9
         found = f"motors were switched off in mode {mode}, {after:.1f} s after its last account"
         return Check("safe_end", True, found)
-    last = max(evidence.samples)
-    end = np.array([x.position for t, x in evidence.samples.items() if t > last - REST_TIME])
+    last = max(seen.samples)
+    end = np.array([x.position for t, x in seen.samples.items() if t > last - REST_TIME])
     height, way = float(end[:, 2].max()), float(np.ptp(end, axis=0).max())
     good = last - stamp > REST_TIME and height <= REST_HEIGHT and way <= REST_WAY
     seconds = (last - stamp) * 1e-9
@@ -183,11 +189,11 @@ def reachable(mode: Mode) -> frozenset[Mode]:
     return frozenset(found)
 
 
-def _flew_since(evidence: Evidence, stamp: int, time: int) -> bool:
+def _flew_since(seen: Observations, stamp: int, time: int) -> bool:
     """Whether a mode that lets motors turn was told up to `time` ns before a stamp."""
-    first = bisect_left(evidence.accounts, stamp - time, key=lambda account: account.stamp)
-    end = bisect_left(evidence.accounts, stamp, key=lambda account: account.stamp)
-    return any(account.mode not in SILENT_MODES for account in evidence.accounts[first:end])
+    first = bisect_left(seen.accounts, stamp - time, key=lambda account: account.stamp)
+    end = bisect_left(seen.accounts, stamp, key=lambda account: account.stamp)
+    return any(account.mode not in SILENT_MODES for account in seen.accounts[first:end])
 
 
 def _idles(command: Command, limit: float) -> bool:
@@ -195,13 +201,59 @@ def _idles(command: Command, limit: float) -> bool:
     return command.kind == "motors" and limit > 0.0 and float(command.values.max()) <= limit
 
 
-def _tick_rate(evidence: Evidence) -> float:
+def _tick_rate(seen: Observations) -> float:
     """Return the median rate in Hz of the ticks, by their stamps; 0 for less than two."""
-    periods = list(_periods(evidence))
+    periods = list(_periods(seen))
     return 1e9 / float(np.median(periods)) if periods else 0.0
 
 
-def _periods(evidence: Evidence) -> Iterator[int]:
-    for before, after in pairwise(evidence.accounts):
+def _periods(seen: Observations) -> Iterator[int]:
+    for before, after in pairwise(seen.accounts):
         if after.stamp > before.stamp:
             yield after.stamp - before.stamp
+
+
+def write_judgement(folder: Path, judgement: Judgement, settings: JudgeSettings) -> Path:
+    """Write both files and return the path of report.json.
+
+    Raises:
+        UserError: The folder cannot be written.
+    """
+    write_atomically(folder / JUNIT_FILE, junit(judgement, settings.expect))
+    text = json.dumps(as_json(judgement, settings), indent=2, allow_nan=False) + "\n"
+    return write_atomically(folder / REPORT_FILE, text.encode())
+
+
+def as_json(judgement: Judgement, settings: JudgeSettings) -> dict[str, Any]:
+    """Return the judgement as JSON types."""
+    return {
+        "passed": judgement.passed,
+        "failure": judgement.failure,
+        "expect": settings.expect,
+        "checks": [asdict(check) for check in judgement.checks],
+        "flight": judgement.summary,
+    }
+
+
+def junit(judgement: Judgement, suite: str) -> bytes:
+    """Return the judgement as JUnit XML: one test case per check."""
+    failures = sum(not check.passed for check in judgement.checks)
+    root = ElementTree.Element(
+        "testsuite", name=suite, tests=str(len(judgement.checks)), failures=str(failures)
+    )
+    for check in judgement.checks:
+        case = ElementTree.SubElement(root, "testcase", classname="judge", name=check.name)
+        if not check.passed:
+            ElementTree.SubElement(case, "failure", message=check.detail)
+        else:
+            ElementTree.SubElement(case, "system-out").text = check.detail
+    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+
+
+def summary_lines(judgement: Judgement) -> list[str]:
+    """Return the judgement as lines for a screen."""
+    lines = [
+        f"  {'ok  ' if check.passed else 'FAIL'} {check.name}: {check.detail}"
+        for check in judgement.checks
+    ]
+    return [f"judgement: {'PASSED' if judgement.passed else 'FAILED'}", *lines]

@@ -18,8 +18,7 @@ from sensor_msgs.msg import JointState
 from snn_controller.flight import GraphSettings
 from snn_controller.nodes.controller.command_topics import MOTORS_TOPIC
 from snn_controller.nodes.ros.conversions import motors_to_message, odometry_to_message
-from snn_controller.nodes.ros.main import run_node, steady_clock
-from snn_controller.nodes.ros.ownership import NodeClaim, TopicClaim
+from snn_controller.nodes.ros.main import NodeClaim, TopicClaim, run_node, steady_clock
 from snn_controller.nodes.ros.parameters import declare_settings
 from snn_controller.nodes.ros.qos import publishing_commands
 from snn_controller.vehicle import Array, Command, Odometry
@@ -77,10 +76,6 @@ class FirmwareNode(Node):
 def main() -> None:
     """Run the firmware node."""
     sys.exit(run_node(FirmwareNode))
-
-
-if __name__ == "__main__":
-    main()
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ class _Tap:
     """One topic that is being recorded."""
 
     message_type: str
-    quality: QoSProfile
+    qos: QoSProfile
     subscription: Subscription
 
 
@@ -106,9 +106,9 @@ class RecorderNode(Node):
 
     def _listen(self, topic: str, message_type: str) -> None:
         """Subscribe to a topic, or again where its publishers offer another quality of service."""
-        quality = self._quality(topic)
+        qos = self._qos(topic)
         tap = self._taps.get(topic)
-        if tap is not None and tap.quality == quality:
+        if tap is not None and tap.qos == qos:
             return
         message_class = find_class(message_type)
         if message_class is None or not self._bag.knows(message_type):
@@ -122,10 +122,10 @@ class RecorderNode(Node):
             self._drain(topic)
             self.destroy_subscription(tap.subscription)
         take = partial(self._take, topic, message_type)
-        subscription = self.create_subscription(message_class, topic, take, quality, raw=True)
-        self._taps[topic] = _Tap(message_type, quality, subscription)
+        subscription = self.create_subscription(message_class, topic, take, qos, raw=True)
+        self._taps[topic] = _Tap(message_type, qos, subscription)
 
-    def _quality(self, topic: str) -> QoSProfile:
+    def _qos(self, topic: str) -> QoSProfile:
         """Return the strictest quality of service that every publisher of a topic can meet."""
         offers = [x.qos_profile for x in self.get_publishers_info_by_topic(topic)]
         wanted = self.settings.reliable or topic in self._reliable
@@ -184,10 +184,6 @@ def main() -> None:
     """Run the recorder node."""
     os.nice(NICENESS)
     sys.exit(run_node(RecorderNode))
-
-
-if __name__ == "__main__":
-    main()
 
 
 if __name__ == "__main__":

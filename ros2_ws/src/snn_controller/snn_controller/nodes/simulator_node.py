@@ -31,8 +31,7 @@ from snn_controller.nodes.ros.conversions import (
     odometry_to_message,
     thrust_rates_from_message,
 )
-from snn_controller.nodes.ros.main import run_node, steady_clock
-from snn_controller.nodes.ros.ownership import TopicClaim
+from snn_controller.nodes.ros.main import TopicClaim, run_node, steady_clock
 from snn_controller.nodes.ros.parameters import declare_settings
 from snn_controller.nodes.ros.qos import Audience, publishing_commands, publishing_odometry
 from snn_controller.vehicle import Command, Odometry, stamp_to_ns
@@ -80,11 +79,11 @@ class SimulatorNode(Node):
 
     def _create_topics(self) -> None:
         lockstep = self.settings.lockstep
-        quality = publishing_odometry(lockstep=lockstep)
-        self._odometry = self.create_publisher(OdometryMessage, "odom", quality)
+        qos = publishing_odometry(lockstep=lockstep)
+        self._odometry = self.create_publisher(OdometryMessage, "odom", qos)
         self._audience = Audience(self._odometry, self.settings.listeners)
-        quality = publishing_commands(lockstep=lockstep)
-        self._clock = self.create_publisher(ClockMessage, "/clock", quality)
+        qos = publishing_commands(lockstep=lockstep)
+        self._clock = self.create_publisher(ClockMessage, "/clock", qos)
         self._transforms = _transform_broadcaster(self)
         self.create_subscription(JointState, MOTORS_TOPIC, self._on_motors, 1)
         self.create_subscription(TwistStamped, THRUST_RATES_TOPIC, self._on_thrust_rates, 1)
@@ -174,10 +173,6 @@ def _transform_broadcaster(node: Node) -> Callable[[OdometryMessage], None] | No
 def main() -> None:
     """Run the simulator node."""
     sys.exit(run_node(SimulatorNode))
-
-
-if __name__ == "__main__":
-    main()
 
 
 if __name__ == "__main__":

@@ -96,14 +96,14 @@ class ViewerNode(Node):
         if self._server is not None:
             self._server.offer(name, message_type)
         lasting = topic == INFO  # said once, when the flight begins
-        quality = QoSProfile(
+        qos = QoSProfile(
             depth=10,
             reliability=ReliabilityPolicy.RELIABLE if lasting else ReliabilityPolicy.BEST_EFFORT,
             durability=DurabilityPolicy.TRANSIENT_LOCAL if lasting else DurabilityPolicy.VOLATILE,
         )
         take = partial(self._take, topic, name)
         kind = find_class(message_type)
-        self.create_subscription(kind, name, take, quality, raw=True)
+        self.create_subscription(kind, name, take, qos, raw=True)
 
     def _take(self, topic: str, name: str, data: bytes) -> None:
         if topic == TICK:
@@ -174,10 +174,6 @@ def main() -> None:
     """Run the viewer node."""
     os.nice(NICENESS)
     sys.exit(run_node(ViewerNode))
-
-
-if __name__ == "__main__":
-    main()
 
 
 if __name__ == "__main__":

@@ -20,8 +20,7 @@ from snn_controller.policy.energy import (
     network_size,
     tick_energies,
 )
-from snn_controller.policy.runtime import Policy
-from snn_controller.policy.session import import_onnxruntime
+from snn_controller.policy.runtime import Policy, import_onnxruntime
 
 __all__ = [
     "CMOS_ADDITION",

@@ -7,8 +7,15 @@ states; a state `X` comes back as the output `X_next`. Spikes leave as `spikes_<
 from __future__ import annotations
 
 import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from typing import Any
+from threading import Event, Thread
+from time import process_time
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,11 +29,109 @@ from snn_controller.policy.artifact import (
     read_artifact,
     sha256_of,
 )
-from snn_controller.policy.checks import DTYPES, FIXED_INPUTS, check_expectations, check_graph
-from snn_controller.policy.graph_checks import check_graph_bytes
-from snn_controller.policy.session import open_session, time_limit
+from snn_controller.policy.checks import (
+    DTYPES,
+    FIXED_INPUTS,
+    check_expectations,
+    check_graph,
+    check_graph_bytes,
+)
 
-SELF_TEST_PATIENCE = 5.0  # s, a thousand times what it takes
+if TYPE_CHECKING:
+    import onnxruntime
+
+
+MAX_MEMORY = 512 * 1024 * 1024  # bytes for weights and tensors of all policies of a process
+SELF_TEST_PATIENCE = 5.0  # s of processor time, a thousand times what it takes
+
+
+def import_onnxruntime() -> ModuleType:
+    """Return the module, told to report to nobody.
+
+    Raises:
+        UserError: It is missing.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # its wheels would report to their maker
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise UserError(
+            "onnxruntime is not installed, so no policy can be loaded; pip install onnxruntime"
+        ) from error
+    return onnxruntime
+
+
+def open_session(content: bytes, path: Path) -> onnxruntime.InferenceSession:
+    """Return a session of a graph whose bytes have been checked.
+
+    Raises:
+        UserError: onnxruntime is missing or cannot run the graph.
+    """
+    onnxruntime = import_onnxruntime()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 4  # what goes wrong comes as an exception
+    _bound_memory()
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    try:
+        return onnxruntime.InferenceSession(
+            content,
+            options,
+            providers=["CPUExecutionProvider"],
+            # It would compute what is constant while loading, with memory that nothing bounds.
+            disabled_optimizers=["ConstantFolding"],
+            enable_fallback=False,  # it would print, and try the same again
+        )
+    except Exception as error:  # onnxruntime raises its own types, none of them public
+        reason = quote(str(error).strip().splitlines()[0])
+        raise UserError(
+            f"policy {path} is not a graph that onnxruntime {onnxruntime.__version__} can run "
+            f"({reason}); {EXPORT_AGAIN} or update onnxruntime"
+        ) from error
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[Any]:
+    """Give options for runs that onnxruntime ends, with an exception, once the time is over.
+
+    It is processor time of this process: a busy machine makes no policy unfit.
+    """
+    import onnxruntime
+
+    options = onnxruntime.RunOptions()
+    options.log_severity_level = 4
+    over, end = Event(), process_time() + seconds
+
+    def watch() -> None:
+        while not over.wait(max(end - process_time(), 0.0)):
+            if process_time() >= end:
+                options.terminate = True
+                return
+
+    Thread(target=watch, daemon=True).start()
+    try:
+        yield options
+    finally:
+        over.set()
+
+
+@cache
+def _bound_memory() -> None:
+    """Register the process's one allocator; a graph that asks for more fails with an exception."""
+    import onnxruntime
+
+    kinds = onnxruntime.OrtAllocatorType, onnxruntime.OrtMemType
+    place = onnxruntime.OrtMemoryInfo("Cpu", kinds[0].ORT_ARENA_ALLOCATOR, 0, kinds[1].DEFAULT)
+    settings = {
+        "max_mem": MAX_MEMORY,
+        "arena_extend_strategy": 1,  # by what is asked for, not by powers of two
+        "initial_chunk_size_bytes": -1,  # the last two: onnxruntime's own
+        "max_dead_bytes_per_chunk": -1,
+    }
+    onnxruntime.create_and_register_allocator(place, onnxruntime.OrtArenaCfg(settings))
 
 
 class Policy:

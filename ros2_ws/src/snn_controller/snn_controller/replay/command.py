@@ -15,8 +15,13 @@ from pathlib import Path
 from snn_controller.errors import UserError
 from snn_controller.flight_log import read_flight
 from snn_controller.replay.plot import draw_replay
-from snn_controller.replay.replay import find_policy, replay
-from snn_controller.replay.report import format_replay, replays_exactly, summarise_replay
+from snn_controller.replay.replay import (
+    find_policy,
+    format_replay,
+    replay,
+    replays_exactly,
+    summarise_replay,
+)
 from snn_controller.system import write_atomically
 
 EXIT_DIFFERENT = 1
@@ -62,10 +67,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", help="file for the figures")
     parser.add_argument("--plot", help="file for a picture of the actions (PNG)")
     return parser
-
-
-if __name__ == "__main__":
-    main()
 
 
 if __name__ == "__main__":

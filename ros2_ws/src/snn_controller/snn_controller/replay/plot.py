@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from snn_controller.replay.replay import Replay
+from snn_controller.replay.replay import ReplayedFlight
 from snn_controller.report.plots import (
     FAILURE,
     FLIGHT_SIZE,
@@ -33,7 +33,7 @@ NAMES = {
 SMALLEST = 1e-8  # below the resolution of the actions: drawn where they are equal
 
 
-def draw_replay(replay: Replay, summary: Mapping[str, Any], path: Path) -> None:
+def draw_replay(replay: ReplayedFlight, summary: Mapping[str, Any], path: Path) -> None:
     """Draw a replay into one PNG file.
 
     Args:
@@ -47,7 +47,7 @@ def draw_replay(replay: Replay, summary: Mapping[str, Any], path: Path) -> None:
     write_picture(path, lambda figure: _draw(figure, replay, summary), size=FLIGHT_SIZE)
 
 
-def _draw(figure: Figure, replay: Replay, summary: Mapping[str, Any]) -> None:
+def _draw(figure: Figure, replay: ReplayedFlight, summary: Mapping[str, Any]) -> None:
     flown, replayed = summary["flown"], summary["replayed"]
     figure.text(0.05, 0.96, f"Replay of {flown['policy']}", fontsize=14, fontweight="bold")
     equal = f"{summary['equal_ticks']:,} of {summary['judged_ticks']:,} ticks equal to the bit"
@@ -67,7 +67,7 @@ def _draw(figure: Figure, replay: Replay, summary: Mapping[str, Any]) -> None:
     axes.set_xlabel("time [s]")
 
 
-def _draw_action(axes: Axes, replay: Replay, number: int, name: str) -> None:
+def _draw_action(axes: Axes, replay: ReplayedFlight, number: int, name: str) -> None:
     time, colour = replay.flight.time, MOTORS[number]
     recorded, replayed = (
         drawable(x[:, number].astype(np.float64)) for x in (replay.flight.action, replay.actions)
@@ -80,7 +80,7 @@ def _draw_action(axes: Axes, replay: Replay, number: int, name: str) -> None:
     axes.tick_params(labelbottom=False)
 
 
-def _draw_difference(axes: Axes, replay: Replay) -> None:
+def _draw_difference(axes: Axes, replay: ReplayedFlight) -> None:
     shown = np.where(replay.equal, SMALLEST, np.maximum(replay.difference, SMALLEST))
     axes.semilogy(replay.flight.time, drawable(shown), color=FAILURE, linewidth=0.8)
     axes.set_ylim(SMALLEST / 2, 4.0)

@@ -1,9 +1,9 @@
 """What a flight was: summary, survival, one line while it lasts; `plots` and `page` draw it."""
 
 from snn_controller.report.dashboard import dashboard_line, fit
-from snn_controller.report.flight_info import flight_info
 from snn_controller.report.summary import (
     FlightFacts,
+    flight_info,
     format_summary,
     report_flight,
     summarise,

@@ -1,6 +1,7 @@
 """What a flight comes to: figures from its log, a strict JSON file and one screen of text.
 
-Every figure is a pure function of the log and of the facts that the log does not hold.
+Every figure is a pure function of the log and of the facts that the log does not hold. The facts
+of a flight that begins are one JSON object more, whose keys docs/interfaces.md lists.
 `docs/flight_report.md` says what each key means.
 """
 
@@ -23,18 +24,21 @@ from numpy.typing import ArrayLike, NDArray
 import snn_controller
 from snn_controller.flight import TOUCHDOWN_HEIGHT, ControllerSettings, Flight
 from snn_controller.flight_log import (
+    MODES,
     REPORT_FILE,
     REPORT_VERSION,
+    TICK_VERSION,
     TICKS_FILE,
     FlightColumns,
     FlightLog,
     columns,
     pack_ticks,
 )
-from snn_controller.policy import TARGETS, NetworkSize, network_size, tick_energies
+from snn_controller.policy import TARGETS, NetworkSize, Policy, network_size, tick_energies
+from snn_controller.report.series import ACTION_UNITS, position_error
 from snn_controller.report.survival import POLICY_MODE, FlightBounds, find_failure
 from snn_controller.system import write_atomically
-from snn_controller.vehicle import GRAVITY, RATE_LIMITS, ActionKind, Array
+from snn_controller.vehicle import ActionKind
 
 SETTLING_TIME = 2.0  # s of policy flight that the RMS error leaves out
 STEADY_SHARE = 0.25  # of the policy's time that counts as steady, from its end backwards
@@ -48,11 +52,8 @@ _DISTRIBUTIONS = {
     "pybullet": ("pybullet",),
 }
 _ERROR_NAMES = {"RMS": "position_rmse_m", "steady": "steady_error_m", "largest": "max_error_m"}
-# Size of one action unit in the command, so that steps of both kinds compare.
-ACTION_UNITS: dict[ActionKind, Array] = {
-    "motors": np.full(4, 0.5),
-    "thrust_rates": np.array([GRAVITY, *RATE_LIMITS]),
-}
+INFO_VERSION = 1
+SECRETS = ("signing_key",)  # where a key lies is nobody's business
 
 
 @dataclass(frozen=True)
@@ -104,11 +105,6 @@ def _summarise(log: FlightLog, facts: FlightFacts) -> dict[str, Any]:
         "lockstep": facts.lockstep,
         "versions": versions(),
     }
-
-
-def position_error(flight: FlightColumns) -> Array:
-    """Return the position error (ticks, 3) in m against the moving reference."""
-    return flight.position - flight.reference_position
 
 
 def motion_hash(flight: FlightColumns) -> str:
@@ -292,3 +288,30 @@ def report_flight(flight: Flight, settings: ControllerSettings) -> dict[str, Any
         lockstep=settings.lockstep,
     )
     return summarise(flight.log, facts)
+
+
+def flight_info(policy: Policy, settings: ControllerSettings) -> dict[str, Any]:
+    """Return the facts of a flight that begins, fit for JSON."""
+    metadata = policy.metadata
+    return {
+        "info_version": INFO_VERSION,
+        "tick_version": TICK_VERSION,
+        "modes": list(MODES),
+        "task": settings.task,
+        "seed": settings.seed,
+        "asked_duration_s": settings.duration,
+        "link": settings.link,
+        "lockstep": settings.lockstep,
+        "airframe": settings.airframe,
+        "policy": policy.path.name,
+        "policy_path": str(policy.path.absolute()),
+        "policy_sha256": policy.sha256,
+        "observation_version": metadata.observation_version,
+        "action_kind": metadata.action_kind,
+        "control_rate": metadata.control_rate,
+        "target_return": policy.target_return,
+        "layers": {layer.name: layer.neurons for layer in metadata.layers},
+        "geofence": list(settings.geofence),
+        "parameters": {k: v for k, v in asdict(settings).items() if k not in SECRETS},
+        "versions": versions(),
+    }

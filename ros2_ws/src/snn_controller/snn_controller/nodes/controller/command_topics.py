@@ -10,7 +10,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import JointState
 
 from snn_controller.nodes.ros.conversions import motors_to_message, thrust_rates_to_message
-from snn_controller.nodes.ros.ownership import TopicClaim
+from snn_controller.nodes.ros.main import TopicClaim
 from snn_controller.nodes.ros.qos import Audience, publishing_commands
 from snn_controller.vehicle import ActionKind, Command, LinkStatus, stop_command
 

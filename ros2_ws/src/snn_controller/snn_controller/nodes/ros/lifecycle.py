@@ -6,20 +6,19 @@ import traceback
 from collections.abc import Callable
 from functools import partial, wraps
 from time import monotonic, sleep
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from lifecycle_msgs.srv import ChangeState
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from snn_controller.errors import UserError
-from snn_controller.nodes.ros.main import EXIT_INTERNAL, EXIT_USER_ERROR, steady_clock
-from snn_controller.nodes.ros.ownership import NodeClaim
+from snn_controller.nodes.ros.main import EXIT_INTERNAL, EXIT_USER_ERROR, NodeClaim, steady_clock
 
 LAUNCHER_PATIENCE = 60.0  # s that a launcher may take to activate the node
 LOOK_PERIOD = 1.0  # s
 AWAIT_TIMEOUT = 25.0  # s
 
-Transition = Callable[[Any, LifecycleState], TransitionCallbackReturn]
+Transition = TypeVar("Transition", bound=Callable[..., TransitionCallbackReturn])
 
 
 def explained(transition: Transition) -> Transition:
@@ -39,7 +38,7 @@ def explained(transition: Transition) -> Transition:
             node.exit_code = code
         return outcome
 
-    return explain
+    return cast(Transition, explain)
 
 
 class ManagedNode(LifecycleNode):

@@ -16,17 +16,17 @@ PATIENCE = 10.0  # s, with listeners that do not come
 
 
 def publishing_odometry(*, lockstep: bool) -> QoSProfile:
-    """Return the quality with which odometry is published."""
+    """Return the QoS with which odometry is published."""
     return QoSProfile(depth=LOCKSTEP_HISTORY) if lockstep else qos_profile_sensor_data
 
 
 def taking_odometry(*, lockstep: bool) -> QoSProfile:
-    """Return the quality with which the controller takes odometry."""
+    """Return the QoS with which the controller takes odometry."""
     return QoSProfile(depth=1) if lockstep else qos_profile_sensor_data
 
 
 def publishing_commands(*, lockstep: bool) -> QoSProfile:
-    """Return the quality with which commands and the time are published."""
+    """Return the QoS with which commands and the time are published."""
     return QoSProfile(depth=LOCKSTEP_HISTORY if lockstep else 1)
 
 

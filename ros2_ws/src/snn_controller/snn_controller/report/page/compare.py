@@ -19,17 +19,17 @@ from snn_controller.report.page.figures import (
     text,
     time_layout,
 )
-from snn_controller.report.page.motion import (
-    asked_error,
+from snn_controller.report.page.panels import (
+    TARGET_NAMES,
+    energies,
     latency_edges,
     latency_layout,
+    smoothing_window,
     space_layout,
+    spike_rate,
     timeline_bars,
 )
-from snn_controller.report.page.network import TARGET_NAMES, energies, smoothing_window, spike_rate
-from snn_controller.report.plots.flight import moving_mean
-from snn_controller.report.plots.path import path_box
-from snn_controller.report.plots.style import drawable
+from snn_controller.report.series import asked_error, drawable, moving_mean, path_box
 from snn_controller.report.survival import POLICY_MODE
 from snn_controller.vehicle import Array
 

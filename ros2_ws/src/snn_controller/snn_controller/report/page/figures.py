@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from snn_controller.flight_log import FlightColumns
-from snn_controller.report.plots.flight import mode_spans
 from snn_controller.report.plots.style import (
     BLUE,
     FAILURE,
@@ -23,8 +22,8 @@ from snn_controller.report.plots.style import (
     ORANGE,
     PURPLE,
     SUCCESS,
-    drawable,
 )
+from snn_controller.report.series import drawable, mode_spans
 from snn_controller.vehicle import Array
 
 LIGHT = {

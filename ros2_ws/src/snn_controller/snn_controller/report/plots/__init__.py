@@ -1,7 +1,6 @@
 """Pictures by matplotlib, and the style that they share."""
 
-from snn_controller.report.plots.flight import draw_flight
-from snn_controller.report.plots.spikes import draw_raster
+from snn_controller.report.plots.flight import draw_flight, draw_raster
 from snn_controller.report.plots.style import (
     BLUE,
     FAILURE,
@@ -12,12 +11,12 @@ from snn_controller.report.plots.style import (
     MOTORS,
     ORANGE,
     PURPLE,
-    drawable,
     head,
     name_lines,
     note,
     write_picture,
 )
+from snn_controller.report.series import drawable
 
 __all__ = [
     "BLUE",

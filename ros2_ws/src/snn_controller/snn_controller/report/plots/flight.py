@@ -7,38 +7,55 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from snn_controller.flight_log import FlightColumns, FlightLog, columns
-from snn_controller.report.plots.path import draw_path
-from snn_controller.report.plots.spikes import draw_membranes, draw_raster
 from snn_controller.report.plots.style import (
     AXES,
     BLUE,
     FAILURE,
+    FAINT,
     FLIGHT_SIZE,
     GREY,
     INK,
+    LAYERS,
     MODE_SHADES,
     MOTORS,
+    ORANGE,
     SUCCESS,
-    drawable,
     head,
     name_lines,
     note,
     say_nothing,
     write_picture,
 )
-from snn_controller.report.summary import ACTION_UNITS, position_error
-from snn_controller.report.survival import RESTING_MODES
-from snn_controller.vehicle import ActionKind, Array, quaternion_to_matrix, roll_pitch_yaw
+from snn_controller.report.series import (
+    ATTITUDE,
+    LATENCY_TICKS,
+    SHOWN_LAYERS,
+    SMOOTH_POINTS,
+    asked_error,
+    attitude_of,
+    commands_of,
+    density_image,
+    drawable,
+    length_in_words,
+    mode_spans,
+    moving_mean,
+    path_box,
+    pick_neurons,
+    trace_window,
+)
+from snn_controller.report.survival import POLICY_MODE
+from snn_controller.vehicle import ActionKind, Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.figure import Figure
+    from matplotlib.gridspec import SubplotSpec
 
 
-LATENCY_TICKS = [digit * 10.0**power for power in range(-3, 5) for digit in (1, 2, 5)]  # ms
-SMOOTH_POINTS = 400  # that a flight's commands are smoothed to
 LABELLED_SHARE = 0.06  # of the time axis that a mode must fill to be named on it
 
 
@@ -116,7 +133,7 @@ def _draw_title(figure: Figure, report: Mapping[str, Any]) -> None:
 def _figures(report: Mapping[str, Any]) -> Iterator[str]:
     """Yield the figures of the title line that this flight has."""
     if report["position_rmse_m"] is not None:
-        yield f"position error {_length(report['position_rmse_m'])} RMS"
+        yield f"position error {length_in_words(report['position_rmse_m'])} RMS"
     rates = [x for x in report["spike_rate"].values() if x is not None]
     if rates:
         shares = " / ".join(f"{100.0 * rate:.1f}" for rate in rates)
@@ -131,8 +148,7 @@ def _figures(report: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _draw_errors(axes: Axes, flight: FlightColumns, rmse: float | None) -> None:
-    resting = np.isin(flight.mode, RESTING_MODES)[:, None]  # nothing is asked of the drone then
-    error = drawable(np.where(resting, np.nan, position_error(flight)))
+    error = asked_error(flight)
     distance = np.linalg.norm(error, axis=1)
     scale, unit = (100.0, "cm") if np.nanmax(distance, initial=0.0) < 1.0 else (1.0, "m")
     for name, values in zip(AXES, error.T, strict=True):
@@ -148,14 +164,8 @@ def _draw_errors(axes: Axes, flight: FlightColumns, rmse: float | None) -> None:
 
 def _draw_commands(axes: Axes, flight: FlightColumns, kind: ActionKind) -> None:
     """Draw motor throttle, or thrust and body rates in action units so that they share an axis."""
-    if kind == "motors":
-        names, values = ("M1", "M2", "M3", "M4"), flight.command
-        title = "Motor commands [throttle]"
-    else:
-        names = ("thrust", "roll rate", "pitch rate", "yaw rate")
-        values = flight.command / ACTION_UNITS[kind] - np.array([1.0, 0.0, 0.0, 0.0])
-        title = "Commands [action]"
-    values = drawable(values)
+    names, values = commands_of(flight, kind)
+    title = "Motor commands [throttle]" if kind == "motors" else "Commands [action]"
     window = max(1, round(len(values) / SMOOTH_POINTS))
     for name, raw, colour in zip(names, values.T, MOTORS, strict=True):
         axes.plot(flight.time, raw, color=colour, linewidth=0.5, alpha=0.3)
@@ -165,20 +175,9 @@ def _draw_commands(axes: Axes, flight: FlightColumns, kind: ActionKind) -> None:
     name_lines(axes, 4)
 
 
-def moving_mean(values: Array, window: int) -> Array:
-    """Return the centred mean of values (n,) over a window of at most n, less at both ends."""
-    if not values.size:
-        return values
-    weights = np.ones(window)
-    sums = np.convolve(values, weights, mode="same")
-    return sums / np.convolve(np.ones(len(values)), weights, mode="same")
-
-
 def _draw_attitude(axes: Axes, flight: FlightColumns) -> Axes:
     """Draw roll, pitch and yaw, where there are no spikes to show."""
-    with np.errstate(all="ignore"):
-        angles = np.rad2deg(roll_pitch_yaw(quaternion_to_matrix(flight.quaternion)))
-    for name, column, colour in zip(("roll", "pitch", "yaw"), angles.T, MOTORS, strict=False):
+    for name, column, colour in zip(ATTITUDE, attitude_of(flight).T, MOTORS, strict=False):
         axes.plot(flight.time, column, color=colour, label=name)
     head(axes, "Attitude [degrees]")
     name_lines(axes, 3)
@@ -206,16 +205,6 @@ def _draw_latency(axes: Axes, latencies: Sequence[float]) -> None:
     note(axes, f"p50 {p50:.2f}   p99 {p99:.2f}   max {values.max():.2f}")
 
 
-def mode_spans(flight: FlightColumns) -> Iterator[tuple[str, float, float]]:
-    """Yield each stretch of one mode with its begin and end in s."""
-    if not flight.time.size:
-        return
-    starts = np.flatnonzero(np.append(True, flight.mode[1:] != flight.mode[:-1]))
-    ends = np.append(flight.time[starts[1:]], flight.time[-1])
-    for start, end in zip(starts, ends, strict=True):
-        yield str(flight.mode[start]), float(flight.time[start]), float(end)
-
-
 def _shade_modes(axes: Axes, flight: FlightColumns) -> None:
     for mode, begin, end in mode_spans(flight):
         if mode in MODE_SHADES:
@@ -238,9 +227,163 @@ def _name_modes(axes: Axes, flight: FlightColumns) -> None:
             )
 
 
-def _length(metres: float) -> str:
-    return f"{100.0 * metres:.1f} cm" if metres < 1.0 else f"{metres:.2f} m"
-
-
 def _shorten(text: str, longest: int) -> str:
     return text if len(text) <= longest else f"{text[: longest - 1].rstrip()}\u2026"
+
+
+def draw_path(
+    figure: Figure, place: SubplotSpec, flight: FlightColumns, *, pilot: str, survived: bool
+) -> None:
+    """Draw the path at equal scales, with its shadow on the floor of the box."""
+    axes: Any = figure.add_subplot(place, projection="3d")
+    flown = (flight.mode == POLICY_MODE)[:, None]
+    path = drawable(flight.position)
+    reference = np.where(flown, drawable(flight.reference_position), np.nan)
+    lower, upper = path_box(np.concatenate([path, reference]))
+    _set_view(axes, lower, upper)
+    _line(axes, np.c_[path[:, :2], np.full(len(path), lower[2])], FAINT, linewidth=1.6)
+    still = len(np.unique(flight.reference_position[flown[:, 0]], axis=0)) == 1
+    _line(axes, reference, GREY, "+" if still else "-", label="reference", markersize=9)
+    _line(axes, np.where(flown, path, np.nan), BLUE, label=pilot)
+    if not flown.all():
+        _line(axes, np.where(flown, np.nan, path), ORANGE, label="other modes")
+    ends = path[np.isfinite(path).all(axis=1)]
+    if ends.size:
+        _line(axes, ends[:1], INK, "o", markerfacecolor="white", label="start")
+        marker, colour = ("s", INK) if survived else ("X", FAILURE)
+        _line(axes, ends[-1:], colour, marker, label="end", markersize=7)
+    _name_path(figure.add_subplot(place, zorder=-1), axes)
+
+
+def _name_path(behind: Axes, axes: Any) -> None:
+    """Write headline and names into plain axes: three-dimensional ones shrink to a square."""
+    behind.axis("off")
+    head(behind, "Path [m]")
+    behind.legend(
+        handles=axes.get_legend_handles_labels()[0],
+        loc="lower right",
+        bbox_to_anchor=(1.01, 0.985),
+        ncols=5,
+        columnspacing=1.0,
+        handlelength=1.3,
+        handletextpad=0.5,
+        borderaxespad=0.2,
+    )
+
+
+def _line(axes: Any, points: Array, colour: str, form: str = "-", **style: Any) -> None:
+    """Draw points (n, 3), also where they pass the edge of the square that clips 3D axes."""
+    axes.plot(*points.T, form, color=colour, clip_on=False, **style)
+
+
+def _set_view(axes: Any, lower: Array, upper: Array) -> None:
+    """Look at a box from the side and above, as close as its shape allows."""
+    sides = upper - lower
+    axes.set(xlim=(lower[0], upper[0]), ylim=(lower[1], upper[1]), zlim=(lower[2], upper[2]))
+    axes.set_box_aspect(sides, zoom=1.5 - 0.55 * float(sides[2] / sides.max()))
+    axes.view_init(elev=28.0, azim=-60.0)
+    axes.set_xlabel("x", labelpad=-2)
+    axes.set_ylabel("y", labelpad=-2)
+    axes.set_zlabel("z", labelpad=0)
+    axes.tick_params(axis="x", pad=0)
+    axes.tick_params(axis="y", pad=0)
+    axes.tick_params(axis="z", pad=3)
+    axes.locator_params(nbins=4)
+    for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
+        axis.set_pane_color((1.0, 1.0, 1.0, 0.0))
+
+
+def draw_raster(
+    figure: Figure, place: SubplotSpec, flight: FlightColumns, shared: Axes
+) -> list[Axes]:
+    """Draw one raster per layer below each other; return their axes, none without spikes."""
+    layers = [(k, v) for k, v in flight.spikes.items() if v.size][:SHOWN_LAYERS]
+    if not layers:
+        return []
+    # the square root gives a small layer room beside a large one
+    heights = [np.sqrt(fired.shape[1]) for _, fired in layers]
+    grid = place.subgridspec(len(layers), 1, height_ratios=heights, hspace=0.09)
+    panels = []
+    for row, (layer, fired) in enumerate(layers):
+        axes = figure.add_subplot(grid[row], sharex=shared)
+        _draw_layer(axes, flight, layer, fired, LAYERS[row % len(LAYERS)])
+        panels.append(axes)
+    head(panels[0], "Spikes")
+    note(panels[0], "one row a neuron, the busiest on top; neurons that never fired are left out")
+    return panels
+
+
+def _draw_layer(
+    axes: Axes, flight: FlightColumns, layer: str, fired: NDArray[np.bool_], colour: str
+) -> None:
+    """Draw the neurons that fired at all; how many did not is written beside."""
+    counts = np.count_nonzero(fired, axis=0)
+    active = int(np.count_nonzero(counts))
+    rate = float(fired[flight.network_ran].mean())
+    text = f"{layer}: {100.0 * rate:.1f} %\n{active} of {counts.size} fired"
+    axes.set_ylabel(text, fontsize=8.5, linespacing=1.4, color=colour)
+    axes.set_yticks([])
+    axes.grid(False)
+    if not active:
+        return
+    order = np.argsort(counts, kind="stable")[-active:]
+    density, edges = density_image(fired[:, order], flight.time)
+    rows = np.linspace(0.0, 1.0, density.shape[0] + 1)
+    # the root lifts single spikes out of the white when many ticks share a pixel
+    axes.pcolorfast(edges, rows, np.sqrt(density), cmap=_fading(colour), vmin=0.0, vmax=1.0)
+    axes.set_ylim(0.0, 1.0)
+
+
+def _fading(colour: str) -> LinearSegmentedColormap:
+    """Return the map from transparent to a colour, so that shaded modes show through."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("spikes", [f"{colour}00", colour])
+
+
+def draw_membranes(axes: Axes, flight: FlightColumns, thresholds: Mapping[str, Array]) -> None:
+    """Draw one second of a few membrane potentials, one above the other, with their spikes."""
+    rows = trace_window(flight)
+    neurons = pick_neurons(flight, rows) if rows.size > 1 else []
+    head(axes, "Membrane potentials")
+    if not neurons:
+        say_nothing(axes, "no membrane potentials in this flight")
+        return
+    time = flight.time[rows]
+    for level, (layer, neuron) in enumerate(neurons):
+        _draw_trace(axes, flight, rows, layer, neuron, level, thresholds.get(layer))
+    axes.set_xlim(time[0], time[-1])
+    axes.set_ylim(-0.15, len(neurons))
+    axes.set_yticks(
+        [level + 0.4 for level in range(len(neurons))], [f"{x} #{n}" for x, n in neurons]
+    )
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.grid(False, axis="y")
+    axes.set_xlabel("time [s]", labelpad=2)
+
+
+def _draw_trace(
+    axes: Axes,
+    flight: FlightColumns,
+    rows: NDArray[np.int64],
+    layer: str,
+    neuron: int,
+    level: int,
+    thresholds: Any,
+) -> None:
+    """Draw one trace scaled into [level, level + 0.8], its threshold and its spikes above."""
+    values = flight.membranes[layer][rows, neuron].astype(np.float64)
+    threshold = None if thresholds is None else float(np.asarray(thresholds).ravel()[neuron])
+    low = float(values.min())
+    high = float(max(values.max(), low if threshold is None else threshold))
+    scale = 0.75 / (high - low) if high > low else 0.0
+    colour = LAYERS[list(flight.membranes).index(layer) % len(LAYERS)]
+    time = flight.time[rows]
+    axes.plot(time, level + (values - low) * scale, color=colour, linewidth=0.9)
+    if threshold is not None:
+        axes.axhline(level + (threshold - low) * scale, color=GREY, linewidth=0.7, linestyle=":")
+    fired = flight.spikes.get(layer)
+    if fired is not None:
+        moments = time[fired[rows, neuron]]
+        axes.vlines(moments, level + 0.8, level + 0.92, color=INK, linewidth=0.9)

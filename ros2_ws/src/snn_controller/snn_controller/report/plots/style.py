@@ -11,19 +11,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
-
 from snn_controller.errors import UserError
 from snn_controller.safety import Mode
 from snn_controller.system import write_atomically
-from snn_controller.vehicle import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
-LARGEST = 1e4  # in SI units; what lies further out is not drawn
 INK = "#1f2933"
 GREY = "#7b8794"
 FAINT = "#e4e7eb"
@@ -107,11 +103,6 @@ def say_nothing(axes: Axes, text: str) -> None:
     for spine in axes.spines.values():
         spine.set_visible(False)
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=GREY)
-
-
-def drawable(values: Array) -> Array:
-    """Return values with NaN for what no axis can hold."""
-    return np.where(np.abs(values) <= LARGEST, values, np.nan)
 
 
 NO_MATPLOTLIB = "matplotlib is not installed, so nothing can be drawn; pip install matplotlib"

@@ -1,4 +1,4 @@
-"""What a witness saw of a flight: odometry, commands, the controller's own account. ROS-free.
+"""What an observer saw of a flight: odometry, commands, the controller's own account. ROS-free.
 
 Positions and commands are what was on the topics; only the mode and the reference of a tick are
 taken from the controller's account of it. Times are stamps in ns.
@@ -31,7 +31,7 @@ class Account:
     reference: Reference
 
 
-class Heard(NamedTuple):
+class ObservedCommand(NamedTuple):
     """A command as it came."""
 
     stamp: int  # ns, of the odometry that it answers, or the time where there was none
@@ -40,20 +40,20 @@ class Heard(NamedTuple):
 
 
 @dataclass
-class Evidence:
+class Observations:
     """All that was seen of one flight, in the order in which it came."""
 
     samples: dict[int, State] = field(default_factory=dict)  # by stamp
-    commands: list[Heard] = field(default_factory=list)
+    commands: list[ObservedCommand] = field(default_factory=list)
     accounts: list[Account] = field(default_factory=list)
     verdicts: list[tuple[int, str]] = field(default_factory=list)  # why the policy does not fly
     info: dict[str, Any] = field(default_factory=dict)  # the facts of the flight, as it told them
 
     def hear(self, stamp: int, command: Command) -> None:
         """Add a command that has just come."""
-        self.commands.append(Heard(stamp, command, len(self.accounts)))
+        self.commands.append(ObservedCommand(stamp, command, len(self.accounts)))
 
-    def modes_of(self, heard: Heard) -> list[str]:
+    def modes_of(self, heard: ObservedCommand) -> list[str]:
         """Return the modes that were told for a command; none where nothing had been told yet.
 
         There are several where a flight ends between two samples. Without odometry the ticks of the

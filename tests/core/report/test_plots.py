@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import struct
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -12,14 +14,26 @@ from hypothesis import strategies as st
 
 from snn_controller.errors import UserError
 from snn_controller.flight_log.log import FlightLog, columns
-from snn_controller.report.plots.flight import draw_flight, mode_spans, moving_mean
-from snn_controller.report.plots.spikes import TRACE_TIME, density_image, trace_window
+from snn_controller.report.plots.flight import draw_flight
+from snn_controller.report.plots.style import write_picture
+from snn_controller.report.series import (
+    TRACE_TIME,
+    density_image,
+    mode_spans,
+    moving_mean,
+    trace_window,
+)
 from snn_controller.report.summary import FlightFacts, summarise
 from snn_controller.report.survival import FlightBounds
 from support.synthetic_flight import LAYERS, edit, make_flight
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
 pytest.importorskip("matplotlib")
 pytestmark = pytest.mark.filterwarnings("error")
+SIZE = (2.0, 1.0)
 
 
 def draw(log: FlightLog, path: Path, *, policy: str | None = "policy.onnx", **facts: str) -> None:
@@ -149,3 +163,35 @@ def test_moving_mean_stays_within_its_values(numbers: list[float], window: int) 
         assert np.array_equal(mean, values)
     if window == 3:
         assert np.allclose(mean[1:-1], (values[:-2] + values[1:-1] + values[2:]) / 3)
+
+
+pytest.importorskip("matplotlib")
+
+
+def fill(figure: Figure) -> None:
+    figure.add_subplot().plot([0.0, 1.0], [1.0, 0.0])
+
+
+def test_the_same_drawing_gives_the_same_bytes_and_the_size(tmp_path: Path) -> None:
+    from matplotlib import image, rcParams
+
+    before = dict(rcParams)
+    for name in ("one.png", "two.png"):
+        write_picture(tmp_path / name, fill, size=SIZE, resolution=100)
+    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
+    assert image.imread(tmp_path / "one.png").shape[:2] == (100, 200)
+    assert dict(rcParams) == before
+
+
+def test_missing_matplotlib_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(UserError, match="pip install matplotlib"):
+        write_picture(tmp_path / "flight.png", fill, size=SIZE)
+
+
+def test_another_kind_of_picture_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"ends in \.png"):
+        write_picture(tmp_path / "flight.jpg", fill, size=SIZE)
+    assert not list(tmp_path.iterdir())

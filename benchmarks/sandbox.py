@@ -1,4 +1,7 @@
-"""Work on hostile files in a process of its own, which may crash, hang or run out of memory."""
+"""Work on hostile files in a process of its own, which may crash, hang or run out of memory.
+
+Time is processor time of that process: what other programs of the machine take does not count.
+"""
 
 from __future__ import annotations
 
@@ -13,22 +16,24 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-PATIENCE = 60.0  # s after which a load counts as hung
+PATIENCE = 60.0  # s of work after which a load counts as hung
+STILLNESS = 60.0  # s by the clock without any work after which it counts as hung too
+LOOK_PERIOD = 0.5  # s between looks at how a load goes on
 ADDRESS_SPACE = 8 << 30  # bytes: beyond it, memory is refused before the machine suffers
-Work = Callable[..., "Verdict"]  # imports what it needs itself: it runs in the child
+Work = Callable[..., "Result"]  # imports what it needs itself: it runs in the child
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Result:
     """What came of one file."""
 
     outcome: str  # loaded, refused, raised, many lines, crashed, hung
     text: str = ""  # the sentence that refused it, or what tells good results apart
-    seconds: float = 0.0
+    seconds: float = 0.0  # of processor time
     mib: float = 0.0  # peak of memory beyond what the process had before
 
 
-class Trial:
+class Sandbox:
     """A child process that does some work, replaced when it dies. A context manager."""
 
     def __init__(self, work: Work, folder: Path) -> None:
@@ -37,7 +42,7 @@ class Trial:
         self._folder = folder
         self._context = multiprocessing.get_context("spawn")
 
-    def __enter__(self) -> Trial:
+    def __enter__(self) -> Sandbox:
         """Start the child."""
         self._start()
         return self
@@ -46,20 +51,41 @@ class Trial:
         """End the child."""
         self._end()
 
-    def __call__(self, *arguments: str) -> Verdict:
+    def __call__(self, *arguments: str) -> Result:
         """Do the work with some arguments."""
-        begun = time.perf_counter()
+        begun = self._work_time()
         self._connection.send(arguments)
         outcome = "hung"
         try:
-            if self._connection.poll(PATIENCE):
+            if self._await_answer(begun):
                 return self._connection.recv()
         except EOFError:
             outcome = "crashed"
+        spent = self._work_time() - begun
         self._end()
         text = f"exit code {self._process.exitcode}"
         self._start()
-        return Verdict(outcome, text, time.perf_counter() - begun)
+        return Result(outcome, text, spent)
+
+    def _await_answer(self, begun: float) -> bool:
+        """Wait for the child; say whether it has answered, or died, before it counted as hung."""
+        worked, still_since = begun, time.monotonic()
+        while not self._connection.poll(LOOK_PERIOD):
+            now, work = time.monotonic(), self._work_time()
+            if work > worked:
+                worked, still_since = work, now
+            if work - begun > PATIENCE or now - still_since > STILLNESS:
+                return False
+        return True
+
+    def _work_time(self) -> float:
+        """Return the processor time in s that the child has used, 0 once it is gone."""
+        try:
+            line = Path(f"/proc/{self._process.pid}/stat").read_text()
+        except OSError:
+            return 0.0
+        user, system = line.rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
     def _start(self) -> None:
         self._connection, theirs = self._context.Pipe()
@@ -83,17 +109,17 @@ def _serve(connection: Connection, work: Work, folder: Path) -> None:
         except EOFError:
             return
         with _measured() as cost:
-            verdict = attempt(work, *arguments)
-        connection.send(replace(verdict, **cost))
+            result = attempt(work, *arguments)
+        connection.send(replace(result, **cost))
 
 
 @contextmanager
 def _measured() -> Iterator[dict[str, float]]:
-    """Fill in time in s and peak memory in MiB of what is done inside."""
+    """Fill in processor time in s and peak memory in MiB of what is done inside."""
     Path("/proc/self/clear_refs").write_text("5")  # begins the peak anew
-    cost, before, begun = {}, _memory("VmRSS"), time.perf_counter()
+    cost, before, begun = {}, _memory("VmRSS"), time.process_time()
     yield cost
-    cost |= {"seconds": time.perf_counter() - begun, "mib": _memory("VmHWM") - before}
+    cost |= {"seconds": time.process_time() - begun, "mib": _memory("VmHWM") - before}
 
 
 def _memory(name: str) -> float:
@@ -101,7 +127,7 @@ def _memory(name: str) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024
 
 
-def attempt(work: Work, path: str, *arguments: str) -> Verdict:
+def attempt(work: Work, path: str, *arguments: str) -> Result:
     """Do the work on a file; a `UserError` must be one line that names the file."""
     from snn_controller.errors import UserError
 
@@ -110,6 +136,6 @@ def attempt(work: Work, path: str, *arguments: str) -> Verdict:
     except UserError as error:
         text = str(error)
         sentence = len(text) < 2000 and text.isprintable() and Path(path).name in text
-        return Verdict("refused" if sentence else "no sentence", text[:2000])
+        return Result("refused" if sentence else "no sentence", text[:2000])
     except BaseException as error:
-        return Verdict(f"raised {type(error).__name__}", str(error)[:500])
+        return Result(f"raised {type(error).__name__}", str(error)[:500])

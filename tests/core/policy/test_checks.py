@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import onnx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from onnx import GraphProto, ModelProto, TensorProto, helper
 
 from snn_controller.errors import UserError
-from snn_controller.policy import graph_checks as policy_graph
+from snn_controller.paths import policy_path
+from snn_controller.policy import checks as policy_graph
 from snn_controller.policy import runtime as policy
-from snn_controller.policy import session as policy_session
+from snn_controller.policy.checks import fields, varints
 from snn_controller.policy.runtime import Policy
 from support.sample_artifacts import edit, write_artifact
 
@@ -169,10 +173,80 @@ def test_time_of_a_self_test_is_bounded(good: Path, monkeypatch: pytest.MonkeyPa
     assert "terminate" in refusal(good)
 
 
-def test_a_time_limit_that_was_kept_leaves_no_timer(good: Path) -> None:
-    with policy_session.time_limit(0.05) as options:
+def test_a_time_limit_that_was_kept_ends_nothing_later() -> None:
+    with policy.time_limit(0.05) as options:
         pass
-    import time
-
-    time.sleep(0.2)
+    spend(0.2)
     assert options.terminate is False
+
+
+def test_time_in_which_others_work_does_not_count() -> None:
+    with policy.time_limit(0.2) as options:
+        time.sleep(0.5)
+        assert options.terminate is False
+        spend(0.4)
+        time.sleep(0.1)
+        assert options.terminate is True
+
+
+def spend(seconds: float) -> None:
+    """Use up processor time in s."""
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
+
+
+def read(data: bytes) -> list[tuple[int, int | bytes]]:
+    parts = fields(memoryview(data))
+    return [(number, x if isinstance(x, int) else bytes(x)) for number, x in parts]
+
+
+def test_fields_of_every_wire_type() -> None:
+    data = b"\x08\x96\x01" + b"\x12\x03abc" + b"\x1d1234" + b"\x2112345678"
+    assert read(data) == [(1, 150), (2, b"abc"), (3, b"1234"), (4, b"12345678")]
+
+
+def test_it_reads_a_model_as_onnx_does() -> None:
+    content = policy_path("").read_bytes()
+    model = onnx.load_from_string(content)
+    (graph,) = (part for number, part in read(content) if number == 7)
+    assert isinstance(graph, bytes)
+    assert onnx.GraphProto.FromString(graph) == model.graph
+    tensors = [part for number, part in read(graph) if number == 5]
+    assert len(tensors) == len(model.graph.initializer)
+    for tensor, true in zip(tensors, model.graph.initializer, strict=True):
+        assert isinstance(tensor, bytes)
+        assert [part for number, part in read(tensor) if number == 9] == [true.raw_data]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x08",  # no value
+        b"\x08" + b"\xff" * 11,  # a number without an end
+        b"\x12\x05abc",  # longer than what holds it
+        b"\x12" + b"\xff" * 9 + b"\x01",  # far longer
+        b"\x00\x01",  # field 0
+        b"\x0b\x0c",  # a group
+        b"\x1d12",
+    ],
+)
+def test_what_is_no_message_is_refused(data: bytes) -> None:
+    with pytest.raises(ValueError, match=r"number|longer|wire type"):
+        read(data)
+
+
+def test_repeated_numbers_come_one_by_one_or_packed() -> None:
+    assert varints(7) == [7]
+    assert varints(memoryview(b"\x01\x96\x01")) == [1, 150]
+    with pytest.raises(ValueError, match="end"):
+        varints(memoryview(b"\x80"))
+
+
+@given(data=st.binary(max_size=200))
+def test_any_bytes_end_in_fields_or_a_value_error(data: bytes) -> None:
+    try:
+        parts = read(data)
+    except ValueError:
+        return
+    assert sum(len(x) for _, x in parts if isinstance(x, bytes)) <= len(data)

@@ -1,0 +1,1 @@
+../../../../sim/snn_sim/__init__.py
