@@ -135,10 +135,9 @@ def load(path: str, pin: str) -> Result:
     """Load a policy file as the controller does, pinned to a hash unless that is empty."""
     from snn_controller.flight.parameters import ControllerSettings
     from snn_controller.flight.setup import prepare_flight
-    from snn_controller.vehicle.action import ACTION_KINDS
 
     settings = ControllerSettings(policy=path, policy_sha256=pin)
-    flight = prepare_flight(settings, frozenset(ACTION_KINDS), has_pilot=False)
+    flight = prepare_flight(settings)
     return Result("loaded", fingerprint(flight.policy))
 
 

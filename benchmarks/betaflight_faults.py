@@ -20,7 +20,7 @@ from typing import Any
 from snn_controller.errors import UserError
 from snn_sim.betaflight.sitl import isolated, obtain_firmware
 from snn_sim.faults.betaflight.faults import NAMES, fly_fault
-from snn_sim.faults.betaflight.loop import Trial
+from snn_sim.faults.betaflight.flight import Trial
 
 MAX_REACTION = 3  # ticks
 FLIGHT_TIME = 240.0  # s

@@ -22,8 +22,7 @@ import numpy as np
 
 from snn_controller.errors import UserError
 from snn_sim.betaflight.sitl import isolated, obtain_firmware
-from snn_sim.faults.betaflight.flight import fly_betaflight
-from snn_sim.faults.betaflight.loop import Trial
+from snn_sim.faults.betaflight.flight import Trial, fly_betaflight
 
 COLUMNS = ("hover_error", "kick_error", "recovered_after", "command_rate", "motor_rate")
 FLIGHT_TIME = 240.0  # s that a flight may take beyond its hover

@@ -28,9 +28,8 @@ from snn_controller.flight_controllers.registry import LinkOptions
 from snn_controller.vehicle.action import Command, limit_thrust_rates, stop_command
 from snn_controller.vehicle.flight_controller import LinkStatus
 from snn_controller.vehicle.state import Reference, State
-from snn_sim.doubles.crazyflie.firmware import HOVER_THRUST
-from snn_sim.doubles.crazyflie.supervisor import Phase
-from snn_sim.doubles.crazyflie.udp_vehicle import CrazyflieDouble, ground_firmware
+from snn_sim.doubles.crazyflie.firmware import HOVER_THRUST, Phase, ground_firmware
+from snn_sim.doubles.crazyflie.udp_vehicle import CrazyflieDouble
 
 TARGET = Reference(np.array([0.0, 0.0, 0.6]))
 PUSH = np.array([0.05, -0.04, 0.0])  # N, a quarter of the weight

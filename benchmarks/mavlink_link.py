@@ -15,7 +15,7 @@ import numpy as np
 
 from snn_controller.vehicle.action import stop_command
 from snn_controller.vehicle.frames import Array
-from snn_sim.doubles.px4.firmware import Mode
+from snn_sim.doubles.px4.firmware import Px4Mode
 from snn_sim.doubles.px4.lockstep import Lockstep
 
 POINT = np.array([0.0, 0.0, 1.0])  # m from the start
@@ -65,7 +65,7 @@ def cut(seconds: float) -> dict[str, float]:
     pair.fly(seconds, POINT)
     pair.wire.cut = True
     start = pair.double.body.time
-    while pair.double.firmware.mode is Mode.OFFBOARD:
+    while pair.double.firmware.mode is Px4Mode.OFFBOARD:
         pair.tick(stop_command("thrust_rates"))
     left = pair.double.body.time - start
     pair.advance(3.0)

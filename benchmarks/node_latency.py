@@ -35,8 +35,7 @@ from sensor_msgs.msg import JointState
 from snn_controller.nodes.ros.conversions import motors_to_message, odometry_to_message
 from snn_controller.nodes.ros.main import make_executor
 from snn_controller.vehicle.action import Command
-from snn_controller.vehicle.odometry import stamp_to_ns
-from snn_controller.vehicle.state import Odometry, State
+from snn_controller.vehicle.state import Odometry, State, stamp_to_ns
 
 WARM_UP = 2.0  # s that do not count: discovery, caches
 PLACE = np.array([0.0, 0.0, 1.0])  # m, where it hovers

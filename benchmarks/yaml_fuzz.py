@@ -221,14 +221,13 @@ def load_parameters(path: str) -> Result:
     from snn_controller.flight.setup import prepare_flight
     from snn_controller.nodes.ros.main import start_ros
     from snn_controller.nodes.ros.parameters import declare_settings
-    from snn_controller.vehicle.action import ACTION_KINDS
 
     try:
         start_ros(["--ros-args", "--params-file", path])
         node = rclpy.create_node("snn_controller")
         try:
             settings = declare_settings(node, ControllerSettings)
-            prepare_flight(settings, frozenset(ACTION_KINDS), has_pilot=False)
+            prepare_flight(settings)
         finally:
             node.destroy_node()
     except UserError as error:

@@ -18,8 +18,8 @@ from snn_controller.flight.parameters import (
     SimulatorSettings,
     ViewerSettings,
 )
+from snn_controller.safety.guards import reaction_table
 from snn_controller.safety.state_machine import commander_table, state_diagram
-from snn_controller.safety.verdicts import reaction_table
 from support.places import ROOT
 
 INTERFACES = (ROOT / "docs" / "interfaces.md").read_text()

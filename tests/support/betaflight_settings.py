@@ -6,8 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from snn_controller.flight_controllers.betaflight.byte_stream import open_stream
-from snn_controller.flight_controllers.betaflight.msp import MspClient
+from snn_controller.flight_controllers.betaflight.msp import MspClient, open_stream
 from snn_sim.betaflight.sitl import ENDPOINT, BetaflightSitl
 from support.betaflight_double import SETTINGS
 

@@ -1,4 +1,4 @@
-"""Flight and drone in a closed loop with a manual clock, for tests of whole flights."""
+"""Flight, control loop and drone with a manual clock, for tests of whole flights."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ from typing import Any
 import numpy as np
 
 from snn_controller.control.trajectories import find_task
+from snn_controller.flight.control_loop import Clocks, ControlLoop
 from snn_controller.flight.flight import Flight
 from snn_controller.flight.plan import FlightPlan
 from snn_controller.policy.runtime import Policy
-from snn_controller.safety.limits import Limits
-from snn_controller.safety.state_machine import Event
+from snn_controller.safety.guard import Moment
+from snn_controller.safety.guards import Limits
+from snn_controller.safety.state_machine import Event, Mode
 from snn_controller.vehicle.action import Command
 from snn_controller.vehicle.airframe import Quadrotor
 from snn_controller.vehicle.flight_controller import LinkStatus
 from snn_controller.vehicle.state import Odometry, State
 from snn_sim.bullet.drone import Drone
+from snn_sim.faults.scene import DroneLink
 from snn_sim.task.episode import sample_start
 from support.states import TICK_NS, hovering, sample
 
@@ -47,20 +50,24 @@ class Loop:
         self.drone.reset(*place)
         self.now = TICK_NS
         self.commands: list[Command] = []
+        self.status = LinkStatus()
+        self._sample: Odometry | None = None
+        self.link = DroneLink(self._look)
+        clocks = Clocks(now=lambda: self.now, steady=lambda: self.now)
+        self.loop = ControlLoop(self.flight, self.link, clocks)
+
+    def _look(self) -> LinkStatus:
+        told, self._sample = self._sample, None
+        return replace(self.status, odometry=told)
 
     def run(
         self, seconds: float, alter: Alter = lambda odometry: odometry, *, force: Any = None
     ) -> None:
         """Fly until the flight is done or time is over; `alter` may spoil or drop odometry."""
-        silent = 0
         for _ in range(round(seconds * 100)):
-            odometry = alter(sample(self.drone.state, self.now))
-            silent = silent + 1 if odometry is None else 0
+            self._sample = alter(sample(self.drone.state, self.now))
+            self.loop.watch()
             command = self.flight.command
-            if odometry is not None:
-                command = self.flight.tick(odometry, self.now)
-            elif silent > 10:
-                command = self.flight.silence(silent / 100, self.now)
             if command is not None:
                 self.commands.append(command)
             stopped = command is None or command.stop
@@ -71,11 +78,11 @@ class Loop:
 
     def ask(self, event: Event) -> str | None:
         """Ask for what an operator may ask for."""
-        return self.flight.request(event, self.now)
+        return self.loop.ask(event)
 
     def hear(self, **status: Any) -> None:
         """Let the link say something from now on."""
-        self.flight.status = LinkStatus(**status)
+        self.status = LinkStatus(**status)
 
     def has_landed(self) -> bool:
         """Whether the drone rests upright on the ground once the motors have been off a while."""
@@ -89,6 +96,12 @@ class Loop:
     def limit(self) -> str | None:
         """The limit that the flight's verdict names."""
         return self.flight.verdict.limit if self.flight.verdict else None
+
+
+def moment_of(odometry: Odometry, *, thrust: float | None = None, airborne: bool = False) -> Moment:
+    """Return the moment at which a sample comes at once, in flight."""
+    now = odometry.stamp
+    return Moment(Mode.POLICY, now, odometry, airborne=airborne, thrust=thrust)
 
 
 def poison(odometry: Odometry) -> Odometry:

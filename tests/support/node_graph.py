@@ -21,8 +21,7 @@ from std_srvs.srv import Trigger
 from snn_controller.nodes.controller_node import ControllerNode
 from snn_controller.nodes.ros.conversions import motors_from_message, odometry_to_message
 from snn_controller.vehicle.action import Command
-from snn_controller.vehicle.odometry import stamp_to_ns
-from snn_controller.vehicle.state import State
+from snn_controller.vehicle.state import State, stamp_to_ns
 from support.states import TICK_NS, hovering, sample
 
 FIRST = 1_000_000_000

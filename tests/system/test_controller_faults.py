@@ -13,8 +13,7 @@ from rosgraph_msgs.msg import Clock  # noqa: E402
 
 from snn_controller.nodes.ros.conversions import motors_from_message, ns_to_stamp  # noqa: E402
 from snn_controller.safety.state_machine import Mode  # noqa: E402
-from snn_controller.vehicle.odometry import stamp_to_ns  # noqa: E402
-from snn_controller.vehicle.state import State  # noqa: E402
+from snn_controller.vehicle.state import State, stamp_to_ns  # noqa: E402
 from support.node_graph import FIRST  # noqa: E402
 from support.states import TICK_NS, hovering  # noqa: E402
 

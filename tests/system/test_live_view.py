@@ -27,7 +27,7 @@ pytest.importorskip("mcap_ros2.decoder", reason="decodes by what is advertised")
 pytest.importorskip("websockets.sync.client")
 
 from snn_controller.flight_log.log import MODES, TICK_FIELDS, split_rows, stamps_of
-from snn_controller.vehicle.odometry import stamp_to_ns
+from snn_controller.vehicle.state import stamp_to_ns
 from support.foxglove_paths import PANELS, layout, look_up, plotted, topics_of
 from support.foxglove_watcher import TIMEOUT, Watcher
 from support.real_time import excused_by_overload

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -12,19 +13,19 @@ from snn_controller.policy import Policy
 from snn_controller.safety import RULES
 from snn_controller.vehicle import load_quadrotor
 from snn_sim.bullet import Drone
-from snn_sim.faults.catalogue.estimate import ESTIMATE_FAULTS
-from snn_sim.faults.catalogue.flight import FLIGHT_FAULTS
-from snn_sim.faults.catalogue.frames import FRAME_FAULTS
-from snn_sim.faults.catalogue.vehicle import VEHICLE_FAULTS
-from snn_sim.faults.harness.link_scene import LinkedVehicle, fly_link_fault
-from snn_sim.faults.harness.scene import Fault, FaultyPolicy, Outcome, fly_fault
+from snn_sim.faults.catalogue.estimate import ESTIMATE_FAULTS, FRAME_FAULTS
+from snn_sim.faults.catalogue.flight import FLIGHT_FAULTS, VEHICLE_FAULTS
+from snn_sim.faults.link_scene import LinkedVehicle, fly_link_fault
+from snn_sim.faults.scene import Fault, FaultyPolicy, Outcome, fly_fault
 
 FAULTS = (*VEHICLE_FAULTS, *FLIGHT_FAULTS, *ESTIMATE_FAULTS, *FRAME_FAULTS)
-# Imported only when they are asked for: their links' clients may be missing.
+_CATALOGUE = "snn_sim.faults.catalogue"
+# By link: module, faults and vehicle. Imported only when they are asked for: their links' clients
+# may be missing.
 _LINKED = {
-    "mavlink": ("datagram", "MAVLINK_FAULTS"),
-    "px4": ("autopilot", "PX4_FAULTS"),
-    "crazyflie": ("crazyflie", "CRAZYFLIE_FAULTS"),
+    "mavlink": ("mavlink", "MAVLINK_FAULTS", "MavlinkVehicle"),
+    "px4": ("px4", "PX4_FAULTS", "BusVehicle"),
+    "crazyflie": ("crazyflie", "CRAZYFLIE_FAULTS", "CrazyflieVehicle"),
 }
 LINKS = ("sim", *_LINKED)
 
@@ -33,8 +34,8 @@ def link_faults(link: str) -> tuple[Fault, ...]:
     """Return the faults that a link can have."""
     if link == "sim":
         return FAULTS
-    module, name = _LINKED[link]
-    return getattr(import_module(f"snn_sim.faults.catalogue.{module}"), name)
+    module, name, _ = _LINKED[link]
+    return getattr(import_module(f"{_CATALOGUE}.{module}"), name)
 
 
 def faults_by_verdict(link: str) -> dict[str, list[str]]:
@@ -85,29 +86,10 @@ def sim_rig() -> Rig:
     return Rig(FAULTS, lambda fault, seed: fly_fault(fault, policy, quadrotor, drone, seed))
 
 
-def mavlink_rig() -> Rig:
-    """Return the rig of the link `mavlink`: flight, link, and the PX4 double on a wire."""
-    from snn_sim.faults.harness.px4_vehicle import MavlinkVehicle
-
-    return _linked(link_faults("mavlink"), MavlinkVehicle)
-
-
-def px4_rig() -> Rig:
-    """Return the rig of the link `px4`: flight, link, and PX4's behaviour behind px4_msgs."""
-    from snn_sim.faults.harness.px4_vehicle import BusVehicle
-
-    return _linked(link_faults("px4"), BusVehicle)
-
-
-def crazyflie_rig() -> Rig:
-    """Return the rig of the link `crazyflie`: flight, link, and the firmware's double."""
-    from snn_sim.faults.harness.crazyflie_vehicle import CrazyflieVehicle
-
-    return _linked(link_faults("crazyflie"), CrazyflieVehicle)
-
-
-def _linked(faults: tuple[Fault, ...], make: Callable[..., LinkedVehicle]) -> Rig:
-    """Return a rig that has a new vehicle for each flight."""
+def linked_rig(link: str) -> Rig:
+    """Return the rig of a link to firmware's double, with a new vehicle for each flight."""
+    module, _, name = _LINKED[link]
+    make: Callable[..., LinkedVehicle] = getattr(import_module(f"{_CATALOGUE}.{module}"), name)
     policy = FaultyPolicy(Policy.load(policy_path(RATES_POLICY)))
     quadrotor = load_quadrotor(AIRFRAME)
 
@@ -118,19 +100,17 @@ def _linked(faults: tuple[Fault, ...], make: Callable[..., LinkedVehicle]) -> Ri
         finally:
             vehicle.close()
 
-    return Rig(faults, fly)
+    return Rig(link_faults(link), fly)
 
 
 RIGS: dict[str, Callable[[], Rig]] = {
     "sim": sim_rig,
-    "mavlink": mavlink_rig,
-    "px4": px4_rig,
-    "crazyflie": crazyflie_rig,
+    **{link: partial(linked_rig, link) for link in _LINKED},
 }
 
 
 @dataclass(frozen=True)
-class Row:
+class CampaignRow:
     """What all flights with one fault behind one link came to."""
 
     link: str
@@ -175,7 +155,7 @@ def fly_campaign(
             yield link, rig.fly(chosen[number % len(chosen)], seed * 1_000_003 + number)
 
 
-def tabulate(flown: Sequence[tuple[str, Outcome]]) -> list[Row]:
+def tabulate(flown: Sequence[tuple[str, Outcome]]) -> list[CampaignRow]:
     """Return one row for each fault and link, in the order flown."""
     groups: dict[tuple[str, str], list[Outcome]] = {}
     for link, outcome in flown:
@@ -183,10 +163,10 @@ def tabulate(flown: Sequence[tuple[str, Outcome]]) -> list[Row]:
     return [_row(link, fault, outcomes) for (link, fault), outcomes in groups.items()]
 
 
-def _row(link: str, fault: str, outcomes: Sequence[Outcome]) -> Row:
+def _row(link: str, fault: str, outcomes: Sequence[Outcome]) -> CampaignRow:
     ticks = [outcome.ticks for outcome in outcomes if outcome.ticks is not None]
     own = [outcome.own_after for outcome in outcomes if outcome.own_after is not None]
-    return Row(
+    return CampaignRow(
         link=link,
         fault=fault,
         verdict="/".join(sorted({outcome.verdict or "-" for outcome in outcomes})),
@@ -202,7 +182,7 @@ def _row(link: str, fault: str, outcomes: Sequence[Outcome]) -> Row:
     )
 
 
-def summarise_campaign(rows: Sequence[Row]) -> dict[str, Any]:
+def summarise_campaign(rows: Sequence[CampaignRow]) -> dict[str, Any]:
     """Return the result of a campaign, JSON types only."""
     ticks = [row.worst_ticks for row in rows if row.worst_ticks is not None]
     return {
@@ -214,7 +194,7 @@ def summarise_campaign(rows: Sequence[Row]) -> dict[str, Any]:
     }
 
 
-def format_table(rows: Sequence[Row]) -> str:
+def format_table(rows: Sequence[CampaignRow]) -> str:
     """Return the rows as a Markdown table."""
     lines = [
         "| link | fault | verdict | first state | last state | vehicle at last | by itself after, s"

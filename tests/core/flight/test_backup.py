@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from snn_controller.flight.backup import (
     CLIMB_SPEED,
     SINK_SPEED,
-    GuidePilot,
+    BackupController,
     descent_command,
     landing_reference,
     takeoff_reference,
@@ -60,8 +60,8 @@ def test_the_blind_descent_is_level_and_lighter_than_the_weight(quadrotor: Quadr
 
 def test_both_kinds_of_guide_ask_for_the_same_push(quadrotor: Quadrotor) -> None:
     state, reference = State.at_rest(np.array([0.2, 0.0, 0.9])), Reference(HOVER)
-    rates = GuidePilot(quadrotor, "thrust_rates", 0.01).fly(state, reference).values
-    motors = GuidePilot(quadrotor, "motors", 0.01).fly(state, reference).values
+    rates = BackupController(quadrotor, "thrust_rates", 0.01).fly(state, reference).values
+    motors = BackupController(quadrotor, "motors", 0.01).fly(state, reference).values
     _, _, pitch, _ = quadrotor.mixer @ quadrotor.thrust(motors)
     assert rates[0] > quadrotor.gravity  # too low: more than the weight
     assert rates[2] < 0.0  # too far ahead: nose up
@@ -69,7 +69,7 @@ def test_both_kinds_of_guide_ask_for_the_same_push(quadrotor: Quadrotor) -> None
 
 
 def test_the_rotor_model_follows_motor_commands(quadrotor: Quadrotor) -> None:
-    pilot = GuidePilot(quadrotor, "motors", 0.01)
+    pilot = BackupController(quadrotor, "motors", 0.01)
     state, reference = State.at_rest(np.array([0.0, 0.0, 0.8])), Reference(HOVER)
     fresh = pilot.fly(state, reference).values
     for _ in range(100):
@@ -83,7 +83,7 @@ def test_the_rotor_model_follows_motor_commands(quadrotor: Quadrotor) -> None:
 def test_the_guide_asks_for_no_rates_that_an_action_could_not(quadrotor: Quadrotor) -> None:
     upside_down = np.array([1.0, 0.0, 0.0, 0.0])
     state = State(np.array([2.0, 2.0, 3.0]), upside_down, np.full(3, 3.0), np.zeros(3))
-    values = GuidePilot(quadrotor, "thrust_rates", 0.01).fly(state, Reference(HOVER)).values
+    values = BackupController(quadrotor, "thrust_rates", 0.01).fly(state, Reference(HOVER)).values
     assert 0.0 <= values[0] <= 2.0 * GRAVITY
     assert (np.abs(values[1:]) <= RATE_LIMITS).all()
     assert np.abs(values[1]) == RATE_LIMITS[0]  # the limit was needed

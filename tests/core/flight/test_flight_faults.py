@@ -12,7 +12,7 @@ from snn_controller.control.trajectories import find_task
 from snn_controller.flight.flight import Flight
 from snn_controller.flight.plan import FlightPlan
 from snn_controller.policy.runtime import Policy
-from snn_controller.safety.limits import Limits
+from snn_controller.safety.guards import Limits
 from snn_controller.safety.state_machine import Mode
 from snn_controller.vehicle.airframe import Quadrotor
 from support.flight_loop import Loop, fly_at, modes, poison

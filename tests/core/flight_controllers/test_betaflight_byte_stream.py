@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from snn_controller.errors import UserError
-from snn_controller.flight_controllers.betaflight.byte_stream import open_stream
+from snn_controller.flight_controllers.betaflight.msp import open_stream
 
 
 @pytest.mark.parametrize("endpoint", ["", "udp:1.2.3.4:5", "tcp", "5761"])

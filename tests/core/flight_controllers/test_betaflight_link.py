@@ -17,10 +17,9 @@ import pytest
 
 from snn_controller.errors import UserError
 from snn_controller.flight_controllers.betaflight import msp_messages as msp
-from snn_controller.flight_controllers.betaflight.link import Betaflight, open_betaflight
+from snn_controller.flight_controllers.betaflight.link import Betaflight, MspWorker, open_betaflight
 from snn_controller.flight_controllers.betaflight.msp import MspClient
 from snn_controller.flight_controllers.betaflight.vehicle import read_vehicle
-from snn_controller.flight_controllers.betaflight.worker import MspPump
 from snn_controller.flight_controllers.registry import LinkOptions
 from snn_controller.vehicle.action import Command, stop_command
 from snn_controller.vehicle.flight_controller import LinkStatus
@@ -69,7 +68,7 @@ class Rig:
 def rig() -> Iterator[Rig]:
     vehicle = BetaflightDouble()
     client = MspClient(vehicle, "tcp:double")
-    link = Betaflight(read_vehicle(client, OPTIONS), MspPump(client))
+    link = Betaflight(read_vehicle(client, OPTIONS), MspWorker(client))
     yield Rig(vehicle, link)
     link.release()
 

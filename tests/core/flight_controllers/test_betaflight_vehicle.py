@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from snn_controller.errors import UserError
 from snn_controller.flight_controllers.betaflight import msp_messages as msp
 from snn_controller.flight_controllers.betaflight.msp import MspClient
-from snn_controller.flight_controllers.betaflight.vehicle import Vehicle, read_vehicle
+from snn_controller.flight_controllers.betaflight.vehicle import BetaflightVehicle, read_vehicle
 from snn_controller.flight_controllers.registry import LinkOptions
 from support.betaflight_double import AUX1, SETTINGS, BetaflightDouble
 
 
-def read(double: BetaflightDouble) -> Vehicle:
+def read(double: BetaflightDouble) -> BetaflightVehicle:
     return read_vehicle(MspClient(double, "tcp:double"), LinkOptions(hover_thrust=0.4))
 
 
@@ -107,4 +107,4 @@ def test_whatever_a_vehicle_answers_it_is_flown_or_refused(command: int, answer:
     except UserError as error:
         assert str(error)
     else:
-        assert isinstance(vehicle, Vehicle)
+        assert isinstance(vehicle, BetaflightVehicle)

@@ -12,7 +12,8 @@ import pytest
 
 from snn_controller.errors import UserError
 from snn_controller.flight_controllers.registry import LinkOptions, open_link
-from snn_sim.doubles.crazyflie.udp_vehicle import CrazyflieDouble, ground_firmware
+from snn_sim.doubles.crazyflie.firmware import ground_firmware
+from snn_sim.doubles.crazyflie.udp_vehicle import CrazyflieDouble
 
 pytest.importorskip("cflib")
 from snn_controller.flight_controllers.crazyflie import connection as crazyflie_connection

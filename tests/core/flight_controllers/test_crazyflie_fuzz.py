@@ -8,7 +8,8 @@ import time
 import numpy as np
 import pytest
 
-from snn_sim.doubles.crazyflie.udp_vehicle import CrazyflieDouble, ground_firmware
+from snn_sim.doubles.crazyflie.firmware import ground_firmware
+from snn_sim.doubles.crazyflie.udp_vehicle import CrazyflieDouble
 
 pytest.importorskip("cflib")
 from cflib.crtp.crtpstack import CRTPPacket

@@ -12,9 +12,8 @@ import pytest
 from snn_controller.flight_controllers.registry import LinkOptions
 from snn_controller.vehicle.flight_controller import LinkStatus
 from snn_controller.vehicle.state import State
-from snn_sim.doubles.crazyflie.firmware import HOVER_THRUST
-from snn_sim.doubles.crazyflie.supervisor import Phase
-from snn_sim.doubles.crazyflie.udp_vehicle import CrazyflieDouble, ground_firmware
+from snn_sim.doubles.crazyflie.firmware import HOVER_THRUST, Phase, ground_firmware
+from snn_sim.doubles.crazyflie.udp_vehicle import CrazyflieDouble
 from support.real_time import in_real_time
 
 pytest.importorskip("cflib")

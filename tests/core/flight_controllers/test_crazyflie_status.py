@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("cflib")
 
-from snn_sim.faults.harness.crazyflie_vehicle import CrazyflieVehicle
+from snn_sim.faults.catalogue.crazyflie import CrazyflieVehicle
 
 
 def test_without_its_status_a_vehicle_is_not_heard_though_its_state_comes() -> None:

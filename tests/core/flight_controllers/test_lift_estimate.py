@@ -3,14 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from snn_controller.flight_controllers.shared.throttle import RANGE, LiftEstimate
+from snn_controller.flight_controllers.shared.estimate import RANGE, LiftEstimate
 from snn_controller.vehicle.frames import GRAVITY, axis_angle_to_quaternion
 from snn_controller.vehicle.state import Odometry, State
 
 PERIOD = 0.005  # s
 
 
-class Vehicle:
+class BetaflightVehicle:
     """A mass that turns commanded thrust, times the factor, into `strength` times as much."""
 
     def __init__(self, strength: float, *, height: float = 1.0, tilt: float = 0.0) -> None:
@@ -36,18 +36,18 @@ class Vehicle:
 
 @pytest.mark.parametrize("strength", [0.7, 0.9, 1.0, 1.2, 1.5])
 def test_the_factor_makes_up_for_the_vehicle(strength: float) -> None:
-    vehicle = Vehicle(strength)
+    vehicle = BetaflightVehicle(strength)
     assert vehicle.fly(10.0) * strength == pytest.approx(1.0, abs=0.02)
     assert vehicle.height == pytest.approx(1.0, abs=0.03)
 
 
 @pytest.mark.parametrize("strength", [0.4, 3.0])
 def test_the_factor_stays_in_its_range(strength: float) -> None:
-    assert RANGE[0] <= Vehicle(strength).fly(10.0) <= RANGE[1]
+    assert RANGE[0] <= BetaflightVehicle(strength).fly(10.0) <= RANGE[1]
 
 
 def test_it_learns_nothing_on_the_ground_tilted_from_others_or_over_gaps() -> None:
-    assert Vehicle(0.7, height=-30.0).fly(1.0) == 1.0
-    assert Vehicle(0.7, tilt=1.0).fly(1.0) == 1.0
-    assert Vehicle(0.7).fly(1.0, flying=False) == 1.0
-    assert Vehicle(0.7).fly(2.0, gap=0.2) == 1.0
+    assert BetaflightVehicle(0.7, height=-30.0).fly(1.0) == 1.0
+    assert BetaflightVehicle(0.7, tilt=1.0).fly(1.0) == 1.0
+    assert BetaflightVehicle(0.7).fly(1.0, flying=False) == 1.0
+    assert BetaflightVehicle(0.7).fly(2.0, gap=0.2) == 1.0

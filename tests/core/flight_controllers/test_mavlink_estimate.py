@@ -10,10 +10,10 @@ pytest.importorskip("pymavlink")
 from pymavlink.dialects.v20 import common
 
 from snn_controller.flight_controllers.mavlink.codec import setpoint
-from snn_controller.flight_controllers.mavlink.estimate import Pair, from_odometry
-from snn_controller.flight_controllers.mavlink.vehicle import Vehicle
-from snn_controller.safety.limits import Limits
-from snn_controller.safety.odometry import check_odometry
+from snn_controller.flight_controllers.mavlink.streams import Pair, from_odometry
+from snn_controller.flight_controllers.mavlink.vehicle import MavlinkAutopilot
+from snn_controller.safety.estimate import check_odometry
+from snn_controller.safety.guards import Limits
 from support.mavlink_samples import NAMES, received
 
 
@@ -104,7 +104,7 @@ def replace_time(message, time_boot_ms: int):
 
 
 def test_setpoints_are_in_frd() -> None:
-    vehicle = Vehicle(system=4, component=1)
+    vehicle = MavlinkAutopilot(system=4, component=1)
     message = received(setpoint(0.4, [1.0, 2.0, 3.0], vehicle, 5_000_000))
     rates = (message.body_roll_rate, message.body_pitch_rate, message.body_yaw_rate)
     assert rates == (1.0, -2.0, -3.0)

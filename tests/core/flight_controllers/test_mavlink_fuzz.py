@@ -21,8 +21,8 @@ from snn_controller.flight_controllers.mavlink.link import MavlinkLink
 from snn_controller.flight_controllers.mavlink.transport import Chunk
 from snn_controller.flight_controllers.registry import LinkOptions
 from snn_controller.vehicle.action import stop_command
-from snn_sim.doubles.px4 import telemetry
-from snn_sim.doubles.px4.firmware import Mode
+from snn_sim.doubles.px4 import mavlink_vehicle as telemetry
+from snn_sim.doubles.px4.firmware import Px4Mode
 from snn_sim.doubles.px4.lockstep import Lockstep, MemoryWire
 
 ASKED_WITHOUT_WISH = {  # what a link that nobody has armed may send
@@ -100,7 +100,7 @@ def said() -> list[bytes]:
         common.MAVLink_statustext_message(2, b"Arming denied!"),
         common.MAVLink_timesync_message(5, 7),
         common.MAVLink_param_value_message(b"GUID_OPTIONS", 8.0, 9, 1, 0),
-        common.MAVLink_heartbeat_message(2, 12, 128 | 1, int(Mode.OFFBOARD), 4, 3),
+        common.MAVLink_heartbeat_message(2, 12, 128 | 1, int(Px4Mode.OFFBOARD), 4, 3),
     ]
     pair.close()
     return frames + [codec.pack(message) for message in more]

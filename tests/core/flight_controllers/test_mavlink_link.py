@@ -15,7 +15,7 @@ from snn_controller.vehicle.state import State
 
 pytest.importorskip("pymavlink")
 
-from snn_sim.doubles.px4.firmware import NOT_LANDED, Mode
+from snn_sim.doubles.px4.firmware import NOT_LANDED, Px4Mode
 from snn_sim.doubles.px4.lockstep import TICK, Lockstep
 
 POINT = np.array([0.0, 0.0, 1.0])
@@ -40,7 +40,7 @@ def flying(pair: Lockstep) -> Lockstep:
 def test_nothing_is_asked_before_arm(pair: Lockstep) -> None:
     status = pair.run(3.0, Command("thrust_rates", np.array([15.0, 0.0, 0.0, 0.0])))
     assert not status.armed and not status.in_control
-    assert pair.double.firmware.mode is Mode.MANUAL
+    assert pair.double.firmware.mode is Px4Mode.MANUAL
     assert not pair.double.firmware.streams(pair.double.body.time)
     assert pair.double.body.on_ground
 
@@ -84,10 +84,10 @@ def test_it_hovers_for_30_s_and_recovers_from_kicks_about_every_axis(flying: Loc
 def test_a_link_that_is_cut_leaves_the_vehicle_to_its_own_failsafe(flying: Lockstep) -> None:
     flying.wire.cut = True
     cut = flying.double.body.time
-    while flying.double.firmware.mode is Mode.OFFBOARD:
+    while flying.double.firmware.mode is Px4Mode.OFFBOARD:
         flying.tick(STOP)
     assert 0.4 < flying.double.body.time - cut < 0.91  # s, as observed with real firmware
-    assert flying.double.firmware.mode is Mode.POSCTL and flying.double.firmware.failsafe
+    assert flying.double.firmware.mode is Px4Mode.POSCTL and flying.double.firmware.failsafe
     status = flying.run(5.0, STOP)
     assert status.age > 5.0
     assert np.linalg.norm(flying.double.body.state.position - POINT) < 0.2  # held by firmware
@@ -116,13 +116,13 @@ def test_a_reset_of_its_estimator_moves_nothing(flying: Lockstep) -> None:
 
 
 def test_it_asks_for_nothing_more_after_a_pilot_took_over(flying: Lockstep) -> None:
-    flying.double.firmware.request_mode(Mode.POSCTL, flying.double.body.time)
+    flying.double.firmware.request_mode(Px4Mode.POSCTL, flying.double.body.time)
     flying.fly(0.3, POINT)
     assert not flying.status.in_control and flying.status.armed
     assert "POSCTL" in flying.status.refusal
     flying.wire.to_vehicle.clear()
     flying.run(2.0, STOP)
-    assert flying.double.firmware.mode is Mode.POSCTL
+    assert flying.double.firmware.mode is Px4Mode.POSCTL
     assert not flying.double.firmware.streams(flying.double.body.time)
 
 
@@ -177,7 +177,7 @@ def test_close_on_the_ground_disarms_within_its_time(pair: Lockstep) -> None:
 
 def test_close_in_the_air_leaves_the_landing_to_the_firmware(flying: Lockstep) -> None:
     flying.link.close()
-    assert flying.double.firmware.mode is Mode.LAND
+    assert flying.double.firmware.mode is Px4Mode.LAND
     flying.wire.cut = True
     flying.advance(1.0)
     assert flying.double.body.state.position[2] > 0.3  # sinks, does not fall
@@ -189,7 +189,7 @@ def test_hand_back_sends_nothing_more(flying: Lockstep) -> None:
     flying.link.hand_back()
     flying.run(1.0, STOP)
     assert not flying.double.firmware.streams(flying.double.body.time)
-    assert flying.double.firmware.mode is Mode.POSCTL
+    assert flying.double.firmware.mode is Px4Mode.POSCTL
     assert flying.double.firmware.armed  # its firmware holds it
 
 
@@ -209,7 +209,7 @@ def test_other_vehicles_on_the_link_change_nothing(pair: Lockstep) -> None:
     from snn_controller.flight_controllers.mavlink.codec import Codec
 
     stranger = Codec(system=7, component=1)
-    armed = common.MAVLink_heartbeat_message(2, 12, 128, int(Mode.OFFBOARD), 4, 3)
+    armed = common.MAVLink_heartbeat_message(2, 12, 128, int(Px4Mode.OFFBOARD), 4, 3)
     pair.wire.to_link.append(stranger.pack(armed))
     status = pair.tick()
     assert not status.armed and status.mode == "MANUAL"

@@ -8,12 +8,12 @@ from pymavlink.dialects.v20 import common
 
 from snn_controller.errors import UserError
 from snn_controller.flight_controllers.mavlink.streams import INTERVAL_COMMAND, Streams
-from snn_controller.flight_controllers.mavlink.vehicle import Vehicle
+from snn_controller.flight_controllers.mavlink.vehicle import MavlinkAutopilot
 from support.mavlink_samples import NAMES, SECOND, received
 
 
 def test_streams_are_asked_for_one_by_one_until_they_are_answered() -> None:
-    streams, vehicle = Streams(100.0, NAMES), Vehicle()
+    streams, vehicle = Streams(100.0, NAMES), MavlinkAutopilot()
     first = streams.ask(vehicle, 0)
     assert first == (common.MAVLINK_MSG_ID_ODOMETRY, 5000.0)
     assert streams.ask(vehicle, SECOND // 4) is None  # patience
@@ -24,7 +24,7 @@ def test_streams_are_asked_for_one_by_one_until_they_are_answered() -> None:
 
 
 def test_firmware_without_odometry_gives_the_pair() -> None:
-    streams, vehicle = Streams(100.0, NAMES), Vehicle()
+    streams, vehicle = Streams(100.0, NAMES), MavlinkAutopilot()
     asked = set()
     for now in range(0, SECOND, SECOND // 50):
         vehicle.refusals[INTERVAL_COMMAND] = "denied"
@@ -39,7 +39,7 @@ def test_firmware_without_odometry_gives_the_pair() -> None:
 
 
 def test_silent_streams_are_asked_for_again() -> None:
-    streams, vehicle = Streams(100.0, NAMES), Vehicle()
+    streams, vehicle = Streams(100.0, NAMES), MavlinkAutopilot()
     asked = []
     for now in range(0, 5 * SECOND, SECOND // 100):
         vehicle.accepted.add(INTERVAL_COMMAND)
@@ -50,6 +50,6 @@ def test_silent_streams_are_asked_for_again() -> None:
 
 
 def test_a_serial_link_that_is_too_slow_is_refused() -> None:
-    assert Streams(100.0, NAMES, 92160.0).ask(Vehicle(), 0) is not None
+    assert Streams(100.0, NAMES, 92160.0).ask(MavlinkAutopilot(), 0) is not None
     with pytest.raises(UserError, match="57600 baud is too slow for odometry at 100 Hz"):
         Streams(100.0, NAMES, 5760.0)

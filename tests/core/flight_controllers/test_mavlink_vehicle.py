@@ -6,13 +6,13 @@ pytest.importorskip("pymavlink")
 
 from pymavlink.dialects.v20 import common
 
-from snn_controller.flight_controllers.mavlink.handshake import objection
-from snn_controller.flight_controllers.mavlink.vehicle import Vehicle
+from snn_controller.flight_controllers.mavlink.link import objection
+from snn_controller.flight_controllers.mavlink.vehicle import MavlinkAutopilot
 from support.mavlink_samples import ARDUPILOT, PX4, QUADROTOR, heartbeat, received
 
 
-def vehicle_of(*messages) -> Vehicle:
-    vehicle = Vehicle()
+def vehicle_of(*messages) -> MavlinkAutopilot:
+    vehicle = MavlinkAutopilot()
     for message in messages:
         vehicle.take(received(message), 0)
     return vehicle
@@ -56,7 +56,7 @@ def test_vehicles_that_are_flown_get_none() -> None:
 
 def test_ground_stations_and_gimbals_are_no_vehicle() -> None:
     assert vehicle_of(heartbeat(common.MAV_AUTOPILOT_INVALID, common.MAV_TYPE_GCS)).system == 0
-    vehicle = Vehicle()
+    vehicle = MavlinkAutopilot()
     assert not vehicle.take(received(heartbeat(), component=common.MAV_COMP_ID_GIMBAL), 0)
     assert vehicle.system == 0
 

@@ -10,17 +10,15 @@ import pytest
 from snn_controller.control.body_rate import RateGains
 from snn_controller.control.geometric import GuideGains, geometric_control, geometric_thrust_rates
 from snn_controller.errors import UserError
-from snn_controller.flight_controllers.px4.handshake import await_px4
-from snn_controller.flight_controllers.px4.link import Px4Link
-from snn_controller.flight_controllers.px4.messages import message_hash, topic_name
-from snn_controller.flight_controllers.px4.vehicle import odometry_from_px4
+from snn_controller.flight_controllers.px4.link import Px4Link, odometry_from_px4
+from snn_controller.flight_controllers.px4.messages import await_px4, message_hash, topic_name
 from snn_controller.flight_controllers.registry import LinkOptions
 from snn_controller.vehicle.action import Command, stop_command, throttle_from_action
 from snn_controller.vehicle.flight_controller import LinkStatus
 from snn_controller.vehicle.frames import FrameNames
 from snn_controller.vehicle.state import Odometry, Reference
 from snn_sim.doubles.px4.dds_vehicle import Px4Stub
-from snn_sim.doubles.px4.firmware import Mode
+from snn_sim.doubles.px4.firmware import Px4Mode
 
 START = 10**18  # ns, nothing to do with the vehicle's clock
 TICK = 0.01  # s
@@ -108,7 +106,7 @@ def test_it_arms_hovers_and_publishes_setpoints_only_in_offboard(flight: Flight)
 def test_a_pilots_mode_closes_the_gate_and_nothing_is_asked_again(flight: Flight) -> None:
     flight.arm()
     flight.fly(3.0)
-    flight.stub.firmware.request_mode(Mode.POSCTL, flight.stub.body.time)
+    flight.stub.firmware.request_mode(Px4Mode.POSCTL, flight.stub.body.time)
     flight.fly(0.3)
     assert not flight.status.in_control and "POSCTL" in flight.status.refusal
     flight.stub.published.clear()
@@ -153,7 +151,7 @@ def test_close_lands_in_the_air_and_disarms_on_the_ground(flight: Flight) -> Non
     flight.arm()
     flight.fly(3.0)
     flight.link.close()
-    assert flight.stub.firmware.mode is Mode.LAND and flight.stub.firmware.armed
+    assert flight.stub.firmware.mode is Px4Mode.LAND and flight.stub.firmware.armed
     flight.link.close()
     flight.link.release()
     assert flight.stub.closed
@@ -169,7 +167,7 @@ def test_a_vehicle_that_is_no_multirotor_is_told_and_not_armed(flight: Flight) -
     flight.stop(0.5)
     status = flight.arm()
     assert status.refusal == "the vehicle is not a multirotor; check PX4's airframe"
-    assert not status.armed and flight.stub.firmware.mode is not Mode.OFFBOARD
+    assert not status.armed and flight.stub.firmware.mode is not Px4Mode.OFFBOARD
     assert "VehicleCommand" not in flight.stub.published
 
 

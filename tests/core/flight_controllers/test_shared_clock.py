@@ -7,7 +7,7 @@ pytest.importorskip("pymavlink")
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snn_controller.flight_controllers.shared.clock import VehicleClock
+from snn_controller.flight_controllers.shared.estimate import VehicleClock
 from support.mavlink_samples import SECOND
 
 

@@ -4,12 +4,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from snn_controller.flight_controllers.shared.mode_requests import (
+from snn_controller.flight_controllers.shared.autopilot import (
     ARM_DISARM,
     DO_SET_MODE,
     PX4_MODES,
     STREAM_TIME,
-    Pursuit,
+    ModeRequests,
     Wish,
     next_request,
 )
@@ -56,39 +56,39 @@ def test_only_kill_is_forced() -> None:
                 assert asked is None or 21196.0 not in asked.parameters
 
 
-def stream(pursuit: Pursuit, subject: SimpleNamespace, start: int, seconds: float) -> list:
+def stream(requests: ModeRequests, subject: SimpleNamespace, start: int, seconds: float) -> list:
     asked = []
     for now in range(start, start + round(seconds * 1e9), PERIOD):
-        asked.append(pursuit.advance(subject, now))
-        pursuit.note_setpoint(now)
+        asked.append(requests.advance(subject, now))
+        requests.note_setpoint(now)
     return [each for each in asked if each is not None]
 
 
 def test_requests_are_repeated_and_counted() -> None:
-    pursuit = Pursuit()
-    pursuit.want(Wish.CONTROL)
-    asked = stream(pursuit, vehicle(), 0, STREAM_TIME + 2.5)
+    requests = ModeRequests()
+    requests.want(Wish.CONTROL)
+    asked = stream(requests, vehicle(), 0, STREAM_TIME + 2.5)
     assert [count for _, count in asked] == [0, 1, 2]
     refused = vehicle(refusals={DO_SET_MODE: "denied"}, words=("no home", "no GPS"))
-    assert pursuit.refusal(refused) == "mode OFFBOARD denied: no home; no GPS"
+    assert requests.refusal(refused) == "mode OFFBOARD denied: no home; no GPS"
 
 
 def test_a_gap_in_the_stream_begins_it_anew() -> None:
-    pursuit = Pursuit()
-    pursuit.want(Wish.CONTROL)
-    assert stream(pursuit, vehicle(), 0, STREAM_TIME - 0.1) == []
-    assert stream(pursuit, vehicle(), 5_000_000_000, STREAM_TIME - 0.1) == []
+    requests = ModeRequests()
+    requests.want(Wish.CONTROL)
+    assert stream(requests, vehicle(), 0, STREAM_TIME - 0.1) == []
+    assert stream(requests, vehicle(), 5_000_000_000, STREAM_TIME - 0.1) == []
 
 
 @pytest.mark.parametrize("lost", [{"takes_setpoints": False}, {"armed": False}])
 def test_lost_control_is_never_asked_for_again(lost: dict) -> None:
-    pursuit, subject = Pursuit(), vehicle(armed=True, takes_setpoints=True)
-    pursuit.want(Wish.CONTROL)
-    assert stream(pursuit, subject, 0, 2.0) == []
-    assert pursuit.refusal(subject) == ""
+    requests, subject = ModeRequests(), vehicle(armed=True, takes_setpoints=True)
+    requests.want(Wish.CONTROL)
+    assert stream(requests, subject, 0, 2.0) == []
+    assert requests.refusal(subject) == ""
     vars(subject).update(lost)
-    assert stream(pursuit, subject, 2_000_000_000, 5.0) == []
-    assert pursuit.wish is Wish.NOTHING
-    assert "its pilot's" in pursuit.refusal(subject)
-    pursuit.want(Wish.CONTROL)
-    assert pursuit.refusal(subject) == ""
+    assert stream(requests, subject, 2_000_000_000, 5.0) == []
+    assert requests.wish is Wish.NOTHING
+    assert "its pilot's" in requests.refusal(subject)
+    requests.want(Wish.CONTROL)
+    assert requests.refusal(subject) == ""

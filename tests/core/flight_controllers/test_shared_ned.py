@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snn_controller.flight_controllers.shared.ned import largest_deviation, state_from_ned
+from snn_controller.flight_controllers.shared.estimate import largest_deviation, state_from_ned
 
 EAST = [math.sqrt(0.5), 0.0, 0.0, math.sqrt(0.5)]  # a quarter turn about down
 numbers = st.floats(-10.0, 10.0)

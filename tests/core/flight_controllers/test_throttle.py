@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snn_controller.flight_controllers.shared.throttle import throttle_from_thrust
+from snn_controller.flight_controllers.shared.estimate import throttle_from_thrust
 from snn_controller.vehicle.frames import GRAVITY
 
 shares = st.floats(0.05, 0.95)

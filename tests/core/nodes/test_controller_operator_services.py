@@ -79,7 +79,7 @@ def test_arming_is_refused_where_the_accelerometer_points_down(graph) -> None:
     upside_down = Imu()
     upside_down.linear_acceleration.z = -9.81
     imu.publish(upside_down)
-    assert g.spin_until(lambda: g.controller._specific_force is not None)
+    assert g.spin_until(lambda: g.controller._loop.specific_force is not None)
     stand(g, 2)
     answer = g.call("arm")
     assert not answer.success

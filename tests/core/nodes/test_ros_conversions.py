@@ -17,11 +17,10 @@ from snn_controller.nodes.ros.conversions import (
     thrust_rates_from_message,
     thrust_rates_to_message,
 )
-from snn_controller.safety.limits import Limits
-from snn_controller.safety.odometry import check_odometry
+from snn_controller.safety.estimate import check_odometry
+from snn_controller.safety.guards import Limits
 from snn_controller.vehicle.action import Command, stop_command
-from snn_controller.vehicle.odometry import odometry_from_message, stamp_to_ns
-from snn_controller.vehicle.state import State
+from snn_controller.vehicle.state import State, odometry_from_message, stamp_to_ns
 from support.states import sample
 
 NUMBERS = st.floats(-10.0, 10.0)

@@ -20,7 +20,7 @@ from snn_controller.errors import UserError  # noqa: E402
 from snn_controller.nodes.ros.conversions import motors_to_message, thrust_rates_to_message  # noqa: E402
 from snn_controller.nodes.simulator_node import START_TIME, SimulatorNode  # noqa: E402
 from snn_controller.vehicle.action import Command, stop_command  # noqa: E402
-from snn_controller.vehicle.odometry import odometry_from_message, stamp_to_ns  # noqa: E402
+from snn_controller.vehicle.state import odometry_from_message, stamp_to_ns  # noqa: E402
 from support.real_time import in_real_time  # noqa: E402
 
 STEP = 10_000_000

@@ -14,13 +14,12 @@ from snn_controller.vehicle.frames import (
     multiply_quaternions,
     quaternion_to_matrix,
     roll_pitch_yaw,
-    swap_attitude_convention,
     swap_enu_ned,
     swap_flu_frd,
     swap_quaternion_convention,
     tilt_angle,
 )
-from support.quaternions import quaternions
+from support.quaternions import quaternions, swap_attitude_convention
 
 vectors = arrays(np.float64, 3, elements=st.floats(-10.0, 10.0))
 directions = vectors.filter(lambda v: np.linalg.norm(v) > 0.1).map(lambda v: v / np.linalg.norm(v))

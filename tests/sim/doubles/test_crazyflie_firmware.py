@@ -18,9 +18,15 @@ from snn_controller.flight_controllers.crazyflie.messages import (
 from snn_controller.vehicle.action import Command, limit_thrust_rates, stop_command
 from snn_controller.vehicle.frames import GRAVITY, axis_angle_to_quaternion, multiply_quaternions
 from snn_controller.vehicle.state import Reference, State
-from snn_sim.doubles.crazyflie.firmware import HOVER_THRUST, STEP, CrazyflieFirmware
-from snn_sim.doubles.crazyflie.supervisor import LEVEL_AGE, STOP_AGE, Phase
-from snn_sim.doubles.crazyflie.udp_vehicle import ground_firmware
+from snn_sim.doubles.crazyflie.firmware import (
+    HOVER_THRUST,
+    LEVEL_AGE,
+    STEP,
+    STOP_AGE,
+    CrazyflieFirmware,
+    Phase,
+    ground_firmware,
+)
 
 HOVER = HOVER_THRUST / 65535
 EMERGENCY_STOP = bytes([0x61, 3])

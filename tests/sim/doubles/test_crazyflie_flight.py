@@ -10,17 +10,16 @@ import numpy as np
 import pytest
 
 from snn_controller.control.trajectories import find_task
+from snn_controller.flight.control_loop import ControlLoop
 from snn_controller.flight.flight import Flight
-from snn_controller.flight.link_driver import LinkDriver
 from snn_controller.flight.plan import FlightPlan
 from snn_controller.flight_controllers.registry import LinkOptions
 from snn_controller.policy.runtime import Policy
-from snn_controller.safety.limits import Limits
+from snn_controller.safety.guards import Limits
 from snn_controller.safety.state_machine import Event, Mode
 from snn_controller.vehicle.airframe import Quadrotor
-from snn_sim.doubles.crazyflie.firmware import HOVER_THRUST
-from snn_sim.doubles.crazyflie.supervisor import Phase
-from snn_sim.doubles.crazyflie.udp_vehicle import CrazyflieDouble, ground_firmware
+from snn_sim.doubles.crazyflie.firmware import HOVER_THRUST, Phase, ground_firmware
+from snn_sim.doubles.crazyflie.udp_vehicle import CrazyflieDouble
 from support.real_time import in_real_time
 
 pytest.importorskip("cflib")
@@ -45,21 +44,13 @@ class Operated:
             auto_start=False,
         )
         self.flight = Flight(policy, quadrotor, plan, Limits())
-        self.driver = LinkDriver(self.link)
-        self._heard = time.perf_counter()
+        self.loop = ControlLoop(self.flight, self.link)
 
     def run(self, seconds: float, until: Callable[[], bool] = lambda: False) -> bool:
         """Fly for some s or until something holds, and say whether it does."""
         deadline = time.perf_counter() + seconds
         while time.perf_counter() < deadline and not until():
-            now = time.time_ns()
-            status = self.driver.poll(self.flight, now)
-            if status.odometry is not None:
-                self._heard = time.perf_counter()
-                command = self.flight.tick(status.odometry, now)
-                self.driver.answer(self.flight, command, status.odometry.stamp)
-            elif (silence := time.perf_counter() - self._heard) > 0.1:
-                self.driver.answer(self.flight, self.flight.silence(silence, now), now)
+            self.loop.watch()
             time.sleep(0.002)
         return until()
 
@@ -69,7 +60,7 @@ class Operated:
 
     def request(self, event: Event) -> str | None:
         """Ask for something, as an operator."""
-        return self.flight.request(event, time.time_ns())
+        return self.loop.ask(event)
 
     def take_off(self) -> None:
         """Arm, take off and let the policy fly."""
@@ -94,7 +85,7 @@ def operated(policy_file: Path, quadrotor: Quadrotor) -> Iterator[Operated]:
     double.start()
     flown = Operated(double, Policy.load(policy_file, airframe="crazyflie21"), quadrotor)
     yield flown
-    flown.driver.close()
+    flown.loop.close()
     flown.link.release()
     assert flown.link.wait_released()
     double.stop()

@@ -25,12 +25,11 @@ pytest.importorskip("serial")
 from snn_controller.flight_controllers.mavlink.link import MavlinkLink
 from snn_controller.flight_controllers.mavlink.transport import open_wire
 from snn_sim.doubles.px4.mavlink_vehicle import Px4Double
-from snn_sim.faults.catalogue.autopilot import LOSS
-from snn_sim.faults.catalogue.telemetry import LANDED, LIMITS
-from snn_sim.faults.harness.link_edits import do_nothing, never, once
-from snn_sim.faults.harness.link_scene import HOLDS, LinkScene, fly_link_fault
-from snn_sim.faults.harness.px4_vehicle import Px4Linked
-from snn_sim.faults.harness.scene import Demand, Fault, FaultyPolicy
+from snn_sim.faults.catalogue.px4 import LOSS, Px4Linked
+from snn_sim.faults.catalogue.shared import LANDED, LIMITS
+from snn_sim.faults.edits import do_nothing, never, once
+from snn_sim.faults.link_scene import HOLDS, LinkScene, fly_link_fault
+from snn_sim.faults.scene import Demand, Fault, FaultyPolicy
 
 AIRFRAME = "crazyflie21"
 

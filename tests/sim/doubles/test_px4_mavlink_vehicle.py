@@ -19,20 +19,20 @@ pytest.importorskip("pymavlink")
 from hypothesis import given
 
 from snn_controller.vehicle.airframe import load_quadrotor
-from snn_controller.vehicle.frames import quaternion_to_matrix, swap_attitude_convention
+from snn_controller.vehicle.frames import quaternion_to_matrix
 from snn_controller.vehicle.state import State
-from snn_sim.doubles.px4.body import Px4Body
 from snn_sim.doubles.px4.firmware import (
     ACCEPTED,
     DENIED,
     NOT_LANDED,
     TEMPORARILY_REJECTED,
     UNSUPPORTED,
-    Mode,
+    Px4Body,
     Px4Firmware,
+    Px4Mode,
 )
-from snn_sim.doubles.px4.telemetry import attitude_wxyz
-from support.quaternions import quaternions
+from snn_sim.doubles.px4.mavlink_vehicle import attitude_wxyz
+from support.quaternions import quaternions, swap_attitude_convention
 from support.real_time import in_real_time
 
 POINT = (0.4, -0.3, -1.0)  # m, north, east, down
@@ -46,21 +46,21 @@ def streaming(seconds: float) -> Px4Firmware:
 
 
 def test_offboard_is_rejected_without_a_stream_and_accepted_after_it() -> None:
-    assert Px4Firmware().request_mode(Mode.OFFBOARD, 5.0) == TEMPORARILY_REJECTED
-    assert streaming(0.8).request_mode(Mode.OFFBOARD, 0.8) == TEMPORARILY_REJECTED
+    assert Px4Firmware().request_mode(Px4Mode.OFFBOARD, 5.0) == TEMPORARILY_REJECTED
+    assert streaming(0.8).request_mode(Px4Mode.OFFBOARD, 0.8) == TEMPORARILY_REJECTED
     firmware = streaming(1.5)
-    assert firmware.request_mode(Mode.OFFBOARD, 1.5) == ACCEPTED
+    assert firmware.request_mode(Px4Mode.OFFBOARD, 1.5) == ACCEPTED
     assert firmware.request_arming(1.5) == ACCEPTED and firmware.armed
     assert Px4Firmware().request_mode(99, 0.0) == UNSUPPORTED
 
 
 def test_it_leaves_offboard_when_the_stream_stops() -> None:
     firmware = streaming(1.5)
-    firmware.request_mode(Mode.OFFBOARD, 1.5)
+    firmware.request_mode(Px4Mode.OFFBOARD, 1.5)
     firmware.watch(1.9, on_ground=False, thrust=True)
-    assert firmware.mode is Mode.OFFBOARD
+    assert firmware.mode is Px4Mode.OFFBOARD
     firmware.watch(2.0, on_ground=False, thrust=True)
-    assert firmware.mode is Mode.POSCTL
+    assert firmware.mode is Px4Mode.POSCTL
 
 
 def test_disarming_needs_the_ground_or_force() -> None:

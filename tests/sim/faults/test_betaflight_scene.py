@@ -7,7 +7,7 @@ import numpy as np
 
 from snn_controller.vehicle.state import State
 from snn_sim.betaflight.plant import Snapshot
-from snn_sim.faults.betaflight.scene import DamagedStream, MotorWatch
+from snn_sim.faults.betaflight.faults import DamagedStream, MotorWatch
 from support.betaflight_double import BetaflightDouble
 
 

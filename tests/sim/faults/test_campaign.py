@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from snn_controller.safety.verdicts import RULES
+from snn_controller.safety.guards import RULES
 from snn_sim.faults.campaign import (
     FAULTS,
     MAX_REACTION,
@@ -26,7 +26,7 @@ from snn_sim.faults.campaign import (
     tabulate,
     verdict_table,
 )
-from snn_sim.faults.harness.scene import Fault
+from snn_sim.faults.scene import Fault
 from support.places import ROOT
 
 SEED = 7

@@ -31,8 +31,12 @@ from snn_controller.flight_controllers.crazyflie import (
     Supervisor,
 )
 from snn_sim.doubles.crazyflie import crtp
-from snn_sim.doubles.crazyflie.firmware import HOVER_THRUST, STEP, CrazyflieFirmware
-from snn_sim.doubles.crazyflie.udp_vehicle import ground_firmware
+from snn_sim.doubles.crazyflie.firmware import (
+    HOVER_THRUST,
+    STEP,
+    CrazyflieFirmware,
+    ground_firmware,
+)
 
 START = 1_700_000_000_000_000_000  # ns, of a clock that has nothing to do with the vehicle's
 Edit = Callable[[list[bytes]], list[bytes]]  # of frames that come now

@@ -15,16 +15,11 @@ import sys
 import threading
 from time import perf_counter
 
-import numpy as np
-
 from snn_controller.errors import UserError
-from snn_controller.vehicle import State, load_quadrotor
-from snn_sim.bullet import Drone
-from snn_sim.doubles.crazyflie.firmware import STEP, CrazyflieFirmware
+from snn_sim.doubles.crazyflie.firmware import STEP, CrazyflieFirmware, ground_firmware
 
 PERIOD = STEP * 1e-3  # s
 LATEST = 0.1  # s; a machine that is later than this loses time instead of catching up
-RATE = 1.0 / PERIOD  # Hz
 
 
 class CrazyflieDouble:
@@ -106,15 +101,6 @@ class CrazyflieDouble:
         return self.cut or (self.loss > 0.0 and self._chance.random() < self.loss)
 
 
-def ground_firmware(airframe: str = "crazyflie21", **options: object) -> CrazyflieFirmware:
-    """Return the firmware of a vehicle that stands on the ground with its motors off."""
-    quadrotor = load_quadrotor(airframe)
-    drone = Drone(quadrotor, control_rate=RATE, physics_rate=RATE)
-    height = quadrotor.collision_height / 2.0
-    drone.reset(State.at_rest(np.array([0.0, 0.0, height])), np.zeros(4))
-    return CrazyflieFirmware(drone, **options)  # type: ignore[arg-type]
-
-
 def main() -> None:
     """Serve one vehicle until interrupted."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -131,10 +117,6 @@ def main() -> None:
         double.run()
     except KeyboardInterrupt:
         return
-
-
-if __name__ == "__main__":
-    main()
 
 
 if __name__ == "__main__":

@@ -16,11 +16,16 @@ import numpy as np
 
 from snn_controller.flight_controllers.px4 import FROM_VEHICLE, TO_VEHICLE, message_hash
 from snn_controller.vehicle import load_quadrotor
-from snn_sim.doubles.px4.body import OwnFlight, Px4Body
-from snn_sim.doubles.px4.firmware import UNSUPPORTED, Mode, Px4Firmware
-from snn_sim.doubles.px4.telemetry import attitude_wxyz
+from snn_sim.doubles.px4.firmware import UNSUPPORTED, OwnFlight, Px4Body, Px4Firmware, Px4Mode
+from snn_sim.doubles.px4.mavlink_vehicle import attitude_wxyz
 
-NAV_STATES = {Mode.MANUAL: 0, Mode.POSCTL: 2, Mode.HOLD: 4, Mode.OFFBOARD: 14, Mode.LAND: 18}
+NAV_STATES = {
+    Px4Mode.MANUAL: 0,
+    Px4Mode.POSCTL: 2,
+    Px4Mode.HOLD: 4,
+    Px4Mode.OFFBOARD: 14,
+    Px4Mode.LAND: 18,
+}
 STATUS_PERIOD = 0.2  # s
 SAMPLE = "uint64"  # of a time in us
 
@@ -101,7 +106,7 @@ class Px4Stub:
         elif message == "MessageFormatRequest":
             self._tell_format(sample)
         else:
-            open_gate = self.firmware.armed and self.firmware.mode is Mode.OFFBOARD
+            open_gate = self.firmware.armed and self.firmware.mode is Px4Mode.OFFBOARD
             self.ungated += not open_gate
             self._take_setpoint(message, sample)
 
@@ -135,7 +140,7 @@ class Px4Stub:
         body, firmware = self.body, self.firmware
         kind, values = self._setpoint
         lift = values if kind == "ActuatorMotors" else values[:1]
-        lifted = firmware.mode is not Mode.OFFBOARD or bool((np.nan_to_num(lift) > 0.0).any())
+        lifted = firmware.mode is not Px4Mode.OFFBOARD or bool((np.nan_to_num(lift) > 0.0).any())
         thrust = firmware.armed and lifted and not self._own.is_down
         firmware.watch(body.time, on_ground=body.on_ground, thrust=thrust)
         if not self._own.step():

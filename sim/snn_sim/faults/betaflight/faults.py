@@ -12,22 +12,131 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from time import monotonic, sleep, time_ns
+from time import monotonic, sleep
 from typing import Any
 
 from snn_controller.errors import UserError
+from snn_controller.flight_controllers import LinkOptions
 from snn_controller.flight_controllers.betaflight import (
     Betaflight,
+    ByteStream,
     MspClient,
-    MspPump,
+    MspWorker,
     open_betaflight,
     open_stream,
     read_vehicle,
 )
 from snn_controller.safety import Event, Mode
-from snn_sim.betaflight import ENDPOINT, BetaflightSitl, read_snapshot
-from snn_sim.faults.betaflight.loop import TICK, FlightLoop, Trial
-from snn_sim.faults.betaflight.scene import DamagedStream, MotorWatch, Scene
+from snn_sim.betaflight import ENDPOINT, BetaflightSitl, Snapshot, read_snapshot
+from snn_sim.faults.betaflight.flight import TICK, RealTimeFlight, Trial
+
+DAMAGE = 0.005  # share of damaged bytes
+BURST, BURST_EVERY = 64, 10  # bytes of garbage, before one in so many messages
+
+
+class DamagedStream:
+    """A `ByteStream` that changes bytes and sends bursts of garbage between messages."""
+
+    def __init__(self, stream: ByteStream, chance: random.Random) -> None:
+        """Pass everything on unchanged until `damaging` is set."""
+        self._stream = stream
+        self._chance = chance
+        self.damaging = False
+
+    def read(self, timeout: float) -> bytes:
+        """Return what has come, damaged."""
+        return self._damage(self._stream.read(timeout))
+
+    def write(self, data: bytes) -> None:
+        """Send bytes damaged, now and then behind garbage."""
+        if self.damaging and self._chance.randrange(BURST_EVERY) == 0:
+            # what opens the command line is left out: it works on a disarmed vehicle only
+            garbage = self._chance.randbytes(BURST).translate(None, b"#\x02R$")
+            self._stream.write(garbage)
+        self._stream.write(self._damage(data))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._stream.close()
+
+    def _damage(self, data: bytes) -> bytes:
+        if not self.damaging:
+            return data
+        chance = self._chance
+        return bytes(
+            b ^ (1 << chance.randrange(8) if chance.random() < DAMAGE else 0) for b in data
+        )
+
+
+IDLE_THROTTLE = 0.15  # mean below which motors do not lift: armed ones idle and stabilise
+IDLE_TIME = 0.2  # s below it that count; an impact makes the rate loop twitch later
+OBEDIENCE_TIME = 0.1  # s that the firmware may take to do what it was told
+
+
+class MotorWatch:
+    """Says when motors stopped lifting, and when they stood still for good; times in s."""
+
+    def __init__(self) -> None:
+        """Begin with nothing seen."""
+        self.idle: float | None = None  # where they did not lift for `IDLE_TIME`
+        self.off: float | None = None
+        self._low: float | None = None  # since when they do not lift
+
+    def look(self, snapshot: Snapshot, time: float) -> None:
+        """Take in the drone at a time."""
+        lifting = snapshot.throttle.mean() >= IDLE_THROTTLE
+        self._low = None if lifting else time if self._low is None else self._low
+        if self.idle is None and self._low is not None and time - self._low >= IDLE_TIME:
+            self.idle = self._low
+        if snapshot.throttle.any():
+            self.off = None
+        elif self.off is None:
+            self.off = time
+
+
+class HoveringScene:
+    """A flight with the policy in control, and what a fault may touch."""
+
+    def __init__(
+        self, sitl: BetaflightSitl, controller: RealTimeFlight, options: LinkOptions
+    ) -> None:
+        """Begin to watch a drone that hovers."""
+        self.sitl = sitl
+        self.controller = controller
+        self.options = options
+        self.begin = monotonic()
+        self.reaction: float | None = None  # s
+        self.motors = MotorWatch()
+        self.deviation = 0.0
+        self.uncommanded = 0
+        self._place = sitl.plant.snapshot().state.position
+        self._commanded = monotonic()  # when motors were last to turn
+
+    def watch(self) -> None:
+        """Note what can be seen from outside."""
+        snapshot, mode = self.sitl.plant.snapshot(), self.controller.flight.mode
+        since = monotonic() - self.begin
+        self.motors.look(snapshot, since)
+        if self.reaction is None and self.controller.flight.verdict is not None:
+            self.reaction = since
+        offset = snapshot.state.position - self._place
+        self.deviation = max(self.deviation, float((offset[:2] ** 2).sum() ** 0.5))
+        if mode not in (Mode.KILLED, Mode.DISARMED):
+            self._commanded = monotonic()
+        turning = bool(snapshot.throttle.any())
+        self.uncommanded += turning and monotonic() - self._commanded > OBEDIENCE_TIME
+
+    def fly(self, seconds: float) -> None:
+        """Fly on for some seconds, or until the flight is done."""
+        end = monotonic() + seconds
+        while monotonic() < end and not self.controller.flight.done:
+            self.controller.tick()
+            self.watch()
+        while monotonic() < end:  # what is done keeps being watched
+            self.controller.poll()
+            self.watch()
+            self.controller.wait()
+
 
 HOVER_TIME = (1.0, 3.0)  # s of the policy before the fault, drawn from this range
 WATCH_TIME = 5.0  # s after the fault
@@ -35,7 +144,7 @@ CLOSE = 0.3  # m that a flight which goes on may stray
 
 
 @dataclass(frozen=True)
-class Outcome:
+class FlightOutcome:
     """How one flight with a fault went; times in s after the fault, None: it never came."""
 
     fault: str
@@ -51,11 +160,11 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Fault:
+class FirmwareFault:
     """Something that goes wrong, and what must follow."""
 
     name: str
-    act: Callable[[Scene], None]  # begins it, and flies until it has had its consequences
+    act: Callable[[HoveringScene], None]  # begins it, and flies until it has had its consequences
     mode: Mode  # last state of the flight
     verdicts: tuple[str, ...] = ()  # limits of which one must be named; none: none
     patience: float = 0.0  # s that the guard waits by its parameters
@@ -64,45 +173,38 @@ class Fault:
     damaged: bool = False  # bytes of the link are damaged
 
 
-def _stop_sending(scene: Scene) -> None:
+def _stop_sending(scene: HoveringScene) -> None:
     """Send nothing any more, as a controller that hangs."""
     end = monotonic() + WATCH_TIME
     while monotonic() < end:
-        scene.loop.link.poll(0)
+        scene.controller.link.poll(0)
         scene.watch()
         sleep(TICK)
 
 
-def _lose_odometry(scene: Scene) -> None:
+def _lose_odometry(scene: HoveringScene) -> None:
     end = monotonic() + WATCH_TIME
     while monotonic() < end:
-        scene.loop.silence(monotonic() - scene.begin)
+        scene.controller.watch()
         scene.watch()
 
 
-def _kill_firmware(scene: Scene) -> None:
+def _kill_firmware(scene: HoveringScene) -> None:
     scene.sitl.end_firmware()
     scene.fly(WATCH_TIME)
 
 
-def _operator_kills(scene: Scene) -> None:
-    _ask(scene, Event.KILL)
+def _operator_kills(scene: HoveringScene) -> None:
+    scene.controller.loop.ask(Event.KILL)
     scene.fly(1.0)
 
 
-def _operator_lands(scene: Scene) -> None:
-    _ask(scene, Event.LAND)
+def _operator_lands(scene: HoveringScene) -> None:
+    scene.controller.loop.ask(Event.LAND)
     scene.fly(WATCH_TIME)
 
 
-def _ask(scene: Scene, event: Event) -> None:
-    """Ask for what an operator may ask for."""
-    loop, now = scene.loop, time_ns()
-    loop.flight.request(event, now)
-    loop.driver.answer(loop.flight, loop.flight.command, now)
-
-
-def _second_controller(scene: Scene) -> None:
+def _second_controller(scene: HoveringScene) -> None:
     """Let another controller ask for the vehicle: it must be refused."""
     try:
         open_betaflight(scene.options).release()
@@ -112,16 +214,16 @@ def _second_controller(scene: Scene) -> None:
     scene.deviation = float("inf")
 
 
-def _fly_on(scene: Scene) -> None:
+def _fly_on(scene: HoveringScene) -> None:
     scene.fly(WATCH_TIME)
 
 
 IDLE_LIMIT, OFF_LIMIT = 0.8, 2.5  # s after the last command, by the firmware's failsafe
 FAULTS = (
-    Fault(
+    FirmwareFault(
         "commands stop", _stop_sending, Mode.POLICY, idle_within=IDLE_LIMIT, off_within=OFF_LIMIT
     ),
-    Fault(
+    FirmwareFault(
         "odometry stops",
         _lose_odometry,
         Mode.KILLED,
@@ -130,7 +232,7 @@ FAULTS = (
         idle_within=2.5,
         off_within=2.5,
     ),
-    Fault(
+    FirmwareFault(
         "firmware killed",
         _kill_firmware,
         Mode.DISARMED,
@@ -139,7 +241,7 @@ FAULTS = (
         idle_within=0.2,
         off_within=0.2,
     ),
-    Fault(
+    FirmwareFault(
         "operator kills",
         _operator_kills,
         Mode.KILLED,
@@ -147,15 +249,17 @@ FAULTS = (
         idle_within=0.2,
         off_within=0.2,
     ),
-    Fault("operator lands", _operator_lands, Mode.DISARMED, idle_within=4.0, off_within=4.0),
-    Fault("second controller", _second_controller, Mode.POLICY),
-    Fault("damaged bytes and garbage", _fly_on, Mode.POLICY, damaged=True),
+    FirmwareFault(
+        "operator lands", _operator_lands, Mode.DISARMED, idle_within=4.0, off_within=4.0
+    ),
+    FirmwareFault("second controller", _second_controller, Mode.POLICY),
+    FirmwareFault("damaged bytes and garbage", _fly_on, Mode.POLICY, damaged=True),
 )
 KILLED_CONTROLLER = "controller killed"
 NAMES = (*(fault.name for fault in FAULTS), KILLED_CONTROLLER)
 
 
-def fly_fault(name: str, seed: int, binary: Path, trial: Trial) -> Outcome:
+def fly_fault(name: str, seed: int, binary: Path, trial: Trial) -> FlightOutcome:
     """Fly one flight with the fault of that name.
 
     Raises:
@@ -171,14 +275,14 @@ def fly_fault(name: str, seed: int, binary: Path, trial: Trial) -> Outcome:
 
 
 def _fly(
-    fault: Fault, sitl: BetaflightSitl, hover: float, chance: random.Random, trial: Trial
-) -> Outcome:
+    fault: FirmwareFault, sitl: BetaflightSitl, hover: float, chance: random.Random, trial: Trial
+) -> FlightOutcome:
     link = _damaged_link(chance, trial) if fault.damaged else open_betaflight(trial.options)
     try:
-        loop = FlightLoop(link, sitl.plant.snapshot, trial)
+        loop = RealTimeFlight(link, sitl.plant.snapshot, trial)
         trouble = loop.start()
         loop.fly(hover)
-        scene = Scene(sitl, loop, trial.options)
+        scene = HoveringScene(sitl, loop, trial.options)
         if not trouble:
             fault.act(scene)
         return _judge(fault, scene, trouble)
@@ -187,8 +291,8 @@ def _fly(
         link.release()
 
 
-def _judge(fault: Fault, scene: Scene, trouble: str) -> Outcome:
-    flight = scene.loop.flight
+def _judge(fault: FirmwareFault, scene: HoveringScene, trouble: str) -> FlightOutcome:
+    flight = scene.controller.flight
     verdict = flight.verdict.limit if flight.verdict else ""
     ticks = None
     if scene.reaction is not None:
@@ -198,7 +302,7 @@ def _judge(fault: Fault, scene: Scene, trouble: str) -> Outcome:
     right &= verdict in (fault.verdicts or ("",))
     right &= _within(motors.idle, fault.idle_within) and _within(motors.off, fault.off_within)
     right &= fault.idle_within is not None or scene.deviation < CLOSE
-    return Outcome(
+    return FlightOutcome(
         fault=fault.name,
         mode=flight.mode.value,
         verdict=verdict,
@@ -222,12 +326,12 @@ def _damaged_link(chance: random.Random, trial: Trial) -> Betaflight:
     stream = DamagedStream(open_stream(ENDPOINT), chance)
     client = MspClient(stream, ENDPOINT)
     vehicle = read_vehicle(client, trial.options)
-    link = Betaflight(vehicle, MspPump(client))
+    link = Betaflight(vehicle, MspWorker(client))
     stream.damaging = True
     return link
 
 
-def _kill_controller(sitl: BetaflightSitl, hover: float, trial: Trial) -> Outcome:
+def _kill_controller(sitl: BetaflightSitl, hover: float, trial: Trial) -> FlightOutcome:
     """Let another process fly, and kill it."""
     context = get_context("spawn")
     ready, child = context.Pipe()
@@ -243,13 +347,13 @@ def _kill_controller(sitl: BetaflightSitl, hover: float, trial: Trial) -> Outcom
         motors.look(sitl.plant.snapshot(), since)
         sleep(TICK)
     right = not trouble and _within(motors.idle, IDLE_LIMIT) and _within(motors.off, OFF_LIMIT)
-    return Outcome(
+    return FlightOutcome(
         KILLED_CONTROLLER, "gone", "", None, motors.idle, motors.off, 0.0, 0, right, trouble
     )
 
 
 def _pilot(shared: Any, ready: Any, trial: Trial) -> None:
     """Fly until killed."""
-    loop = FlightLoop(open_betaflight(trial.options), lambda: read_snapshot(shared), trial)
+    loop = RealTimeFlight(open_betaflight(trial.options), lambda: read_snapshot(shared), trial)
     ready.send(loop.start())
     loop.fly(1e6)

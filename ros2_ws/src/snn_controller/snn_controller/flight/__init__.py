@@ -1,8 +1,8 @@
 """A flight without ROS: who gives the command, when it arms, its plan, its clock, its settings."""
 
 from snn_controller.flight.backup import TOUCHDOWN_HEIGHT
+from snn_controller.flight.control_loop import DISARM_TIME, Clocks, ControlLoop
 from snn_controller.flight.flight import Flight
-from snn_controller.flight.link_driver import DISARM_TIME, LinkDriver
 from snn_controller.flight.parameters import (
     AUTO_STARTS,
     DEFAULT_HOST,
@@ -30,12 +30,13 @@ __all__ = [
     "LINKS",
     "NO_FOXGLOVE",
     "TOUCHDOWN_HEIGHT",
+    "Clocks",
+    "ControlLoop",
     "ControllerSettings",
     "Flight",
     "FlightPlan",
     "GraphSettings",
     "JudgeSettings",
-    "LinkDriver",
     "RecorderSettings",
     "SimulatorSettings",
     "ViewerSettings",

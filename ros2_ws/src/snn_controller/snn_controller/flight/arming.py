@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from snn_controller.flight.plan import FlightPlan
-from snn_controller.safety import Event, Limits, Mode, RestWatch, Verdict, check_envelope
+from snn_controller.safety import Event, Limits, Mode, Verdict, check_envelope
 from snn_controller.vehicle import LinkStatus, Odometry
 
+REST_TIME = 0.5  # s without anything that speaks against arming
 CHECK_TIMEOUT = 5.0  # s that a drone may take to come to rest
 ARMING_TIMEOUT = 10.0  # s that a vehicle may take to arm
 IDLE_TIMEOUT = 30.0  # s that a drone stays armed without a take-off
@@ -20,16 +21,21 @@ class ArmingSequence:
         """Begin with nothing known."""
         self._plan = plan
         self._limits = limits
-        self._rest = RestWatch()
+        self._unrest: Verdict | None = Verdict("rest", "no odometry has come yet")
+        self._rests_since: int | None = None  # ns, stamp
         self._sample: Odometry | None = None
         self._bad: Verdict | None = None
         self._lasting: Verdict | None = None
 
-    def add(self, sample: Odometry) -> None:
-        """Take in a sample on the ground that is valid."""
+    def add(self, sample: Odometry, unrest: Verdict | None) -> None:
+        """Take in a valid sample on the ground, and what the guards say against arming on it."""
         self._sample = sample
         self._bad = None
-        self._rest.add(sample)
+        self._unrest = unrest
+        if unrest is not None:
+            self._rests_since = None
+        elif self._rests_since is None:
+            self._rests_since = sample.stamp
 
     def add_bad(self, verdict: Verdict) -> None:
         """Take in a sample on the ground that cannot be flown on."""
@@ -42,11 +48,11 @@ class ArmingSequence:
         if self._lasting is not None:
             return self._lasting
         if self._sample is None or self._bad is not None:
-            return self._bad or self._rest.verdict
+            return self._bad or self._unrest
         silence = (now - self._sample.stamp) * 1e-9
         if silence > self._limits.odometry_timeout:
             return Verdict("silence", f"no odometry for {silence * 1e3:.0f} ms")
-        return self._rest.verdict
+        return self._unrest
 
     def step(
         self, mode: Mode, sample: Odometry, status: LinkStatus, *, seconds: float, airborne: bool
@@ -69,8 +75,8 @@ class ArmingSequence:
         return None
 
     def _check(self, sample: Odometry, seconds: float, *, airborne: bool) -> Step | None:
-        unrest = None if airborne else self._rest.verdict
-        upside_down = unrest if unrest is not None and unrest.limit == "gravity" else None
+        unrest = None if airborne else self._unrest
+        upside_down = unrest if unrest is not None and unrest.doubts_the_past else None
         verdict = (
             self._lasting
             or upside_down
@@ -79,9 +85,13 @@ class ArmingSequence:
         )
         if verdict is not None:
             return Event.DISARM, verdict
-        if airborne or self._rest.rested(sample.stamp):
+        if airborne or self._has_rested(sample.stamp):
             return Event.PASS, None
         return (Event.DISARM, unrest) if unrest and seconds > CHECK_TIMEOUT else None
+
+    def _has_rested(self, stamp: int) -> bool:
+        since = self._rests_since
+        return since is not None and (stamp - since) * 1e-9 >= REST_TIME
 
     def _check_place(self, sample: Odometry, *, airborne: bool) -> Verdict | None:
         if airborne and not self._plan.auto_start:

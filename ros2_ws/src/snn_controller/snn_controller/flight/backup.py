@@ -1,6 +1,14 @@
-"""The guide in flight: takes off, lands, and sinks level when the state is lost."""
+"""The backup controller: takes off, lands, and sinks level when the state is lost.
+
+While no odometry can be trusted it flies by dead reckoning: from the last valid state and our own
+commands, by rigid body, thrust curve, mixer and motor lag of the airframe; no drag, no wind. Good
+for the second or two that such a descent takes, and for nothing else. SI units, ENU/FLU.
+"""
 
 from __future__ import annotations
+
+import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,8 +22,9 @@ from snn_controller.vehicle import (
     Quadrotor,
     Reference,
     State,
-    coast,
+    axis_angle_to_quaternion,
     limit_thrust_rates,
+    multiply_quaternions,
     throttle_from_action,
 )
 
@@ -26,10 +35,92 @@ BELOW_GROUND = 0.3  # m, how far the landing reference goes on, so that the dron
 DESCENT_SPEED = 0.8  # m/s, of a descent without odometry
 DESCENT_WEIGHT_SHARE = 0.9  # thrust of the blind descent as a share of the weight
 # Calmer than the calibration's lead of 5: rotor speeds are modelled in flight, not measured.
-PILOT_GAINS = GuideGains(rate=RateGains(lead=2.0))
+BACKUP_GAINS = GuideGains(rate=RateGains(lead=2.0))
+
+RECKONING_STEP = 2e-3  # s, at most
+MAX_GAP = 0.5  # s, beyond which nothing is carried on
 
 
-class GuidePilot:
+class Sighting:
+    """The last state that was seen; one that repeats itself is carried on by our own commands."""
+
+    def __init__(self, rotors: Array) -> None:
+        """Begin with nothing seen, and rotors (4,) in [0, 1]."""
+        self.state: State | None = None
+        self.rotors = rotors  # (4,) at that instant
+        self.told: State | None = None  # as odometry had it
+
+    def see(
+        self,
+        told: State,
+        rotors: Array,
+        command: Command | None,
+        seconds: float,
+        quadrotor: Quadrotor,
+    ) -> None:
+        """Take in a state, valid by itself.
+
+        Args:
+            told: As odometry has it.
+            rotors: Model of the rotors (4,) now.
+            command: What has been in force since the state before.
+            seconds: Time since then.
+            quadrotor: The airframe.
+        """
+        before, self.told = self.told, told
+        repeats = before is not None and told.same_place(before)
+        if not repeats or self.state is None or command is None or command.stop:
+            self.state, self.rotors = told, rotors
+            return
+        state, self.rotors = coast(self.state, self.rotors, command, seconds, quadrotor=quadrotor)
+        if before is not None and not told.same_attitude(before):  # that part lives
+            turned = told.quaternion.tolist() != before.quaternion.tolist()
+            quaternion = told.quaternion if turned else state.quaternion
+            state = replace(state, quaternion=quaternion, body_rates=told.body_rates)
+        self.state = state
+
+
+def coast(
+    state: State, rotors: Array, command: Command, seconds: float, *, quadrotor: Quadrotor
+) -> tuple[State, Array]:
+    """Return the state and the rotors (4,) after a command has been in force for some time.
+
+    Body rates of a `thrust_rates` command count as reached at once.
+    """
+    steps = math.ceil(min(seconds, MAX_GAP) / RECKONING_STEP)
+    for _ in range(steps):
+        state, rotors = _advance(state, rotors, command, min(seconds, MAX_GAP) / steps, quadrotor)
+    return state, rotors
+
+
+def _advance(
+    state: State, rotors: Array, command: Command, seconds: float, quadrotor: Quadrotor
+) -> tuple[State, Array]:
+    if command.kind == "motors":
+        middle = quadrotor.step_rotors(rotors, command.values, 0.5 * seconds)
+        rotors = quadrotor.step_rotors(rotors, command.values, seconds)
+        force, *torque = quadrotor.mixer @ quadrotor.thrust(middle)
+        lift, rates = force / quadrotor.mass, state.body_rates
+        inertia = quadrotor.inertia
+        turned = (np.array(torque) - np.cross(rates, inertia * rates)) / inertia
+        rates = rates + turned * seconds
+    else:
+        lift, rates = command.values[0], command.values[1:]
+    acceleration = lift * state.rotation[:, 2] - np.array([0.0, 0.0, quadrotor.gravity])
+    velocity = state.velocity + acceleration * seconds
+    angle = float(np.linalg.norm(rates))
+    axis = rates / angle if angle > 0.0 else np.array([0.0, 0.0, 1.0])
+    turn = axis_angle_to_quaternion(axis, angle * seconds)
+    after = State(
+        state.position + 0.5 * (state.velocity + velocity) * seconds,
+        multiply_quaternions(state.quaternion, turn),
+        velocity,
+        rates,
+    )
+    return after, rotors
+
+
+class BackupController:
     """Flies the guide from odometry alone: rotor states come from a lag model of our commands."""
 
     def __init__(self, quadrotor: Quadrotor, kind: ActionKind, period: float) -> None:
@@ -48,10 +139,10 @@ class GuidePilot:
         """Return the guide's command towards a reference."""
         if self._kind == "thrust_rates":
             gravity = self._quadrotor.gravity
-            values = geometric_thrust_rates(state, reference, gravity=gravity, gains=PILOT_GAINS)
+            values = geometric_thrust_rates(state, reference, gravity=gravity, gains=BACKUP_GAINS)
             return Command(self._kind, limit_thrust_rates(values))
         action = geometric_control(
-            state, reference, self.rotors, quadrotor=self._quadrotor, gains=PILOT_GAINS
+            state, reference, self.rotors, quadrotor=self._quadrotor, gains=BACKUP_GAINS
         )
         return Command(self._kind, throttle_from_action(action))
 
@@ -123,7 +214,7 @@ ARRIVAL_SPEED = 0.2  # m/s
 TOUCHDOWN_HEIGHT = 0.05  # m above the plan's ground, of the centre of mass
 STANDING_HEIGHT = 0.0125  # m, where that expects the centre of a drone that stands
 
-Step = tuple[Event, Verdict | None]
+Step = tuple[Event, Verdict | None]  # what follows, and why
 
 
 def guided_reference(mode: Mode, plan: FlightPlan, start: Array, seconds: float) -> Reference:

@@ -1,7 +1,8 @@
 """A flight: odometry in, command out, one tick at a time, without ROS.
 
-The state machine says who flies, the guards what is wrong, the helm gives the command. The policy
-flies while all is well, the guide takes off, lands and takes over; blind, the drone sinks level.
+The state machine says who flies, the guards what is wrong, the arbiter gives the command. The
+policy flies while all is well; the backup controller takes off, lands and takes over; blind, the
+drone sinks level.
 """
 
 from __future__ import annotations
@@ -10,26 +11,25 @@ from dataclasses import replace
 
 import numpy as np
 
-from snn_controller.flight.arbiter import Helm
+from snn_controller.flight.arbiter import CommandArbiter
 from snn_controller.flight.arming import ArmingSequence
 from snn_controller.flight.backup import watch_flight
-from snn_controller.flight.plan import FlightPlan
-from snn_controller.flight.timing import FlightClock, TickSchedule
+from snn_controller.flight.plan import FlightClock, FlightPlan, TickSchedule
 from snn_controller.flight_log import FlightLog
 from snn_controller.policy import Policy
 from snn_controller.safety import (
     FINAL_MODES,
     GROUND_MODES,
-    EstimateGuard,
+    RULES,
     Event,
     Limits,
     Mode,
-    TimingGuard,
-    VehicleGuard,
+    Moment,
+    Stage,
     Verdict,
-    check_envelope,
     check_goal,
     is_overturned,
+    make_guards,
     next_mode,
     refusal,
 )
@@ -52,7 +52,7 @@ class Flight:
         self.plan = plan
         self.limits = limits
         self._rate = policy.metadata.control_rate
-        self._helm = Helm(policy, quadrotor, plan, limits)
+        self._arbiter = CommandArbiter(policy, quadrotor, plan)
         self.begin()
 
     def begin(self) -> None:
@@ -71,10 +71,9 @@ class Flight:
         self._upright = 0.0  # s, when the drone was last within its tilt
         self._schedule = TickSchedule(self._rate)
         self._arming = ArmingSequence(self.plan, self.limits)
-        self._estimate_guard = EstimateGuard(self.limits)
-        self._timing_guard = TimingGuard(self.limits, self._rate)
-        self._vehicle_guard = VehicleGuard(self.limits)
-        self._helm.reset()
+        self._guards = make_guards(self.limits, self._rate)
+        self._moment = Moment(policy=self.policy)
+        self._arbiter.reset()
 
     @property
     def time(self) -> float:
@@ -84,12 +83,12 @@ class Flight:
     @property
     def since(self) -> float:
         """When the present state was entered, s since the first tick."""
-        return self._helm.since
+        return self._arbiter.since
 
     @property
     def command(self) -> Command | None:
         """The command in force; None where the pilot flies and nothing is to be sent."""
-        return self._helm.command
+        return self._arbiter.command
 
     @property
     def log(self) -> FlightLog:
@@ -112,7 +111,7 @@ class Flight:
         lowest = self.plan.ground_height + AIRBORNE_HEIGHT
         reason = check_goal(position, self.limits, lowest=lowest)
         if reason is None:
-            self._helm.goal = np.array(position, dtype=np.float64)
+            self._arbiter.goal = np.array(position, dtype=np.float64)
         return reason
 
     def request(self, event: Event, now: int) -> str | None:
@@ -143,14 +142,15 @@ class Flight:
         if self.plan.auto_start and not self._started:
             self._started = True
             self._raise(Event.ARM)
-        thrust = self._helm.thrust if self.mode is Mode.TAKEOFF else None
-        airborne = self._airborne and self.mode not in GROUND_MODES
-        verdict = self._estimate_guard.check(odometry, now, thrust=thrust, airborne=airborne)
+        moment = self._moment
+        moment.sample, moment.now, moment.airborne = odometry, now, self._airborne
+        moment.thrust = self._arbiter.thrust if self.mode is Mode.TAKEOFF else None
+        verdict = self._judge(Stage.ESTIMATE)
         if verdict is not None:
             return self._on_bad_sample(verdict, now)
         self._bad_samples = 0
         if self.mode in GROUND_MODES:
-            self._arming.add(odometry)
+            self._arming.add(odometry, self._judge(Stage.REST))
         missed = self._schedule.due(odometry.stamp)
         if missed is not None:
             self._on_tick(odometry, now, missed)
@@ -173,19 +173,20 @@ class Flight:
 
     def settle(self) -> None:
         """Do the bookkeeping of the last tick; the next tick does it if nobody has."""
-        self._estimate_guard.settle()
+        for guard in self._guards[Stage.ESTIMATE]:
+            guard.settle()
         if self._unsettled is not None:
-            tick = self._helm.describe(self.mode, self.state, self.time)
+            tick = self._arbiter.describe(self.mode, self.state, self.time)
             reason = self.verdict.reason if self.verdict else ""
             stamp = self._clock.stamp
             self._log.append(replace(tick, verdict=reason, missed=self._unsettled, stamp=stamp))
-            self._helm.follow(self.mode)
+            self._arbiter.follow(self.mode)
             self._unsettled = None
 
     @property
     def _seconds(self) -> float:
         """Time in the present state."""
-        return self.time - self._helm.since
+        return self.time - self._arbiter.since
 
     def _raise(self, event: Event, verdict: Verdict | None = None) -> None:
         """Follow an event to the next state, if the present one takes it."""
@@ -193,17 +194,35 @@ class Flight:
         if mode is None:
             return
         blind = verdict is not None and verdict.doubts_the_past
-        self._helm.enter(mode, self.mode, self.time, blind=blind)
+        self._arbiter.enter(mode, self.mode, self.time, blind=blind)
         if verdict is not None or mode is Mode.CHECKS:
             self.verdict = verdict
         self.mode = mode
+        if mode is Mode.POLICY:
+            for guard in self._guards[Stage.POLICY]:
+                guard.reset()
         self._upright = self.time
         self._good_ticks = 0
         self._airborne &= mode is not Mode.DISARMED
 
+    def _judge(self, stage: Stage) -> Verdict | None:
+        """Ask all guards of a stage: the memory of one must not depend on what another finds."""
+        moment, first = self._moment, None
+        moment.mode = self.mode
+        for guard in self._guards[stage]:
+            verdict = guard.check(moment)
+            first = first or verdict
+        return first
+
+    def _heed(self, stage: Stage) -> None:
+        """Ask all guards of a stage and follow what they say."""
+        verdict = self._judge(stage)
+        if verdict is not None:
+            self._react(verdict)
+
     def _react(self, verdict: Verdict) -> None:
         """Follow a guard's verdict."""
-        event = verdict.reaction
+        event = RULES[verdict.limit].reaction
         if self.mode in GROUND_MODES:
             event = Event.DISARM
         elif event is Event.LOSE_STATE and not self._airborne:
@@ -228,7 +247,7 @@ class Flight:
         if self.mode in FINAL_MODES:
             return self.command
         self._clock.elapse(now)
-        self._judge_vehicle(now)
+        self._heed_vehicle(now)
         if self.mode is Mode.DESCENT:
             self._sink(verdict)
         else:
@@ -238,8 +257,8 @@ class Flight:
 
     def _sink(self, verdict: Verdict) -> None:
         """Go on with a descent, which ends by time, or where it must have reached the ground."""
-        self._helm.sink(self.time)
-        height = self._helm.reckoned_height - self.plan.ground_height
+        self._arbiter.sink(self.time)
+        height = self._arbiter.reckoned_height - self.plan.ground_height
         if self._seconds >= self.plan.descent_time or height < -RECKONED_DEPTH:
             why = f"no valid odometry for {self._seconds:.1f} s: {verdict.reason}"
             self._raise(Event.KILL, Verdict("descent", why))
@@ -250,25 +269,22 @@ class Flight:
         state = self.state = odometry.state
         height = float(state.position[2]) - self.plan.ground_height
         self._airborne |= height > AIRBORNE_HEIGHT
-        self._timing_guard.add(missed, (now - odometry.stamp) * 1e-9)
-        self._judge_vehicle(now)
+        self._moment.missed = missed
+        self._heed_vehicle(now)
         self._prepare(odometry)
-        self._check_limits(state)
+        self._heed(Stage.FLIGHT)
         self._watch(state)
-        verdict = self._helm.steer(self.mode, state, self.time)
-        if verdict is not None:
-            self._react(verdict)
-            self._helm.steer(self.mode, state, self.time)
+        if self.mode is not Mode.DESCENT:
+            self._arbiter.see(state, self.time)
+        if self.mode is Mode.POLICY:
+            self._moment.action = self._arbiter.ask_policy(state, self.time)
+            self._heed(Stage.POLICY)
+        self._arbiter.steer(self.mode, state, self.time)
         self._unsettled = missed
 
-    def _judge_vehicle(self, now: int) -> None:
-        if self.mode in FINAL_MODES or self.mode is Mode.DISARMED:
-            return
-        asked = self.mode in (Mode.CHECKS, Mode.ARMING)
-        check = self._vehicle_guard.check_arming if asked else self._vehicle_guard.check
-        verdict = check(self.status, now)
-        if verdict is not None:
-            self._react(verdict)
+    def _heed_vehicle(self, now: int) -> None:
+        self._moment.status, self._moment.now = self.status, now
+        self._heed(Stage.VEHICLE)
 
     def _prepare(self, odometry: Odometry) -> None:
         """Go on from one state on the ground to the next, as far as nothing is in the way."""
@@ -280,12 +296,6 @@ class Flight:
                 return
             self._raise(*step)
 
-    def _check_limits(self, state: State) -> None:
-        if self.mode in (Mode.TAKEOFF, Mode.POLICY):
-            verdict = check_envelope(state, self.limits) or self._timing_guard.check()
-            if verdict is not None:
-                self._react(verdict)
-
     def _watch(self, state: State) -> None:
         """Go on from a state in the air when it has come to its end."""
         self._good_ticks += 1
@@ -293,7 +303,7 @@ class Flight:
             self._upright = self.time
         recovered = self._good_ticks >= RECOVERY_TICKS
         overturned = self.time - self._upright > self.limits.overturned_time
-        place = self.mode, state, self.plan, self._helm.start, self._seconds
+        place = self.mode, state, self.plan, self._arbiter.start, self._seconds
         step = watch_flight(*place, recovered=recovered, overturned=overturned)
         if step is not None:
             self._raise(*step)

@@ -11,35 +11,27 @@ from dataclasses import dataclass
 
 from snn_controller.control import TASKS
 from snn_controller.errors import UserError, quote
-from snn_controller.flight_controllers import LinkOptions, link_names
+from snn_controller.flight_controllers import LINKS as LINK_TABLE
+from snn_controller.flight_controllers import LinkOptions, PaceOptions
 from snn_controller.parameter import setting
 from snn_controller.safety import Limits
-from snn_controller.vehicle import FrameNames
 
-LINKS = ("sim", "px4", *link_names())
+LINKS = tuple(LINK_TABLE)
 AUTO_STARTS = ("simulated", "always", "never")
 WORLDS = ("pybullet", "gym_pybullet_drones")
 
 
 @dataclass(frozen=True)
-class GraphSettings(FrameNames):
+class GraphSettings(PaceOptions):
     """What the controller and the simulator must agree on."""
 
     airframe: str = setting("crazyflie21", "airframe in quadrotors.yaml")
-    odometry_rate: float = setting(100.0, "rate of the odometry in Hz", low=10.0, high=2000.0)
     hover_height: float = setting(1.0, "height of the hover point in m", low=0.3, high=50.0)
-    lockstep: bool = setting(True, "time advances one step per command instead of by the clock")
-    listeners: int = setting(
-        0,
-        "listeners without which time does not begin in lockstep",
-        low=0,
-        high=100,
-    )
     launcher_pid: int = setting(0, "end when this parent process is gone; 0 to live alone", low=0)
 
 
 @dataclass(frozen=True)
-class ControllerSettings(GraphSettings, Limits):
+class ControllerSettings(GraphSettings, Limits, LinkOptions):
     """Parameters of the controller node."""
 
     policy: str = setting("", "policy file, or name of a shipped one; empty for `hover`")
@@ -48,39 +40,6 @@ class ControllerSettings(GraphSettings, Limits):
         0.0, "return to ask of a policy that takes one, 500 for perfect hover; 0 for its own"
     )
     link: str = setting("sim", "flight controller to command", choices=LINKS)
-    endpoint: str = setting(
-        LinkOptions.endpoint,
-        "where the flight controller is, as udpin:HOST:PORT, tcp:HOST:PORT or"
-        " /dev/ttyACM0:921600; empty for its default",
-    )
-    hover_thrust: float = setting(
-        LinkOptions.hover_thrust,
-        "throttle of the flight controller that carries the weight",
-        low=0.01,
-        high=1.0,
-    )
-    thrust_curve: float = setting(
-        LinkOptions.thrust_curve,
-        "thrust over throttle at the flight controller: 0 linear, 1 square",
-        low=0.0,
-        high=1.0,
-    )
-    lift_estimation: bool = setting(
-        LinkOptions.lift_estimation,
-        "correct hover_thrust in flight by how the vehicle moves (mavlink, px4, crazyflie)",
-    )
-    start_frame: bool = setting(
-        LinkOptions.start_frame,
-        "tell odometry from where the vehicle stood and headed before arming (mavlink, px4,"
-        " crazyflie); false: as the vehicle tells it, in ENU",
-    )
-    external_pose: bool = setting(
-        LinkOptions.external_pose,
-        "poses of the topic pose go to the vehicle's estimator (crazyflie)",
-    )
-    signing_key: str = setting(
-        LinkOptions.signing_key, "file of the key that signs MAVLink 2 messages; empty for none"
-    )
     task: str = setting("hover", "what to fly", choices=tuple(TASKS))
     duration: float = setting(20.0, "flight time in s", low=0.1, high=1e6)
     seed: int = setting(1, "seed of the flight, for the report", low=0, high=2**31)

@@ -13,25 +13,19 @@ from snn_controller.flight.backup import STANDING_HEIGHT
 from snn_controller.flight.flight import Flight
 from snn_controller.flight.parameters import ControllerSettings
 from snn_controller.flight.plan import FlightPlan
-from snn_controller.flight_controllers import why_no_motors
+from snn_controller.flight_controllers import LINKS
 from snn_controller.paths import policy_path
 from snn_controller.policy import Policy
-from snn_controller.vehicle import ActionKind, Quadrotor, load_quadrotor
+from snn_controller.vehicle import Quadrotor, load_quadrotor
 
 
 def prepare_flight(
-    settings: ControllerSettings,
-    link_kinds: frozenset[ActionKind],
-    *,
-    has_pilot: bool,
-    warn: Callable[[str], Any] = lambda sentence: None,
+    settings: ControllerSettings, warn: Callable[[str], Any] = lambda sentence: None
 ) -> Flight:
     """Load and check all that a flight needs.
 
     Args:
         settings: The controller's parameters.
-        link_kinds: Kinds of command that the link accepts.
-        has_pilot: Whether the link has a pilot to whom the drone can be left.
         warn: Told what is done otherwise than asked.
 
     Raises:
@@ -40,20 +34,21 @@ def prepare_flight(
     quadrotor = load_quadrotor(settings.airframe)
     path = policy_path(settings.policy)
     policy = Policy.load(path, sha256=settings.policy_sha256, airframe=settings.airframe)
-    _check_policy(policy, settings, link_kinds)
+    link = LINKS[settings.link]
+    _check_policy(policy, settings)
     _check_limits(settings)
     _aim(policy, settings.target_return, warn)
-    simulated = settings.link == "sim"
     plan = FlightPlan(
         task=find_task(settings.task),
         duration=settings.duration,
         hover_point=np.array([0.0, 0.0, settings.hover_height]),
         # a vehicle of its own tells its height from where it stood
-        ground_height=_raised(quadrotor) if simulated else 0.0,
+        ground_height=_raised(quadrotor) if link.simulated else 0.0,
         descent_time=settings.descent_time,
-        auto_start=settings.auto_start in (("simulated", "always") if simulated else ("always",)),
-        from_ground=not simulated,
-        has_pilot=has_pilot,
+        auto_start=settings.auto_start
+        in (("simulated", "always") if link.simulated else ("always",)),
+        from_ground=not link.simulated,
+        has_pilot=link.has_pilot,
     )
     return Flight(policy, quadrotor, plan, settings)
 
@@ -76,16 +71,13 @@ def _aim(policy: Policy, asked: float, warn: Callable[[str], Any]) -> None:
         )
 
 
-def _check_policy(
-    policy: Policy, settings: ControllerSettings, link_kinds: frozenset[ActionKind]
-) -> None:
-    kind = policy.metadata.action_kind
-    if kind not in link_kinds:
-        why = why_no_motors(settings.link)
+def _check_policy(policy: Policy, settings: ControllerSettings) -> None:
+    kind, link = policy.metadata.action_kind, LINKS[settings.link]
+    if kind not in link.action_kinds:
+        why, kinds = link.why_no_motors, ", ".join(sorted(link.action_kinds))
         raise UserError(
-            f"link '{settings.link}' takes {', '.join(sorted(link_kinds))} commands, but policy"
-            f" {policy.path} gives {kind}{f' ({why})' if why else ''}; choose another policy or"
-            " link"
+            f"link '{settings.link}' takes {kinds} commands, but policy {policy.path} gives"
+            f" {kind}{f' ({why})' if why else ''}; choose another policy or link"
         )
     rate = policy.metadata.control_rate
     ratio = settings.odometry_rate / rate

@@ -5,17 +5,15 @@ thread and must not block; what takes time is begun by the call and reported by 
 """
 
 from snn_controller.flight_controllers.registry import (
+    LINKS,
     LinkOptions,
-    link_has_pilot,
-    link_names,
+    PaceOptions,
     open_link,
-    why_no_motors,
 )
 
 __all__ = [
+    "LINKS",
     "LinkOptions",
-    "link_has_pilot",
-    "link_names",
+    "PaceOptions",
     "open_link",
-    "why_no_motors",
 ]

@@ -1,10 +1,10 @@
 """What keeps a flight safe: the state machine, the guards, their limits and their verdicts."""
 
 from snn_controller.safety.envelope import check_envelope, check_goal, is_overturned
-from snn_controller.safety.estimate import SURE_LIFT, TURN_EVIDENCE, EstimateGuard
-from snn_controller.safety.limits import Limits
-from snn_controller.safety.policy import TIMING_WINDOW, PolicyGuard, TimingGuard
-from snn_controller.safety.preflight import RestWatch
+from snn_controller.safety.estimate import SURE_LIFT, TURN_EVIDENCE
+from snn_controller.safety.guard import Guard, Moment, Stage, Verdict
+from snn_controller.safety.guards import RULES, Limits, make_guards
+from snn_controller.safety.policy import TIMING_WINDOW
 from snn_controller.safety.state_machine import (
     FINAL_MODES,
     GROUND_MODES,
@@ -16,8 +16,6 @@ from snn_controller.safety.state_machine import (
     next_mode,
     refusal,
 )
-from snn_controller.safety.vehicle import VehicleGuard
-from snn_controller.safety.verdicts import RULES, Verdict
 
 __all__ = [
     "FINAL_MODES",
@@ -29,18 +27,17 @@ __all__ = [
     "TIMING_WINDOW",
     "TRANSITIONS",
     "TURN_EVIDENCE",
-    "EstimateGuard",
     "Event",
+    "Guard",
     "Limits",
     "Mode",
-    "PolicyGuard",
-    "RestWatch",
-    "TimingGuard",
-    "VehicleGuard",
+    "Moment",
+    "Stage",
     "Verdict",
     "check_envelope",
     "check_goal",
     "is_overturned",
+    "make_guards",
     "next_mode",
     "refusal",
 ]

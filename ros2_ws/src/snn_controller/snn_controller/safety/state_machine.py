@@ -13,6 +13,8 @@ from enum import Enum
 class Mode(str, Enum):
     """State of a flight."""
 
+    __hash__ = str.__hash__  # that of Enum is slower, and sets of modes are asked all the time
+
     DISARMED = "disarmed"
     CHECKS = "checks"
     ARMING = "arming"

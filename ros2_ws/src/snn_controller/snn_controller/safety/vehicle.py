@@ -2,28 +2,59 @@
 
 from __future__ import annotations
 
-from snn_controller.safety.limits import Limits
-from snn_controller.safety.verdicts import Verdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from snn_controller.parameter import setting
+from snn_controller.safety.guard import Guard, Moment, Rule, Stage, Verdict
+from snn_controller.safety.state_machine import FINAL_MODES, Event, Mode
 from snn_controller.vehicle import LinkStatus
 
 
-class VehicleGuard:
-    """Judges the newest status of a link."""
+@dataclass(frozen=True)
+class VehicleLimits:
+    """How the vehicle must do."""
 
-    def __init__(self, limits: Limits) -> None:
+    link_timeout: float = setting(
+        0.3, "silence of the flight controller in s that counts as a lost link", low=0.02, high=60.0
+    )
+    min_battery_voltage: float = setting(
+        0.0, "voltage in V below which the drone lands; 0 to ignore", low=0.0, high=1000.0
+    )
+    battery_window: float = setting(
+        1.0, "time in s that the voltage may sag below min_battery_voltage", low=0.0, high=60.0
+    )
+
+
+class VehicleGuard(Guard):
+    """Judges the newest status of a link, from the operator's wish to arm to the flight's end."""
+
+    stage = Stage.VEHICLE
+    verdicts: ClassVar[Mapping[str, Rule]] = {
+        "battery": Rule("below `min_battery_voltage` for `battery_window`", Event.LAND),
+        "link": Rule("flight controller not heard for `link_timeout`", Event.LAND),
+        "mode": Rule("the vehicle has disarmed, or left the mode that obeys us", Event.HAND_OVER),
+    }
+
+    def __init__(self, limits: VehicleLimits, _rate: float) -> None:
         """Begin with a battery that has not sagged."""
         self._limits = limits
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget how the battery did."""
         self._sagging_since: int | None = None
 
-    def check(self, status: LinkStatus, now: int) -> Verdict | None:
-        """Say what is wrong with an armed vehicle at a time in ns, or None."""
-        battery = self._check_battery(status, now)  # its memory must not depend on the rest
-        return check_control(status) or check_link(status, self._limits) or battery
-
-    def check_arming(self, status: LinkStatus, now: int) -> Verdict | None:
-        """Say why a vehicle that is not armed yet should not be, or None."""
-        battery = self._check_battery(status, now)
-        return check_link(status, self._limits) or battery
+    def check(self, moment: Moment) -> Verdict | None:
+        """Say what is wrong with a vehicle that is armed, or is to be, or None."""
+        mode, status = moment.mode, moment.status
+        if mode in FINAL_MODES or mode is Mode.DISARMED:
+            return None
+        battery = self._check_battery(status, moment.now)  # its memory must not depend on the rest
+        armed = mode not in (Mode.CHECKS, Mode.ARMING)
+        control = check_control(status) if armed else None
+        return control or check_link(status, self._limits) or battery
 
     def _check_battery(self, status: LinkStatus, now: int) -> Verdict | None:
         limit = self._limits.min_battery_voltage
@@ -48,7 +79,7 @@ def check_control(status: LinkStatus) -> Verdict | None:
     return None
 
 
-def check_link(status: LinkStatus, limits: Limits) -> Verdict | None:
+def check_link(status: LinkStatus, limits: VehicleLimits) -> Verdict | None:
     """Say whether the vehicle has been silent for too long."""
     if status.age <= limits.link_timeout:
         return None

@@ -16,7 +16,6 @@ from snn_controller.vehicle.action import (
     thrust_rates_from_action,
 )
 from snn_controller.vehicle.airframe import Quadrotor, load_quadrotor
-from snn_controller.vehicle.dead_reckoning import Sighting, coast
 from snn_controller.vehicle.flight_controller import FlightController, LinkStatus
 from snn_controller.vehicle.frames import (
     GRAVITY,
@@ -47,8 +46,13 @@ from snn_controller.vehicle.observation import (
     observe,
     per_number,
 )
-from snn_controller.vehicle.odometry import odometry_from_message, stamp_to_ns
-from snn_controller.vehicle.state import Odometry, Reference, State
+from snn_controller.vehicle.state import (
+    Odometry,
+    Reference,
+    State,
+    odometry_from_message,
+    stamp_to_ns,
+)
 
 __all__ = [
     "ACTION_KINDS",
@@ -76,12 +80,10 @@ __all__ = [
     "Odometry",
     "Quadrotor",
     "Reference",
-    "Sighting",
     "State",
     "action_from_command",
     "action_from_throttle",
     "axis_angle_to_quaternion",
-    "coast",
     "command_from_action",
     "limit_thrust_rates",
     "load_quadrotor",

@@ -93,11 +93,6 @@ def swap_flu_frd(vector: ArrayLike) -> Array:
     return np.asarray(vector, dtype=np.float64) @ _FLU_FRD.T
 
 
-def swap_attitude_convention(rotation: ArrayLike) -> Array:
-    """Convert attitudes (..., 3, 3) from FLU-to-ENU to FRD-to-NED, or back."""
-    return _ENU_NED @ np.asarray(rotation, dtype=np.float64) @ _FLU_FRD
-
-
 # The rotations NED to ENU and FRD to FLU as quaternions xyzw: half turns about (1, 1, 0) and x.
 _NED_TO_ENU = np.array([math.sqrt(0.5), math.sqrt(0.5), 0.0, 0.0])
 _FRD_TO_FLU = np.array([1.0, 0.0, 0.0, 0.0])

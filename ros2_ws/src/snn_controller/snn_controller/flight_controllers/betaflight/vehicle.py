@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from snn_controller.errors import UserError
 from snn_controller.flight_controllers.betaflight import msp_messages as msp
 from snn_controller.flight_controllers.betaflight.msp import MspClient
-from snn_controller.flight_controllers.betaflight.sticks import (
+from snn_controller.flight_controllers.betaflight.rc_channels import (
     HIGH,
     LOW,
-    Sticks,
+    RcChannels,
     check_rates,
     rate_tables,
 )
@@ -29,11 +29,11 @@ HOLD = 1  # of what a channel does without commands
 
 
 @dataclass(frozen=True)
-class Vehicle:
+class BetaflightVehicle:
     """One vehicle as it is set up."""
 
     description: str
-    sticks: Sticks
+    rc: RcChannels
     channel_map: tuple[int, ...]  # place in a frame of roll, pitch, yaw, throttle
     quiet: tuple[int, ...]  # (CHANNELS,) us, a frame that switches nothing on
     arm_channel: int  # place in a frame
@@ -41,7 +41,7 @@ class Vehicle:
     modes: tuple[int, ...]  # permanent number of each bit of the status
 
 
-def read_vehicle(client: MspClient, options: LinkOptions) -> Vehicle:
+def read_vehicle(client: MspClient, options: LinkOptions) -> BetaflightVehicle:
     """Ask a vehicle for its settings.
 
     Raises:
@@ -57,9 +57,9 @@ def read_vehicle(client: MspClient, options: LinkOptions) -> Vehicle:
             f"the vehicle's channel map {channel_map} has sticks outside the first four channels;"
             " choose AETR1234 in the Configurator's Receiver tab"
         )
-    return Vehicle(
+    return BetaflightVehicle(
         description=description,
-        sticks=_read_sticks(client, options),
+        rc=_read_rc_channels(client, options),
         channel_map=channel_map,
         quiet=_quiet_frame(ranges),
         arm_channel=channel,
@@ -103,7 +103,7 @@ def _check_receiver(client: MspClient) -> None:
         )
 
 
-def _read_sticks(client: MspClient, options: LinkOptions) -> Sticks:
+def _read_rc_channels(client: MspClient, options: LinkOptions) -> RcChannels:
     profile = msp.parse_rates(client.ask(msp.RC_TUNING))
     receiver = msp.parse_receiver(client.ask(msp.RX_CONFIG))
     tilt_band, yaw_band = msp.parse_deadbands(client.ask(msp.RC_DEADBAND))
@@ -119,7 +119,7 @@ def _read_sticks(client: MspClient, options: LinkOptions) -> Sticks:
         )
     tables = rate_tables(profile, (tilt_band, tilt_band, yaw_band))
     check_rates(tables)
-    return Sticks(tables, receiver, options.hover_thrust, options.thrust_curve)
+    return RcChannels(tables, receiver, options.hover_thrust, options.thrust_curve)
 
 
 def _arm_switch(ranges: tuple[msp.ModeRange, ...]) -> tuple[int, int]:

@@ -17,7 +17,6 @@ from time import perf_counter_ns
 from cflib.crazyflie import Crazyflie
 
 from snn_controller.errors import UserError
-from snn_controller.flight_controllers.crazyflie.clock import CrazyflieClock
 from snn_controller.flight_controllers.crazyflie.messages import (
     RATE_MODES,
     STOP,
@@ -28,10 +27,10 @@ from snn_controller.flight_controllers.crazyflie.messages import (
     specific_force_from_log,
     state_from_log,
 )
-from snn_controller.flight_controllers.crazyflie.radio import CrazyflieRadio
-from snn_controller.flight_controllers.registry import LinkOptions
+from snn_controller.flight_controllers.crazyflie.radio import CrazyflieClock, CrazyflieRadio
+from snn_controller.flight_controllers.registry import RATES_ONLY, LinkOptions
 from snn_controller.flight_controllers.shared.estimate import OwnEstimate
-from snn_controller.vehicle import ActionKind, Command, LinkStatus, Odometry, State
+from snn_controller.vehicle import Command, LinkStatus, Odometry, State
 
 DEFAULT_ENDPOINT = "radio://0/80/2M/E7E7E7E7E7"
 LINK_RATE = 100.0  # Hz, of setpoints and of the state's log block
@@ -47,7 +46,7 @@ class CrazyflieLink:
     """A `FlightController` for one Crazyflie; nobody is at a transmitter, so there is no pilot."""
 
     name = "crazyflie"
-    action_kinds: frozenset[ActionKind] = frozenset({"thrust_rates"})
+    action_kinds = RATES_ONLY
     has_pilot = False
 
     def __init__(
@@ -242,8 +241,3 @@ class CrazyflieLink:
         )
         flying = self._active and not self._resting
         return self._estimate.tell(odometry, flying=flying, armed=self._active)
-
-
-def open_crazyflie(options: LinkOptions) -> CrazyflieLink:
-    """Open the link and wait until the vehicle has answered."""
-    return CrazyflieLink(options)

@@ -11,7 +11,7 @@ from typing import Any
 from pymavlink.dialects.v20 import common
 
 from snn_controller.errors import UserError
-from snn_controller.flight_controllers.mavlink.vehicle import Vehicle
+from snn_controller.flight_controllers.mavlink.vehicle import MavlinkAutopilot
 from snn_controller.vehicle import swap_flu_frd
 
 _LEVEL = [1.0, 0.0, 0.0, 0.0]  # an attitude that the type mask says to ignore
@@ -30,7 +30,7 @@ def heartbeat() -> Any:
     )
 
 
-def setpoint(throttle: float, rates: list[float], vehicle: Vehicle, now: int) -> Any:
+def setpoint(throttle: float, rates: list[float], vehicle: MavlinkAutopilot, now: int) -> Any:
     """Return SET_ATTITUDE_TARGET for throttle in [0, 1] and body rates in rad/s FLU, now in ns.
 
     The attitude is ignored; rates turn to FRD.
@@ -50,7 +50,7 @@ def setpoint(throttle: float, rates: list[float], vehicle: Vehicle, now: int) ->
 
 
 def command(
-    vehicle: Vehicle, number: int, parameters: tuple[float, ...], repetition: int = 0
+    vehicle: MavlinkAutopilot, number: int, parameters: tuple[float, ...], repetition: int = 0
 ) -> Any:
     """Return COMMAND_LONG to a vehicle; parameters that are not given are 0."""
     seven = (*parameters, *(0.0,) * (7 - len(parameters)))

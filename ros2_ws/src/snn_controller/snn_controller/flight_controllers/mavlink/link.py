@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from pymavlink.dialects.v20 import common
+
 from snn_controller.errors import UserError
 from snn_controller.flight_controllers.mavlink.codec import (
     Codec,
@@ -19,22 +21,100 @@ from snn_controller.flight_controllers.mavlink.codec import (
     setpoint,
     timesync,
 )
-from snn_controller.flight_controllers.mavlink.handshake import (
-    ANSWER_TIME,
-    await_introduction,
-    objection,
-    questions,
-)
 from snn_controller.flight_controllers.mavlink.streams import INTERVAL_COMMAND, Streams
 from snn_controller.flight_controllers.mavlink.transport import Chunk, Wire, open_wire
-from snn_controller.flight_controllers.mavlink.vehicle import Vehicle
-from snn_controller.flight_controllers.registry import LinkOptions
-from snn_controller.flight_controllers.shared.autopilot import AutopilotLink
-from snn_controller.flight_controllers.shared.mode_requests import Request, Wish
-from snn_controller.vehicle import ActionKind, FrameNames, LinkStatus, Odometry
+from snn_controller.flight_controllers.mavlink.vehicle import (
+    FIRMWARES,
+    MULTIROTORS,
+    MavlinkAutopilot,
+    autopilot_name,
+    vehicle_name,
+)
+from snn_controller.flight_controllers.registry import RATES_ONLY, LinkOptions
+from snn_controller.flight_controllers.shared.autopilot import AutopilotLink, Request, Wish
+from snn_controller.vehicle import FrameNames, LinkStatus, Odometry
+
+ANSWER_TIME = 10.0  # s to wait for a vehicle and for its version
+
+
+def objection(vehicle: MavlinkAutopilot) -> str:
+    """Say why a vehicle that has been heard is not flown, as far as is known; "" for no reason."""
+    firmware = vehicle.firmware
+    if firmware is None:
+        names = " and ".join(firmware.name for firmware in FIRMWARES.values())
+        return (
+            f"the vehicle runs {autopilot_name(vehicle.autopilot)}, but this link flies {names};"
+            " check the endpoint, or choose another link"
+        )
+    if vehicle.kind not in MULTIROTORS:
+        return (
+            f"the vehicle is a {vehicle_name(vehicle.kind)}, but body rates and thrust fly"
+            " multirotors; check the endpoint and the autopilot's airframe"
+        )
+    version = vehicle.version
+    # 0.0.0 is what firmware says that was built outside its repository: its age is unknown
+    if version is not None and version != (0, 0, 0) and version[:2] < firmware.oldest:
+        return (
+            f"{firmware.name} {version[0]}.{version[1]}.{version[2]} is too old;"
+            f" update it to {firmware.oldest[0]}.{firmware.oldest[1]} or later"
+        )
+    if firmware.check in vehicle.parameters:
+        value = int(vehicle.parameters[firmware.check])
+        if not value & firmware.check_bit:
+            return (
+                f"{firmware.name}'s parameter {firmware.check} is {value}, without bit"
+                f" {firmware.check_bit}: {firmware.check_mend}"
+            )
+    return ""
+
+
+def questions(vehicle: MavlinkAutopilot) -> list[Any]:
+    """Return the messages that ask for what is not known of a vehicle yet."""
+    firmware = vehicle.firmware
+    if firmware is None:
+        return []
+    asked: list[Any] = []
+    if vehicle.version is None:
+        version = float(common.MAVLINK_MSG_ID_AUTOPILOT_VERSION)
+        asked.append(command(vehicle, common.MAV_CMD_REQUEST_MESSAGE, (version,)))
+        # the older way to ask the same
+        asked.append(command(vehicle, common.MAV_CMD_REQUEST_AUTOPILOT_CAPABILITIES, (1.0,)))
+    if firmware.check and firmware.check not in vehicle.parameters:
+        asked.append(
+            common.MAVLink_param_request_read_message(
+                vehicle.system, vehicle.component, firmware.check.encode(), -1
+            )
+        )
+    return asked
+
+
+def await_handshake(
+    vehicle: MavlinkAutopilot, poll: Callable[[], None], elapsed: Callable[[], float]
+) -> None:
+    """Poll until a vehicle is known well enough to fly it.
+
+    Raises:
+        UserError: It is not one that this link flies, or it does not say what it is.
+    """
+    while elapsed() < ANSWER_TIME:
+        poll()
+        if vehicle.system != 0:
+            if reason := objection(vehicle):
+                raise UserError(reason)
+            if not questions(vehicle):
+                return
+    if vehicle.system == 0:
+        return  # the link knows best why nobody was heard
+    firmware = vehicle.firmware
+    assert firmware is not None
+    what = "its version" if vehicle.version is None else f"its parameter {firmware.check}"
+    raise UserError(
+        f"{firmware.name} does not tell {what}; update it to"
+        f" {firmware.oldest[0]}.{firmware.oldest[1]} or later, and check the link"
+    )
+
 
 DEFAULT_ENDPOINT = "udpin:127.0.0.1:14540"
-ACTION_KINDS: frozenset[ActionKind] = frozenset({"thrust_rates"})
 HEARTBEAT_PERIOD = 500_000_000  # ns
 HEARTBEAT_PATIENCE = 2_500_000_000  # ns; a firmware may send one a second only
 QUESTION_PERIOD = 500_000_000  # ns
@@ -43,11 +123,11 @@ READS = 8  # of a wire in one poll, each of which takes a limited number of byte
 POLL_STEP = 0.005  # s between two polls while nobody has answered
 
 
-class MavlinkLink(AutopilotLink[Vehicle]):
+class MavlinkLink(AutopilotLink[MavlinkAutopilot]):
     """A `FlightController` over MAVLink 2."""
 
     name = "mavlink"
-    action_kinds = ACTION_KINDS
+    action_kinds = RATES_ONLY
 
     def __init__(
         self,
@@ -65,7 +145,7 @@ class MavlinkLink(AutopilotLink[Vehicle]):
             key: Signing key (32,), or None.
             sleep: Lets time pass in `close`.
         """
-        super().__init__(Vehicle(), options, "thrust_rates", sleep)
+        super().__init__(MavlinkAutopilot(), options, "thrust_rates", sleep)
         self._wire = wire
         self._codec = Codec(key=key, datagrams=wire.datagrams)
         names = FrameNames(options.world_frame, options.body_frame)
@@ -84,7 +164,7 @@ class MavlinkLink(AutopilotLink[Vehicle]):
             flying = armed and self._is_in_control
             odometry = self._estimate.tell(odometry, flying=flying, armed=armed)
         self._keep_alive(now)
-        self._pursue(now)
+        self._request_on(now)
         return self._status(odometry, now)
 
     def release(self) -> None:
@@ -179,11 +259,11 @@ class MavlinkLink(AutopilotLink[Vehicle]):
 
     def _objection(self) -> str:
         if self.vehicle.system == 0:
-            return self.silence if self._pursuit.wish is Wish.CONTROL else ""
+            return self.silence if self._requests.wish is Wish.CONTROL else ""
         return objection(self.vehicle)
 
     def _close_step(self, now: int) -> None:
-        if self._pursuit.wish is not Wish.LAND:
+        if self._requests.wish is not Wish.LAND:
             self._send_values(None)
         self.poll(now)
 
@@ -214,7 +294,7 @@ def open_mavlink(options: LinkOptions) -> MavlinkLink:
     start = time.monotonic()
     try:
         link = MavlinkLink(wire, options, key=key)
-        await_introduction(link.vehicle, lambda: _poll(link), lambda: time.monotonic() - start)
+        await_handshake(link.vehicle, lambda: _poll(link), lambda: time.monotonic() - start)
         if link.vehicle.system == 0:
             raise UserError(f"nobody answers at {endpoint} for {ANSWER_TIME:g} s: {link.silence}")
     except BaseException:

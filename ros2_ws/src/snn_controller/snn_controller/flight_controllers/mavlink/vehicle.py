@@ -1,4 +1,4 @@
-"""What is known of a MAVLink vehicle, message by message. Times are ns on the node's clock."""
+"""A PX4 or ArduPilot vehicle as its messages tell it, and what its firmware calls things."""
 
 from __future__ import annotations
 
@@ -8,13 +8,130 @@ from typing import Any
 
 from pymavlink.dialects.v20 import common
 
-from snn_controller.flight_controllers.mavlink.firmware import FIRMWARES, Firmware
-from snn_controller.flight_controllers.shared.mode_requests import (
+from snn_controller.flight_controllers.shared.autopilot import (
     ACCEPTED,
     IN_PROGRESS,
+    PX4_MODES,
     RESULTS,
     Modes,
 )
+
+MULTIROTORS = frozenset(
+    {
+        common.MAV_TYPE_QUADROTOR,
+        common.MAV_TYPE_HEXAROTOR,
+        common.MAV_TYPE_OCTOROTOR,
+        common.MAV_TYPE_TRICOPTER,
+        common.MAV_TYPE_DODECAROTOR,
+        common.MAV_TYPE_DECAROTOR,
+    }
+)
+_PX4_OFFBOARD, _PX4_AUTO = 6, 4
+_PX4_MODES = {
+    1: "MANUAL",
+    2: "ALTCTL",
+    3: "POSCTL",
+    4: "AUTO",
+    5: "ACRO",
+    6: "OFFBOARD",
+    7: "STABILIZED",
+    8: "RATTITUDE",
+    9: "SIMPLE",
+    10: "TERMINATION",
+}
+_PX4_AUTO_MODES = {
+    1: "READY",
+    2: "TAKEOFF",
+    3: "LOITER",
+    4: "MISSION",
+    5: "RTL",
+    6: "LAND",
+    8: "FOLLOW",
+    9: "PRECLAND",
+}
+_COPTER_GUIDED, _COPTER_GUIDED_NO_GPS = 4, 20
+_COPTER_MODES = {
+    0: "STABILIZE",
+    1: "ACRO",
+    2: "ALT_HOLD",
+    3: "AUTO",
+    4: "GUIDED",
+    5: "LOITER",
+    6: "RTL",
+    7: "CIRCLE",
+    9: "LAND",
+    11: "DRIFT",
+    13: "SPORT",
+    14: "FLIP",
+    15: "AUTOTUNE",
+    16: "POSHOLD",
+    17: "BRAKE",
+    18: "THROW",
+    20: "GUIDED_NOGPS",
+    21: "SMART_RTL",
+}
+
+
+@dataclass(frozen=True)
+class Firmware:
+    """One autopilot's ways."""
+
+    name: str
+    oldest: tuple[int, int]  # version whose contract this link was written for
+    modes: Modes
+    check: str = ""  # parameter that must have `check_bit` set, "" for none
+    check_bit: int = 0
+    check_mend: str = ""
+
+    def mode_name(self, custom_mode: int) -> str:
+        """Return a mode in the autopilot's own words."""
+        if self.name != "PX4":
+            return _COPTER_MODES.get(custom_mode, f"mode {custom_mode}")
+        main, sub = _px4_mode(custom_mode)
+        if main == _PX4_AUTO and sub in _PX4_AUTO_MODES:
+            return f"AUTO.{_PX4_AUTO_MODES[sub]}"
+        return _PX4_MODES.get(main, f"mode {main}.{sub}")
+
+    def takes_setpoints(self, custom_mode: int) -> bool:
+        """Whether body rates and thrust from outside fly the vehicle in this mode."""
+        if self.name == "PX4":
+            return _px4_mode(custom_mode)[0] == _PX4_OFFBOARD
+        return custom_mode in (_COPTER_GUIDED, _COPTER_GUIDED_NO_GPS)
+
+
+def _px4_mode(custom_mode: int) -> tuple[int, int]:
+    return (custom_mode >> 16) & 255, (custom_mode >> 24) & 255
+
+
+FIRMWARES = {
+    common.MAV_AUTOPILOT_PX4: Firmware(
+        name="PX4",
+        oldest=(1, 12),
+        modes=PX4_MODES,
+    ),
+    common.MAV_AUTOPILOT_ARDUPILOTMEGA: Firmware(
+        name="ArduPilot",
+        oldest=(4, 2),  # the first to take body rates without an attitude
+        modes=Modes(control=(float(_COPTER_GUIDED), 0.0), control_name="GUIDED", land=(9.0, 0.0)),
+        check="GUID_OPTIONS",
+        check_bit=8,
+        check_mend="set it, or thrust is taken for a climb rate",
+    ),
+}
+
+
+def autopilot_name(number: int) -> str:
+    """Return the name of an autopilot of a HEARTBEAT."""
+    entry = common.enums["MAV_AUTOPILOT"].get(number)
+    return entry.name.removeprefix("MAV_AUTOPILOT_") if entry else f"autopilot {number}"
+
+
+def vehicle_name(number: int) -> str:
+    """Return the name of a type of vehicle of a HEARTBEAT."""
+    entry = common.enums["MAV_TYPE"].get(number)
+    name = entry.name.removeprefix("MAV_TYPE_") if entry else f"type {number}"
+    return name.lower().replace("_", " ")
+
 
 _UNKNOWN_VOLTAGE = 65535
 _FAILSAFE_STATES = (
@@ -31,7 +148,7 @@ _WORDS_KEPT = 3  # newest texts that a refusal quotes
 
 
 @dataclass
-class Vehicle:
+class MavlinkAutopilot:
     """One autopilot, as its own messages tell; `take` is the only way in."""
 
     system: int = 0  # 0 until its first HEARTBEAT
@@ -112,27 +229,27 @@ class Vehicle:
         return True
 
 
-def _read_heartbeat(vehicle: Vehicle, message: Any) -> None:
+def _read_heartbeat(vehicle: MavlinkAutopilot, message: Any) -> None:
     vehicle.armed = bool(message.base_mode & common.MAV_MODE_FLAG_SAFETY_ARMED)
     vehicle.custom_mode = message.custom_mode
     vehicle.system_status = message.system_status
 
 
-def _read_status(vehicle: Vehicle, message: Any) -> None:
+def _read_status(vehicle: MavlinkAutopilot, message: Any) -> None:
     millivolts = message.voltage_battery
     vehicle.battery = None if millivolts in (0, _UNKNOWN_VOLTAGE) else millivolts * 1e-3
 
 
-def _read_landed(vehicle: Vehicle, message: Any) -> None:
+def _read_landed(vehicle: MavlinkAutopilot, message: Any) -> None:
     vehicle.landed_state = message.landed_state
 
 
-def _read_version(vehicle: Vehicle, message: Any) -> None:
+def _read_version(vehicle: MavlinkAutopilot, message: Any) -> None:
     packed = message.flight_sw_version
     vehicle.version = (packed >> 24) & 255, (packed >> 16) & 255, (packed >> 8) & 255
 
 
-def _read_answer(vehicle: Vehicle, message: Any) -> None:
+def _read_answer(vehicle: MavlinkAutopilot, message: Any) -> None:
     command = message.command
     if message.result == ACCEPTED:
         vehicle.refusals.pop(command, None)
@@ -142,13 +259,13 @@ def _read_answer(vehicle: Vehicle, message: Any) -> None:
         vehicle.accepted.discard(command)
 
 
-def _read_text(vehicle: Vehicle, message: Any) -> None:
+def _read_text(vehicle: MavlinkAutopilot, message: Any) -> None:
     text = "".join(filter(str.isprintable, message.text)).strip()
     if message.severity <= common.MAV_SEVERITY_WARNING and text and text not in vehicle.words:
         vehicle.words.append(text)
 
 
-def _read_parameter(vehicle: Vehicle, message: Any) -> None:
+def _read_parameter(vehicle: MavlinkAutopilot, message: Any) -> None:
     # PX4 puts the bits of a whole number into the float; only ArduPilot's are asked for.
     vehicle.parameters[message.param_id] = message.param_value
 

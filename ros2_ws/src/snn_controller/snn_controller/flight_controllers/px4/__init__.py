@@ -1,11 +1,11 @@
 """PX4 by its uXRCE-DDS topics."""
 
-from snn_controller.flight_controllers.px4.handshake import await_px4
 from snn_controller.flight_controllers.px4.link import Px4Link
 from snn_controller.flight_controllers.px4.messages import (
     FROM_VEHICLE,
     MEND,
     TO_VEHICLE,
+    await_px4,
     message_hash,
     missing_definition,
     topic_name,

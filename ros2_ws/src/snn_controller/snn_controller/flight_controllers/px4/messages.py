@@ -7,8 +7,10 @@ for it since 1.15) are compared before anything is armed.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Protocol
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Protocol
+
+from snn_controller.errors import UserError
 
 # Message types by direction, and their topics without the version
 FROM_VEHICLE = {
@@ -127,3 +129,57 @@ def other_version(bus: Px4Bus) -> str:
         if others and message in CHECKED:
             return f"PX4 has {others.pop()}, but px4_msgs here is for {ours}: {MEND}"
     return ""
+
+
+ANSWER_TIME = 10.0  # s to wait for a vehicle, and for its answers about message formats
+QUESTION_PERIOD = 0.3  # s
+
+
+def await_px4(bus: Px4Bus, *, elapsed: Callable[[], float], sleep: Callable[[float], None]) -> None:
+    """Wait until PX4 has been heard and every message has proved to be the same at both ends.
+
+    Raises:
+        UserError: It is not heard, or a message differs.
+    """
+    if reason := missing_definition(bus):
+        raise UserError(reason)
+    while bus.take("VehicleStatus") is None:
+        if reason := other_version(bus):
+            raise UserError(reason)
+        if elapsed() > ANSWER_TIME:
+            raise UserError(
+                f"PX4 is not heard on {FROM_VEHICLE['VehicleStatus']} for {ANSWER_TIME:g} s: start"
+                " the uXRCE-DDS agent, check ROS_DOMAIN_ID at both ends, and that px4_msgs is of"
+                " the firmware's release"
+            )
+        sleep(0.02)
+        bus.receive()
+    for message in CHECKED:
+        _check_format(bus, message, elapsed=elapsed, sleep=sleep)
+
+
+def _check_format(
+    bus: Px4Bus, message: str, *, elapsed: Callable[[], float], sleep: Callable[[float], None]
+) -> None:
+    """Ask PX4 for the hash of a message and compare it with ours."""
+    fields = bus.fields(message)
+    assert fields is not None
+    topic = f"/{(FROM_VEHICLE | TO_VEHICLE)[message]}"
+    start, asked = elapsed(), -QUESTION_PERIOD
+    while elapsed() - start < ANSWER_TIME:
+        if elapsed() - asked >= QUESTION_PERIOD:
+            asked = elapsed()
+            text = list(topic.encode().ljust(50, b"\0"))
+            question = {"protocol_version": FORMAT_PROTOCOL, "topic_name": text}
+            bus.publish("MessageFormatRequest", question)
+        bus.receive()
+        answer: Any = bus.take("MessageFormatResponse")
+        if answer is not None and bytes(answer.topic_name).rstrip(b"\0").decode() == topic:
+            if answer.success and answer.message_hash == message_hash(fields):
+                return
+            raise UserError(f"PX4 defines {message} otherwise than px4_msgs here: {MEND}")
+        sleep(0.01)
+    raise UserError(
+        f"PX4 does not say how it defines {message}, which it does since 1.15: update the firmware,"
+        " or fly it by link:=mavlink"
+    )

@@ -1,15 +1,174 @@
-"""What a link makes of its vehicle's estimate: frame of the start, and the lift that it shows."""
+"""What a link makes of its vehicle's estimate: clock, axes, frame of the start, and lift.
+
+A vehicle's stamps become times of the node, in ns; states in NED and FRD become the core's ENU and
+FLU; collective thrust becomes an autopilot's throttle, from what hovering takes. SI units. Numbers
+that are not finite pass through: the guards judge them, with a sentence.
+"""
 
 from __future__ import annotations
 
 import math
+from collections import deque
+from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from snn_controller.flight_controllers.registry import LinkOptions
-from snn_controller.flight_controllers.shared.throttle import LiftEstimate, throttle_from_thrust
-from snn_controller.vehicle import Array, Odometry, State, multiply_quaternions, roll_pitch_yaw
+from snn_controller.vehicle import (
+    GRAVITY,
+    Array,
+    Odometry,
+    State,
+    multiply_quaternions,
+    quaternion_to_matrix,
+    roll_pitch_yaw,
+    swap_enu_ned,
+    swap_flu_frd,
+    swap_quaternion_convention,
+)
+
+# Round trips that are remembered, of which the quickest counts: few, because a simulator that is
+# too slow for real time has a clock that runs away.
+SAMPLES = 8
+RESTART = 1_000_000_000  # ns that a clock must go back to count as started anew
+
+
+class VehicleClock:
+    """Follows the vehicle's clock by TIMESYNC, or by the least late stamps where none answers."""
+
+    def __init__(self) -> None:
+        """Know nothing yet."""
+        self._asked: int | None = None
+        self._trips: deque[tuple[int, int]] = deque(maxlen=SAMPLES)  # (duration, offset)
+        self._delays: deque[int] = deque(maxlen=SAMPLES * 32)  # ours minus the vehicle's
+        self._newest = 0
+
+    def ask(self, now: int) -> int:
+        """Return the time to send in a TIMESYNC request."""
+        self._asked = now
+        return now
+
+    def answer(self, vehicle: int, asked: int, now: int) -> None:
+        """Take in an answer: the vehicle's time, and ours when we asked."""
+        if asked != self._asked or vehicle <= 0:  # an answer to somebody else, or twice
+            return
+        self._asked = None
+        duration = now - asked
+        if duration >= 0:
+            self._trips.append((duration, now - duration // 2 - vehicle))
+
+    def to_node(self, stamp: int, now: int) -> int:
+        """Return our time for a stamp of the vehicle's, never later than now."""
+        if stamp < self._newest - RESTART:  # the vehicle has started anew
+            self._trips.clear()
+            self._delays.clear()
+            self._newest = stamp
+        self._newest = max(self._newest, stamp)
+        self._delays.append(now - stamp)
+        offset = min(self._trips)[1] if self._trips else min(self._delays)
+        return min(stamp + offset, now)
+
+
+def state_from_ned(
+    position: Any, wxyz: Any, velocity: Any, body_rates: Any, *, velocity_in_body: bool
+) -> State:
+    """Return the state of a body FRD in a world NED.
+
+    Args:
+        position: (3,) in the world.
+        wxyz: Quaternion (4,) in the order w, x, y, z.
+        velocity: (3,) in the world, or in the body.
+        body_rates: (3,) in the body.
+        velocity_in_body: Where the velocity is.
+    """
+    w, x, y, z = wxyz
+    quaternion = swap_quaternion_convention([x, y, z, w])
+    if not velocity_in_body:
+        velocity = swap_enu_ned(velocity)
+    else:
+        velocity = swap_flu_frd(velocity)
+        if quaternion @ quaternion != 0.0:  # a zero quaternion is left for the guards to refuse
+            velocity = quaternion_to_matrix(quaternion) @ velocity
+    return State(swap_enu_ned(position), quaternion, velocity, swap_flu_frd(body_rates))
+
+
+def largest_deviation(variances: Iterable[float]) -> float:
+    """Return the largest standard deviation that is stated, 0 for none."""
+    stated = [float(variance) for variance in variances if math.isfinite(variance)]
+    return math.sqrt(max([*stated, 0.0]))
+
+
+WINDOW = 0.25  # s over which velocities are compared: longer than the motors' lag
+TIME_CONSTANT = 1.5  # s
+RANGE = (0.6, 1.6)  # of the correction
+LEAST_COMMAND = 0.5 * GRAVITY  # m/s^2; weaker thrust tells little
+LEAST_HEIGHT = 0.15  # m above the start, where the ground no longer carries
+LEAST_UPRIGHT = 0.8  # cosine of the tilt
+LONGEST_GAP = 0.1  # s between samples that still belong to one window
+
+
+class LiftEstimate:
+    """A factor on the commanded thrust that makes the vehicle accelerate as commanded."""
+
+    def __init__(self) -> None:
+        """Trust the parameters until the vehicle has flown."""
+        self.factor = 1.0
+        self._command: float | None = None  # m/s^2, in force since the last sample
+        self._forget()
+
+    def note_command(self, thrust: float) -> None:
+        """Keep the mass-normalised thrust in m/s^2 that was asked for, before the factor."""
+        self._command = thrust
+
+    def learn(self, odometry: Odometry, *, flying: bool) -> None:
+        """Compare a sample with the commands since the one before; `flying` is under control."""
+        state, command = odometry.state, self._command
+        upright = float(state.rotation[2, 2])
+        height, climb = float(state.position[2]), float(state.velocity[2])
+        useful = flying and height > LEAST_HEIGHT and upright > LEAST_UPRIGHT
+        gap = (odometry.stamp - self._stamp) * 1e-9 if self._stamp else 0.0
+        if not useful or command is None or command < LEAST_COMMAND or gap > LONGEST_GAP:
+            self._forget()
+            return
+        if self._stamp == 0:
+            self._climb = climb
+        self._stamp = odometry.stamp
+        self._seconds += max(gap, 0.0)
+        self._asked += max(gap, 0.0) * command * upright
+        if self._seconds >= WINDOW:
+            self._correct((climb - self._climb + GRAVITY * self._seconds) / self._asked)
+            self._seconds, self._asked, self._climb = 0.0, 0.0, climb
+
+    def _correct(self, ratio: float) -> None:
+        share = min(self._seconds / TIME_CONSTANT, 1.0)
+        wanted = self.factor * max(ratio, 0.1) ** -share
+        self.factor = min(max(wanted, RANGE[0]), RANGE[1])
+
+    def _forget(self) -> None:
+        self._stamp = 0
+        self._seconds = self._asked = self._climb = 0.0
+
+
+def throttle_from_thrust(acceleration: float, hover_thrust: float, curve: float = 0.0) -> float:
+    """Return the throttle in [0, 1] for a mass-normalised thrust in m/s^2.
+
+    Thrust over throttle u is taken to be f u^2 + (1 - f) u up to a factor, which is PX4's
+    THR_MDL_FAC: leave `curve` at 0 where the autopilot makes its throttle linear itself.
+
+    Args:
+        acceleration: Collective thrust by mass.
+        hover_thrust: Throttle that carries the weight.
+        curve: f, from 0 (linear) to 1 (square).
+    """
+    at_hover = curve * hover_thrust**2 + (1.0 - curve) * hover_thrust
+    wanted = max(acceleration, 0.0) / GRAVITY * at_hover
+    linear = 1.0 - curve
+    # The quadratic formula in the form that is also good for a curve near or at 0.
+    bottom = linear + math.sqrt(linear**2 + 4.0 * curve * wanted)
+    return min(2.0 * wanted / bottom, 1.0) if bottom > 0.0 else 0.0
+
 
 REST_SPEED = 0.2  # m/s, more than an estimate's noise
 REST_RATE = 0.2  # rad/s

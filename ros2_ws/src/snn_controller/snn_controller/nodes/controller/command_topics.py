@@ -9,51 +9,48 @@ from rclpy.duration import Duration
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
 
+from snn_controller.flight_controllers import LinkOptions
 from snn_controller.nodes.ros.conversions import motors_to_message, thrust_rates_to_message
 from snn_controller.nodes.ros.main import TopicClaim
 from snn_controller.nodes.ros.qos import Audience, publishing_commands
-from snn_controller.vehicle import ActionKind, Command, LinkStatus, stop_command
+from snn_controller.vehicle import ACTION_KINDS, ActionKind, Command, LinkStatus, stop_command
 
 MOTORS_TOPIC = "motors"
 THRUST_RATES_TOPIC = "thrust_rates"
 ARRIVAL_TIME = Duration(seconds=0.5)  # patience with a receiver that does not acknowledge
-# The simulator runs a rate loop of its own, so it takes both kinds.
-COMMAND_KINDS: frozenset[ActionKind] = frozenset({"motors", "thrust_rates"})
 
 
 class CommandTopics:
     """A `FlightController` that publishes each command, stamped with the odometry it answers."""
 
     name = "sim"
-    action_kinds = COMMAND_KINDS
+    action_kinds = frozenset(ACTION_KINDS)  # the simulator has a rate loop of its own
     has_pilot = False
 
-    def __init__(
-        self, node: Node, kind: ActionKind, *, lockstep: bool = False, listeners: int = 0
-    ) -> None:
+    def __init__(self, node: Node, options: LinkOptions, kind: ActionKind) -> None:
         """Take the topic for one kind of command, until `release`.
 
         Args:
             node: The node that commands.
+            options: Whether time waits for each command, so that none may get lost; how many
+                listeners there must be, which are waited for; the frame of rates.
             kind: What it commands.
-            lockstep: Whether time waits for each command, so that none may get lost.
-            listeners: How many there must be; they are waited for.
 
         Raises:
             UserError: Another node already commands motors on it.
         """
         self._node = node
         self._kind: ActionKind = kind
-        self._frame = str(node.get_parameter("body_frame").value)
+        self._frame = options.body_frame
         self._stamp = 0
         self._armed = True  # at first: a simulated flight may begin in the air
         self._heard: float | None = None  # s, when somebody last listened
         topic = MOTORS_TOPIC if kind == "motors" else THRUST_RATES_TOPIC
         self._claim = TopicClaim(node, topic, "commands")
         message_type = JointState if kind == "motors" else TwistStamped
-        quality = publishing_commands(lockstep=lockstep)
+        quality = publishing_commands(lockstep=options.lockstep)
         self._publisher = node.create_publisher(message_type, topic, quality)
-        audience = Audience(self._publisher, listeners)
+        audience = Audience(self._publisher, options.listeners)
         while not audience.is_complete():
             sleep(0.01)
 
