@@ -22,10 +22,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from snn_training.networks.config import NetworkConfig
-from snn_training.networks.spiking import SpikingPolicy
-from snn_training.neurons.kernel_c import load_c_kernel
-from snn_training.neurons.layer import KernelName
+from snn_training.networks import NetworkConfig, SpikingPolicy
+from snn_training.neurons import KernelName
 
 SIZES = (18, 256, 128, 4)
 SLOPE = 5.0
@@ -85,10 +83,8 @@ def perceptron() -> Subject:
 
 
 def ours() -> dict[str, Subject]:
-    """Return our network with every recurrence that works here."""
+    """Return our network with either recurrence."""
     names: dict[str, KernelName] = {"numba": "numba", "PyTorch operators": "torch"}
-    if load_c_kernel() is not None:
-        names = {"C": "c", **names}
     return {f"ours, {label}": _ours(name) for label, name in names.items()}
 
 

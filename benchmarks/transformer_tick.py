@@ -23,11 +23,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from snn_controller.policy.runtime import Policy
-from snn_training.artifacts.file import ArtifactInfo, flight_like_observations
-from snn_training.artifacts.trace import OPSET_VERSION
+from snn_training.artifacts.file import OPSET_VERSION, ArtifactInfo, flight_like_observations
 from snn_training.artifacts.transformer import export_transformer
 from snn_training.common.command import run_command
-from snn_training.networks.transformer.config import TransformerConfig
+from snn_training.networks.config import TransformerConfig
 from snn_training.networks.transformer.in_flight import Conditioning, FlyingTransformer
 from snn_training.networks.transformer.model import DecisionTransformer
 from snn_training.rollouts.batched_policy import open_session

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from snn_training.artifacts.file import flight_like_observations
-from snn_training.networks.transformer.config import TransformerConfig
+from snn_training.networks.config import TransformerConfig
 from snn_training.networks.transformer.model import DecisionTransformer
 
 Tokens = tuple[Tensor, Tensor, Tensor]

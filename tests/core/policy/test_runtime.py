@@ -80,7 +80,7 @@ def test_spikes_membranes_and_synaptic_ops_belong_to_the_last_tick(good: Path) -
         assert policy.synaptic_ops == 128 * spikes["lif1"].sum() + 4 * spikes["lif2"].sum()
     assert spikes["lif1"].dtype == np.bool_
     assert spikes["lif1"].any()
-    thresholds = [layer.threshold for layer in numpy_weights(untrained()).layers]
+    thresholds = [layer.neuron[1] for layer in numpy_weights(untrained()).layers]
     for threshold, (name, membrane) in zip(thresholds, policy.membranes.items(), strict=True):
         near = np.abs(membrane - threshold) < 1e-5
         assert ((membrane > threshold) == spikes[name])[~near].all()

@@ -19,7 +19,7 @@ from snn_training.algorithms import bc
 from snn_training.data.windows import Episodes, cut_sequences, sample_batch
 from snn_training.evaluation.reporter import ReportingConfig
 from snn_training.networks.config import NetworkConfig
-from snn_training.neurons.slope_schedule import SlopeConfig
+from snn_training.neurons.surrogate import SlopeConfig
 from snn_training.rollouts.pybullet import flight_score
 
 

@@ -10,7 +10,7 @@ import pytest
 from snn_controller.errors import UserError
 from snn_training.algorithms.decision_transformer.data import Lanes, Stretches, return_range
 from snn_training.data.episodes import EpisodeSet
-from snn_training.networks.transformer.return_to_go import HORIZON, mean_returns_to_go
+from snn_training.networks.transformer.in_flight import HORIZON, mean_returns_to_go
 from support.episode_samples import make_episodes
 
 

@@ -16,9 +16,9 @@ from snn_training.algorithms.decision_transformer.learner import (
     cloning_loss,
     rate_price,
 )
-from snn_training.networks.transformer.config import TransformerConfig
+from snn_training.networks.config import TransformerConfig
+from snn_training.networks.transformer.blocks import TURN
 from snn_training.networks.transformer.model import POSITION
-from snn_training.networks.transformer.spiking_block import TURN
 from support.episode_samples import make_episodes
 from support.transformer_samples import SMALL, transformer
 

@@ -18,7 +18,7 @@ from snn_training.artifacts.transformer import Args as ExportArgs
 from snn_training.artifacts.transformer import main as export_again
 from snn_training.data.store import save_episodes
 from snn_training.evaluation.reporter import ReportingConfig
-from snn_training.networks.transformer.config import TransformerConfig
+from snn_training.networks.config import TransformerConfig
 from support.episode_samples import make_episodes
 from support.transformer_samples import SMALL
 

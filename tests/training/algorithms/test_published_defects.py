@@ -17,8 +17,8 @@ from snn_training.algorithms.td3bc.options import SequenceArgs, pressure_at
 from snn_training.algorithms.td3bc.run import slope_now
 from snn_training.data.replay import Replay
 from snn_training.data.windows import sample_windows
-from snn_training.networks.unroll import unroll
-from snn_training.neurons.slope_schedule import SlopeConfig, SlopeState, record_score, slope_at
+from snn_training.networks.make import unroll
+from snn_training.neurons.surrogate import SlopeConfig, SlopeState, record_score, slope_at
 from support.sequence_samples import PRESSURE, fliers, flown, fly, learner
 
 

@@ -19,7 +19,7 @@ from snn_training.algorithms.td3 import train as td3
 from snn_training.algorithms.td3.learner import Learner, LearnerConfig
 from snn_training.artifacts.guide import fly_blind
 from snn_training.evaluation.reporter import ReportingConfig
-from snn_training.neurons.slope_schedule import SlopeConfig
+from snn_training.neurons.surrogate import SlopeConfig
 from snn_training.runs import checkpoint as learner_run
 from support.finished_runs import Killed, outcome, same
 

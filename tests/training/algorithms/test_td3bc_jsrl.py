@@ -23,7 +23,7 @@ from snn_training.algorithms.td3bc.guide_choice import guide_return
 from snn_training.algorithms.td3bc.learner import Losses, SequenceLearner
 from snn_training.evaluation.reporter import ReportingConfig
 from snn_training.networks.config import NetworkConfig
-from snn_training.neurons.slope_schedule import SlopeConfig
+from snn_training.neurons.surrogate import SlopeConfig
 from snn_training.rollouts.guided_collector import Exploration
 from snn_training.rollouts.jump_start import JumpStart, Schedule
 from snn_training.runs import checkpoint as learner_run

@@ -59,7 +59,7 @@ def test_metadata_is_json_and_carries_what_was_given(tmp_path: Path) -> None:
 
 def test_self_test_keeps_membranes_off_their_thresholds(tmp_path: Path) -> None:
     policy = Policy.load(write_artifact(tmp_path / "a.onnx"))
-    thresholds = [layer.threshold for layer in numpy_weights(untrained()).layers]
+    thresholds = [layer.neuron[1] for layer in numpy_weights(untrained()).layers]
     closest, spikes = np.inf, 0
     for observation in policy.metadata.self_test.inputs["observation"]:
         policy.step(observation)

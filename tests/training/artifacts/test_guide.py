@@ -15,8 +15,7 @@ from snn_controller.policy.artifact import read_artifact
 from snn_controller.policy.runtime import Policy
 from snn_training.artifacts.file import ArtifactInfo, flight_like_observations
 from snn_training.artifacts.guide import export_guide, fly_blind, fly_closely
-from snn_training.networks.actor_critic import GuideActor
-from snn_training.networks.stepped import SpikingGuideActor
+from snn_training.networks.actor_critic import GuideActor, SpikingGuideActor
 
 INFO = ArtifactInfo("crazyflie21", provenance={"seed": 3})
 

@@ -17,10 +17,8 @@ from snn_controller.policy.runtime import Policy
 from snn_training.artifacts.export import export_policy
 from snn_training.artifacts.file import ArtifactInfo, flight_like_observations
 from snn_training.networks.config import NetworkConfig
-from snn_training.networks.make import numpy_weights
+from snn_training.networks.make import numpy_stepper
 from snn_training.networks.spiking import SpikingPolicy
-from snn_training.neurons.lif import numpy_step, policy_step
-from snn_training.neurons.surrogate import heaviside
 
 TICKS = 2000
 Trace = tuple[NDArray[np.float32], NDArray[np.bool_]]  # actions (ticks, 4), spikes (ticks, 384)
@@ -41,22 +39,20 @@ def _observations(kind: str) -> NDArray[np.float32]:
 
 
 def _run_torch(policy: SpikingPolicy, observations: NDArray[np.float32]) -> Trace:
-    states, weights, actions, spikes = policy.initial_states(), policy.policy_weights(), [], []
+    states, step, actions, spikes = policy.initial_states(), policy.stepper(), [], []
     with torch.no_grad():
         for observation in torch.from_numpy(observations):
-            action, states, fired = policy_step(
-                weights, observation[None], states, spike=heaviside, tanh=torch.tanh
-            )
+            action, states, fired = step(observation[None], states)
             actions.append(action[0].numpy())
             spikes.append(torch.cat(fired, dim=1)[0].numpy() > 0)
     return np.stack(actions), np.stack(spikes)
 
 
 def _run_numpy(policy: SpikingPolicy, observations: NDArray[np.float32]) -> Trace:
-    weights, actions, spikes = numpy_weights(policy), [], []
+    step, actions, spikes = numpy_stepper(policy), [], []
     states = tuple(x.numpy() for x in policy.initial_states())
     for observation in observations:
-        action, states, fired = numpy_step(weights, observation[None], states)
+        action, states, fired = step(observation[None], states)
         actions.append(action[0])
         spikes.append(np.concatenate(fired, axis=1)[0] > 0)
     return np.stack(actions), np.stack(spikes)

@@ -9,7 +9,7 @@ from snn_controller.paths import policy_path
 from snn_controller.policy.energy import CMOS_ADDITION, CMOS_MAC
 from snn_controller.policy.runtime import Policy
 from snn_training.evaluation.evaluate import Args, evaluate
-from snn_training.networks.transformer.config import config_from
+from snn_training.networks.config import transformer_config
 from snn_training.networks.transformer.model import DecisionTransformer, dense_twin
 
 
@@ -39,7 +39,7 @@ def test_it_flies_the_fixed_test(cells: dict) -> None:
 
 
 def test_it_costs_less_than_a_fifth_of_the_dense_one(policy: Policy, cells: dict) -> None:
-    config = config_from(policy.metadata.provenance["config"]["network"])
+    config = transformer_config(policy.metadata.provenance["config"]["network"])
     dense = DecisionTransformer(dense_twin(config)).multiply_accumulates * CMOS_MAC
     spikes = cells["standard"]["synaptic_ops"]["mean"] * CMOS_ADDITION
     assert policy.metadata.input_macs == DecisionTransformer(config).multiply_accumulates

@@ -14,9 +14,8 @@ from snn_training.algorithms.bc import Args, check
 from snn_training.artifacts.export import export_benchmark, export_policy
 from snn_training.artifacts.file import ArtifactInfo
 from snn_training.networks.config import NetworkConfig
-from snn_training.networks.make import Network, make_network, numpy_stepper
+from snn_training.networks.make import Network, make_network, numpy_stepper, unroll
 from snn_training.networks.spiking import SpikingPolicy
-from snn_training.networks.unroll import unroll
 from snn_training.rollouts.batched_policy import BatchedPolicy
 
 TICKS, BATCH = 40, 3
@@ -46,7 +45,7 @@ def _flight() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         {"memory": False, "readout": "leaky"},
     ],
 )
-def test_windows_equal_ticks_that_heed_what_was_flown(options: dict[str, object]) -> None:
+def test_windows_equal_ticks_that_see_what_was_flown(options: dict[str, object]) -> None:
     network = _network(**options)
     observations, flown, restarts = _flight()
     whole = unroll(network, observations, flown, restarts, 10.0).detach()
@@ -57,7 +56,7 @@ def test_windows_equal_ticks_that_heed_what_was_flown(options: dict[str, object]
             state[restarts[tick].numpy()] = 0.0
         action, states, _ = step(observations[tick].numpy(), states)
         np.testing.assert_allclose(action, whole[tick], atol=1e-4)
-        states = tuple(np.array(x) for x in network.heed(states, flown[tick].numpy()))
+        states = tuple(np.array(x) for x in network.set_applied_action(states, flown[tick].numpy()))
 
 
 def test_what_was_flown_matters_a_tick_later() -> None:

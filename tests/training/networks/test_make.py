@@ -9,10 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snn_training.networks.config import NetworkConfig
-from snn_training.networks.make import numpy_weights
+from snn_training.networks.make import numpy_stepper
 from snn_training.networks.spiking import SpikingPolicy
-from snn_training.neurons.lif import LayerWeights, lif_step, numpy_step, policy_step
-from snn_training.neurons.surrogate import heaviside
 
 
 def _policy(seed: int = 0, **options: object) -> SpikingPolicy:
@@ -20,23 +18,6 @@ def _policy(seed: int = 0, **options: object) -> SpikingPolicy:
         NetworkConfig(**options),  # type: ignore[arg-type]
         generator=torch.Generator().manual_seed(seed),
     )
-
-
-def test_one_neuron_follows_the_published_equation() -> None:
-    layer = LayerWeights(None, None, np.float32(0.5), np.float32(1.0))
-    membrane, seen = np.zeros(1, np.float32), []
-    for _ in range(4):
-        spikes, membrane = lif_step(
-            np.float32(0.8), membrane, layer, lambda u, t: (u > t).astype(np.float32)
-        )
-        seen.append((float(membrane[0]), float(spikes[0])))
-    # 0.8 | 1.2 spikes | 0.6 + 0.8 - 1.0 = 0.4: the reset comes one tick late | 1.0, not above 1
-    assert seen == [
-        (pytest.approx(0.8), 0.0),
-        (pytest.approx(1.2), 1.0),
-        (pytest.approx(0.4), 0.0),
-        (pytest.approx(1.0), 0.0),
-    ]
 
 
 def test_size_is_that_of_the_published_network() -> None:
@@ -64,9 +45,10 @@ def test_decay_and_threshold_stay_in_range_whatever_training_does(raw: float, ra
         for value in (*policy.log_time_constants, *policy.raw_thresholds):
             value.fill_(raw)
     for layer in policy.policy_weights().layers:
-        assert (layer.beta >= 0.0).all()
-        assert (layer.beta <= 1.0).all()
-        assert (layer.threshold > 0.0).all()
+        beta, threshold = layer.neuron
+        assert (beta >= 0.0).all()
+        assert (beta <= 1.0).all()
+        assert (threshold > 0.0).all()
 
 
 @pytest.mark.parametrize("readout", ["spikes", "leaky"])
@@ -76,9 +58,7 @@ def test_sequence_equals_ticks(readout: str) -> None:
     actions, last, spikes = policy(observations, policy.initial_states(3), 10.0)
     states, weights = policy.initial_states(3), policy.policy_weights()
     for tick, observation in enumerate(observations):
-        action, states, fired = policy_step(
-            weights, observation, states, spike=heaviside, tanh=torch.tanh
-        )
+        action, states, fired = policy.tick(weights, observation, states)
         torch.testing.assert_close(actions[tick], action, rtol=0, atol=1e-4)
         assert (spikes[1][tick] != fired[1]).sum() == 0
     for one, other in zip(last, states, strict=True):
@@ -109,17 +89,16 @@ def test_another_rate_keeps_time_constants_and_levels() -> None:
     policy = _policy(7, hidden=(8, 4))
     other = policy.at_rate(500.0)
     slow, fast = policy.policy_weights().layers[0], other.policy_weights().layers[0]
-    torch.testing.assert_close(fast.beta**5, slow.beta)
-    torch.testing.assert_close(
-        fast.weight / (1.0 - fast.beta), slow.weight / (1.0 - slow.beta), rtol=1e-4, atol=1e-5
-    )
+    torch.testing.assert_close(fast.neuron[0] ** 5, slow.neuron[0])
+    levels = (x.weight / (1.0 - x.neuron[0]) for x in (fast, slow))
+    torch.testing.assert_close(*levels, rtol=1e-4, atol=1e-5)
     assert other.config.control_rate == 500.0
 
 
 def test_numpy_reference_runs_batches() -> None:
     policy = _policy(8, readout="leaky")
     states = tuple(x.numpy() for x in policy.initial_states(6))
-    action, states, spikes = numpy_step(numpy_weights(policy), np.ones((6, 18), np.float32), states)
+    action, states, spikes = numpy_stepper(policy)(np.ones((6, 18), np.float32), states)
     assert action.shape == (6, 4)
     assert action.dtype == np.float32
     assert [x.shape for x in states] == [(6, 256), (6, 128), (6, 4)]

@@ -9,10 +9,11 @@ from snn_sim.task.reward import END_COEFFICIENTS
 from snn_training.networks.transformer.in_flight import (
     BEGUN,
     ERROR,
+    HORIZON,
     Conditioning,
     FlyingTransformer,
+    reward_of,
 )
-from snn_training.networks.transformer.return_to_go import HORIZON, reward_of
 from snn_training.neurons.plasticity import ELIGIBILITY, MEAN, PLASTIC, PlasticityConfig
 from support.transformer_samples import tokens, transformer
 

@@ -8,15 +8,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from snn_training.networks.transformer.config import TransformerConfig
-from snn_training.networks.transformer.model import DecisionTransformer, dense_twin
-from snn_training.networks.transformer.spiking_block import (
+from snn_training.networks.config import TransformerConfig
+from snn_training.networks.transformer.blocks import (
     TURN,
     advance,
     band,
     phase_code,
     phase_steps,
 )
+from snn_training.networks.transformer.model import DecisionTransformer, dense_twin
 from support.transformer_samples import SMALL, Tokens, tokens, transformer
 
 KINDS = ["spiking", "dense"]

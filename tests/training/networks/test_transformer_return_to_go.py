@@ -14,7 +14,7 @@ from snn_controller.vehicle.frames import roll_pitch_yaw as angles_of
 from snn_controller.vehicle.observation import observe
 from snn_controller.vehicle.state import Reference, State
 from snn_sim.task.reward import END_COEFFICIENTS, hover_reward
-from snn_training.networks.transformer.return_to_go import (
+from snn_training.networks.transformer.in_flight import (
     HORIZON,
     mean_returns_to_go,
     next_error,

@@ -199,9 +199,9 @@ def test_another_rate_keeps_the_shape(name: str) -> None:
     assert isinstance(network, SpikingPolicy)
     other = network.at_rate(200.0)
     slow, fast = network.policy_weights().layers[0], other.policy_weights().layers[0]
-    torch.testing.assert_close(fast.beta**2, slow.beta)
-    if fast.alpha is not None:
-        torch.testing.assert_close(fast.alpha**2, slow.alpha)
+    torch.testing.assert_close(fast.neuron[0] ** 2, slow.neuron[0])
+    for one, other in zip(fast.synapse, slow.synapse, strict=True):
+        torch.testing.assert_close(one**2, other)
 
 
 def test_baselines_have_no_other_rate(tmp_path: Path) -> None:
@@ -212,7 +212,7 @@ def test_baselines_have_no_other_rate(tmp_path: Path) -> None:
 def test_the_hard_reset_forgets_the_membrane() -> None:
     network = make_network(NetworkConfig(hidden=(1,), reset="hard"))
     layer = network.policy_weights().layers[0]  # type: ignore[union-attr]
-    membrane = layer.threshold[None] + 1.0
+    membrane = layer.neuron[1][None] + 1.0
     observation = torch.zeros(1, 1, 18)
     _, (after,), _ = network(observation, (membrane,), 5.0)
     torch.testing.assert_close(after, layer.bias[None])

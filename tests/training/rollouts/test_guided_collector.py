@@ -19,8 +19,7 @@ from snn_sim.task.episode import EpisodeConfig
 from snn_training.data.replay import Replay
 from snn_training.networks.actor_critic import GuideActor
 from snn_training.networks.config import NetworkConfig
-from snn_training.networks.make import numpy_stepper
-from snn_training.networks.unroll import unroll
+from snn_training.networks.make import numpy_stepper, unroll
 from snn_training.rollouts.collector import Collector
 from snn_training.rollouts.guided_collector import Exploration, SequenceCollector
 from snn_training.rollouts.guides import ActorGuide, GeometricGuide, PolicyGuide

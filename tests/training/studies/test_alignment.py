@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from snn_training.networks.stepped import SteppedNetwork
+from snn_training.networks.actor_critic import SteppedNetwork
 from snn_training.studies.alignment import (
     REFERENCE_SLOPE,
     Alignment,

@@ -6,6 +6,7 @@ python training/export.py --run runs/NAME --output policy.onnx
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,8 +20,15 @@ from torch import Tensor, nn
 
 from snn_controller.errors import UserError
 from snn_controller.vehicle import ACTION_SIZE, OBSERVATION_SIZE
-from snn_training.artifacts.file import ArtifactInfo, Rows, Tick, require_finite, write_artifact
-from snn_training.artifacts.trace import LAST_ACTION, trace_tick
+from snn_training.artifacts.file import (
+    LAST_ACTION,
+    ArtifactInfo,
+    Rows,
+    Tick,
+    require_finite,
+    trace_tick,
+    write_artifact,
+)
 from snn_training.networks import Network, SpikingPolicy
 from snn_training.runs import load_checkpoint
 
@@ -32,10 +40,10 @@ def export_policy(policy: Network, path: Path, info: ArtifactInfo) -> None:
         UserError: The network has weights that are not finite, or the file cannot be written.
     """
     require_finite(policy)
-    step = _Step(policy)
+    step = _PolicyTick(policy)
     tick = Tick(
         policy.config.control_rate,
-        _layers(policy, step),
+        _layers(policy),
         policy.multiply_accumulates,
         partial(_fly, policy, step),
     )
@@ -56,23 +64,21 @@ def export_benchmark(policy: Network, path: Path, control_rate: float, airframe:
 
 def graph_of(policy: Network) -> onnx.ModelProto:
     """Return the bare graph of a network's tick, without metadata."""
-    return _to_onnx(_Step(policy), policy)
+    return _to_onnx(_PolicyTick(policy), policy)
 
 
 def replay_actions(policy: Network, observations: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the actions (ticks, 4) that a network gives after a reset, flown as it gives them."""
-    return _run(policy, _Step(policy), observations)[0]
+    return _run(policy, _PolicyTick(policy), observations)[0]
 
 
-class _Step(nn.Module):
+class _PolicyTick(nn.Module):
     """One tick with fixed weights, as the graph that is exported."""
 
     def __init__(self, policy: Network) -> None:
         super().__init__()
-        if isinstance(policy, SpikingPolicy):
-            self.layers = policy.policy_weights().convert(Tensor.detach).layers
-        else:
-            self.layers, self.network = (), policy  # as a part, so that its weights are found
+        if not isinstance(policy, SpikingPolicy):
+            self.network = policy  # as a part, so that its weights are found
         self.step = policy.stepper()
         self.states = len(policy.state_names)  # without the action, which the runtime keeps
 
@@ -81,7 +87,7 @@ class _Step(nn.Module):
         return (action, *following[: self.states], *spikes)
 
 
-def _to_onnx(step: _Step, policy: Network) -> onnx.ModelProto:
+def _to_onnx(step: _PolicyTick, policy: Network) -> onnx.ModelProto:
     names = policy.state_names
     outputs = (f"{name}_next" for name in names), (f"spikes_{x}" for x in policy.layer_names)
     feedback = [LAST_ACTION] if sees_last_action(policy) else []
@@ -98,30 +104,31 @@ def sees_last_action(policy: Network) -> bool:
     return isinstance(policy, SpikingPolicy) and policy.config.action_feedback
 
 
-def _layers(policy: Network, step: _Step) -> list[dict[str, Any]]:
+def _layers(policy: Network) -> list[dict[str, Any]]:
     """Return name, size and synapses of each spiking layer.
 
     A recurrent layer drives itself too, and the first may see the last action.
     """
-    outputs = [*(x.weight.shape[1] for x in step.layers[1:]), ACTION_SIZE]
+    if not isinstance(policy, SpikingPolicy):
+        return []
+    sizes = policy.config.hidden
     layers = []
-    for name, layer, following in zip(policy.layer_names, step.layers, outputs, strict=False):
-        inputs, neurons = map(int, layer.weight.shape)
-        own = neurons if layer.recurrent is not None else 0
-        fed_back = ACTION_SIZE if sees_last_action(policy) and not layers else 0
+    for index, (name, neurons) in enumerate(zip(policy.layer_names, sizes, strict=True)):
+        own = neurons if policy.config.recurrent else 0
+        fed_back = ACTION_SIZE if sees_last_action(policy) and index == 0 else 0
         layers.append(
             {
                 "name": name,
                 "neurons": neurons,
-                "fan_in": inputs + own + fed_back,
-                "fan_out": int(following) + own,
+                "fan_in": (OBSERVATION_SIZE, *sizes)[index] + own + fed_back,
+                "fan_out": (*sizes[1:], ACTION_SIZE)[index] + own,
             }
         )
     return layers
 
 
 def _fly(
-    policy: Network, step: _Step, observations: NDArray[np.float32]
+    policy: Network, step: _PolicyTick, observations: NDArray[np.float32]
 ) -> tuple[dict[str, Rows], Rows, float]:
     """Return inputs, actions and margin of a flight, for the self-test."""
     actions, margin = _run(policy, step, observations)
@@ -132,19 +139,26 @@ def _fly(
 
 
 def _run(
-    policy: Network, step: _Step, observations: NDArray[np.float32]
+    policy: Network, step: _PolicyTick, observations: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], float]:
     """Return the actions (ticks, 4) and the smallest distance of a membrane from its threshold."""
     states, actions, margin = policy.initial_states(), [], float("inf")
+    distance = _distance(policy)
     with torch.no_grad():
         for observation in torch.from_numpy(observations):
             action, *rest = step(observation[None], *states)
             states = tuple(rest[: step.states])
             states = (*states, action) if sees_last_action(policy) else states
             actions.append(action[0].numpy())
-            for membrane, layer in zip(states, step.layers, strict=False):
-                margin = min(margin, float((membrane - layer.threshold).abs().min()))
+            margin = min(margin, distance(states))
     return np.stack(actions), margin
+
+
+def _distance(policy: Network) -> Callable[[tuple[Tensor, ...]], float]:
+    """Return how near any membrane of some states is to its threshold: infinitely far without."""
+    if not isinstance(policy, SpikingPolicy):
+        return lambda _: float("inf")
+    return partial(policy.margin, policy.policy_weights())
 
 
 @dataclass

@@ -21,8 +21,15 @@ from torch import nn
 
 from snn_controller.vehicle import ACTION_SIZE, OBSERVATION_SIZE
 from snn_sim.task import CONTROL_RATE, HISTORY_SIZE, append_action
-from snn_training.artifacts.file import ArtifactInfo, Rows, Tick, require_finite, write_artifact
-from snn_training.artifacts.trace import IR_VERSION, OPSET_VERSION
+from snn_training.artifacts.file import (
+    IR_VERSION,
+    OPSET_VERSION,
+    ArtifactInfo,
+    Rows,
+    Tick,
+    require_finite,
+    write_artifact,
+)
 from snn_training.networks import ActorOfGuide, GuideActor, SpikingGuideActor
 
 Constants = dict[str, NDArray[Any]]

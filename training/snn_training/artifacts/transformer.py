@@ -23,15 +23,22 @@ from torch import Tensor, nn
 
 from snn_controller.policy import Policy
 from snn_controller.vehicle import ACTION_SIZE, OBSERVATION_SIZE, load_quadrotor
-from snn_training.artifacts.file import ArtifactInfo, Rows, Tick, require_finite, write_artifact
-from snn_training.artifacts.trace import LAST_ACTION, trace_tick
+from snn_training.artifacts.file import (
+    LAST_ACTION,
+    ArtifactInfo,
+    Rows,
+    Tick,
+    require_finite,
+    trace_tick,
+    write_artifact,
+)
 from snn_training.networks.transformer import (
     ERROR,
     Conditioning,
     DecisionTransformer,
     FlyingTransformer,
-    States,
-    config_from,
+    NamedStates,
+    transformer_config,
 )
 from snn_training.neurons import Membranes, PlasticityConfig
 from snn_training.runs import load_best
@@ -60,7 +67,7 @@ def export_transformer(flying: FlyingTransformer, path: Path, info: ArtifactInfo
 
 def tick_graph(flying: FlyingTransformer) -> onnx.ModelProto:
     """Return the graph of one tick, in the precision of the network."""
-    step = _Step(flying)
+    step = _TransformerTick(flying)
     return trace_tick(
         step,
         (*step.example_inputs(), *step.example_states.values()),
@@ -73,7 +80,7 @@ def tick_graph(flying: FlyingTransformer) -> onnx.ModelProto:
     )
 
 
-class _Step(nn.Module):
+class _TransformerTick(nn.Module):
     """One tick with tensors instead of dictionaries, and only the inputs that it uses."""
 
     def __init__(self, flying: FlyingTransformer) -> None:
@@ -129,7 +136,7 @@ def _fly(
 ) -> tuple[dict[str, Rows], Rows, float]:
     """Return inputs, actions and margin of a flight, for the self-test."""
     inputs, actions, margin = _run(flying, torch.from_numpy(observations))
-    return {name: inputs[name] for name in _Step(flying).inputs}, actions, margin
+    return {name: inputs[name] for name in _TransformerTick(flying).inputs}, actions, margin
 
 
 def _run(flying: FlyingTransformer, observations: Tensor) -> tuple[dict[str, Rows], Rows, float]:
@@ -160,7 +167,7 @@ def _thresholds(flying: FlyingTransformer) -> dict[str, Tensor]:
     return found
 
 
-def _distances(states: States, thresholds: dict[str, Tensor]) -> list[float]:
+def _distances(states: NamedStates, thresholds: dict[str, Tensor]) -> list[float]:
     return [float((states[name] - x).abs().min()) for name, x in thresholds.items()]
 
 
@@ -183,7 +190,7 @@ def main(args: Args) -> None:
         UserError: The run has no usable checkpoint or policy.
     """
     weights, provenance = load_best(args.run, "decision_transformer")
-    network = DecisionTransformer(config_from(provenance["config"]["network"]))
+    network = DecisionTransformer(transformer_config(provenance["config"]["network"]))
     network.load_state_dict(weights)
     before = Policy.load(args.run / "policy.onnx").metadata
     quadrotor = load_quadrotor(before.airframe)

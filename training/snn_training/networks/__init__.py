@@ -2,30 +2,36 @@
 
 from snn_training.networks.actor_critic import (
     INPUT_SCALE,
+    ActorKind,
+    ActorOfGuide,
     GuideActor,
+    SpikingGuideActor,
+    SteppedNetwork,
     TwinCritic,
     good_sizes,
+    make_actor,
     make_layers,
 )
 from snn_training.networks.config import NetworkConfig, network_rules
-from snn_training.networks.make import Network, make_network, numpy_stepper
-from snn_training.networks.spiking import SpikingPolicy
-from snn_training.networks.stepped import (
-    ActorKind,
-    ActorOfGuide,
-    SpikingGuideActor,
-    SteppedNetwork,
-    make_actor,
+from snn_training.networks.make import (
+    BASELINES,
+    Network,
+    make_network,
+    numpy_stepper,
+    unroll,
+    unroll_spiking,
 )
-from snn_training.networks.unroll import unroll, unroll_spiking
+from snn_training.networks.spiking import PolicyWeights, SpikingPolicy
 
 __all__ = [
+    "BASELINES",
     "INPUT_SCALE",
     "ActorKind",
     "ActorOfGuide",
     "GuideActor",
     "Network",
     "NetworkConfig",
+    "PolicyWeights",
     "SpikingGuideActor",
     "SpikingPolicy",
     "SteppedNetwork",

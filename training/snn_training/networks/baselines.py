@@ -88,7 +88,7 @@ class Baseline(nn.Module):
             actions.append(action)
         return torch.stack(actions), states, ()
 
-    def heed(self, states: States, flown: Any) -> States:
+    def set_applied_action(self, states: States, flown: Any) -> States:
         """Return the states that fit what was flown (batch, 4) instead of the last action."""
         return states
 
@@ -138,7 +138,7 @@ class HistoryPerceptron(Baseline):
         """Scale the observations."""
         return observations * torch.as_tensor(self.observation_scale)
 
-    def heed(self, states: States, flown: Any) -> States:
+    def set_applied_action(self, states: States, flown: Any) -> States:
         """Return the history (batch, 128), of either array type, with what was flown at its end."""
         states[0][:, -ACTION_SIZE:] = flown
         return states

@@ -1,12 +1,19 @@
-"""The configuration of a policy network, spiking or baseline."""
+"""The configurations of policy networks: spiking, baseline, decision transformer."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from snn_training.common import Rules
-from snn_training.neurons import KernelName
+from snn_training.neurons import (
+    KernelName,
+    MembraneConfig,
+    NeuronName,
+    NeuronOptions,
+    ReadoutName,
+    SynapseName,
+)
 
 
 def network_rules(network: NetworkConfig) -> Rules:
@@ -36,19 +43,18 @@ def network_rules(network: NetworkConfig) -> Rules:
     }
 
 
-Kind = Literal["spiking", "gru", "mlp", "mlp_history"]
-Readout = Literal["spikes", "leaky"]
+Kind = Literal[NeuronName, "gru", "mlp", "mlp_history"]
 # Brings each observation to about unit size: position, rotation matrix, velocity, body rates.
 OBSERVATION_SCALE = (4.0,) * 3 + (2.0,) * 9 + (1.0,) * 3 + (0.25,) * 3
 
 
 @dataclass(frozen=True)
-class NetworkConfig:
+class NetworkConfig(NeuronOptions):
     """Shape of the policy."""
 
     hidden: tuple[int, ...] = (256, 128)
     """Neurons of each LIF layer."""
-    readout: Readout = "spikes"
+    readout: ReadoutName = "spikes"
     """`spikes` reads the last layer's spikes; `leaky` low-passes them, one state an action."""
     control_rate: float = 100.0
     """Ticks a second."""
@@ -78,11 +84,49 @@ class NetworkConfig:
     action_feedback: bool = False
     """The first layer of a spiking network also sees the action that was flown a tick before: with
     what came of it, that tells of delay, lag and mass."""
-    synapse: Literal["instant", "current"] = "instant"
+    synapse: SynapseName = "instant"
     """`current`: input currents decay with learnt time constants (current-based LIF, CuBa)."""
     synapse_time_constant: float = 0.010
     """Initial time constant in s of the synaptic currents."""
     memory: bool = True
     """Without memory every tick starts from zero states: what does the state bring?"""
     kernel: KernelName = "torch"
-    """What computes the recurrence in training: C, numba, PyTorch, or the fastest there is."""
+    """What computes the recurrence in training: PyTorch, numba, or the fastest there is (`auto`).
+    `c` is accepted from older runs and means numba."""
+
+
+@dataclass(frozen=True)
+class TransformerConfig:
+    """Shape of the network."""
+
+    kind: Literal["spiking", "dense"] = "spiking"
+    """`spiking`, or a `dense` one of the same size: softmax attention, GELU, layer norms."""
+    width: int = 128
+    """Numbers of a token (d)."""
+    layers: int = 2
+    """Blocks of attention and perceptron."""
+    heads: int = 4
+    """Heads of attention."""
+    hidden: int = 256
+    """Neurons of a block's perceptron."""
+    window: int = 20
+    """Ticks that attention looks back, the present one included."""
+    control_rate: float = 100.0
+    """Ticks a second."""
+    conditioned: bool = True
+    """Tokens hold the return-to-go; without it, this is behaviour cloning."""
+    sees_last_action: bool = True
+    """Tokens hold the action that was applied a tick before."""
+    phase: bool = True
+    """Phase-shifted positional spike code: spiking attention knows the order of tokens."""
+    routing: bool = True
+    """Dendritic routing: a gate per head and token, from what the heads found."""
+    readout: Literal["stream", "spikes"] = "stream"
+    """The action is read from the residual `stream`, or from `spikes` of a last layer."""
+    membranes: MembraneConfig = field(default_factory=MembraneConfig)
+    """Constants of the neurons."""
+
+
+def transformer_config(values: dict[str, Any]) -> TransformerConfig:
+    """Return the configuration that `dataclasses.asdict` gave the values of."""
+    return TransformerConfig(**{**values, "membranes": MembraneConfig(**values["membranes"])})

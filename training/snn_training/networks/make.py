@@ -1,4 +1,4 @@
-"""Every policy network there is, spiking or baseline: made by configuration, ticked in NumPy."""
+"""Every policy network there is: made by configuration, ticked in NumPy, run along flights."""
 
 from __future__ import annotations
 
@@ -8,22 +8,11 @@ from functools import partial
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from snn_training.networks.baselines import GatedRecurrence, HistoryPerceptron, Perceptron
 from snn_training.networks.config import NetworkConfig
-from snn_training.networks.spiking import SpikingPolicy
-from snn_training.neurons import PolicyWeights, numpy_step, policy_step
-
-__all__ = [
-    "Network",
-    "NetworkConfig",
-    "SpikingPolicy",
-    "make_network",
-    "numpy_step",
-    "numpy_stepper",
-    "numpy_weights",
-    "policy_step",
-]
+from snn_training.networks.spiking import PolicyWeights, SpikingPolicy
 
 Network = SpikingPolicy | GatedRecurrence | HistoryPerceptron | Perceptron
 BASELINES = {"gru": GatedRecurrence, "mlp": Perceptron, "mlp_history": HistoryPerceptron}
@@ -31,20 +20,20 @@ BASELINES = {"gru": GatedRecurrence, "mlp": Perceptron, "mlp_history": HistoryPe
 
 def make_network(config: NetworkConfig, *, generator: torch.Generator | None = None) -> Network:
     """Return the network of the configured kind, its weights drawn from a generator."""
-    if config.kind == "spiking":
-        return SpikingPolicy(config, generator=generator)
-    return BASELINES[config.kind](config, generator)
+    if config.kind in BASELINES:
+        return BASELINES[config.kind](config, generator)
+    return SpikingPolicy(config, generator=generator)
 
 
 def numpy_weights(policy: SpikingPolicy) -> PolicyWeights:
-    """Return the policy's arrays as float32 NumPy, for the reference and for roll-outs."""
+    """Return the policy's arrays as float32 NumPy."""
     return policy.policy_weights().convert(lambda x: x.detach().cpu().numpy().astype(np.float32))
 
 
 def numpy_stepper(policy: Network) -> Callable:
     """Return the tick in NumPy with today's weights, for roll-outs without gradients."""
     if isinstance(policy, SpikingPolicy):
-        return partial(numpy_step, numpy_weights(policy))
+        return partial(policy.tick, numpy_weights(policy), spike=_numpy_spike, tanh=np.tanh)
     step = policy.stepper()
 
     def tick(observation: NDArray[np.float32], states: tuple) -> tuple:
@@ -55,3 +44,37 @@ def numpy_stepper(policy: Network) -> Callable:
         return action.numpy(), tuple(x.numpy() for x in following), ()
 
     return tick
+
+
+def unroll(
+    network: Network, observations: Tensor, flown: Tensor, restarts: Tensor, slope: float
+) -> Tensor:
+    """Return the actions (T, batch, 4) along what was flown, whoever flew it, from zero states.
+
+    Args:
+        network: The policy.
+        observations: (T, batch, 18).
+        flown: Actions (T, batch, 4) that led from each observation to the next, by whomever.
+        restarts: Where a new episode begins (T, batch).
+        slope: Slope k of the surrogate gradient.
+    """
+    return unroll_spiking(network, observations, flown, restarts, slope)[0]
+
+
+def unroll_spiking(
+    network: Network, observations: Tensor, flown: Tensor, restarts: Tensor, slope: float
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Return the actions, as `unroll` does, and each spiking layer's spikes (T, batch, neurons)."""
+    if isinstance(network, HistoryPerceptron):
+        return network.follow(observations, flown, restarts), ()
+    states = network.initial_states(observations.shape[1])
+    if isinstance(network, SpikingPolicy):
+        actions, _, spikes = network(observations, states, slope, restarts, flown)
+        return actions, spikes
+    return network(observations, states, slope, restarts)[0], ()
+
+
+def _numpy_spike(
+    membrane: NDArray[np.float32], threshold: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    return (membrane > threshold).astype(np.float32)

@@ -1,55 +1,82 @@
-"""Spiking neurons: models, surrogate gradients, slope schedules, plasticity."""
+"""Spiking neurons: models, how a layer runs, surrogate gradients, plasticity."""
 
 from snn_training.neurons import plasticity
-from snn_training.neurons.layer import KernelName, lif_layer, lif_loop, load_kernel, low_pass
-from snn_training.neurons.lif import LayerWeights, PolicyWeights, lif_step, numpy_step, policy_step
+from snn_training.neurons.cell import (
+    Array,
+    Arrays,
+    CellRanges,
+    Constant,
+    KernelName,
+    LayerWeights,
+    Spike,
+    has_kernel,
+    run_layer,
+    step_layer,
+)
+from snn_training.neurons.lif import LIF
 from snn_training.neurons.membrane import MembraneConfig, Membranes
 from snn_training.neurons.plasticity import PlasticityConfig
-from snn_training.neurons.slope_schedule import (
+from snn_training.neurons.registry import (
+    NEURONS,
+    NeuronName,
+    NeuronOptions,
+    ReadoutName,
+    SynapseName,
+    make_cell,
+    make_readout,
+    make_synapse,
+)
+from snn_training.neurons.surrogate import (
+    MAX_SLOPE,
+    MIN_SLOPE,
     SlopeConfig,
     SlopeState,
+    heaviside,
     normalised_score,
     record_score,
     slope_after,
     slope_at,
     slope_rules,
-)
-from snn_training.neurons.sparsity import sparsity_loss, sparsity_rules
-from snn_training.neurons.surrogate import (
-    MAX_SLOPE,
-    MIN_SLOPE,
-    LIFSequence,
-    heaviside,
+    sparsity_loss,
+    sparsity_rules,
     surrogate_gradient,
 )
 
 __all__ = [
+    "LIF",
     "MAX_SLOPE",
     "MIN_SLOPE",
+    "NEURONS",
+    "Array",
+    "Arrays",
+    "CellRanges",
+    "Constant",
     "KernelName",
-    "LIFSequence",
     "LayerWeights",
     "MembraneConfig",
     "Membranes",
+    "NeuronName",
+    "NeuronOptions",
     "PlasticityConfig",
-    "PolicyWeights",
+    "ReadoutName",
     "SlopeConfig",
     "SlopeState",
+    "Spike",
+    "SynapseName",
+    "has_kernel",
     "heaviside",
-    "lif_layer",
-    "lif_loop",
-    "lif_step",
-    "load_kernel",
-    "low_pass",
+    "make_cell",
+    "make_readout",
+    "make_synapse",
     "normalised_score",
-    "numpy_step",
     "plasticity",
-    "policy_step",
     "record_score",
+    "run_layer",
     "slope_after",
     "slope_at",
     "slope_rules",
     "sparsity_loss",
     "sparsity_rules",
+    "step_layer",
     "surrogate_gradient",
 ]

@@ -13,17 +13,15 @@ current adds. So the compiled recurrence of the other networks runs them, and no
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
-from snn_training.neurons.layer import Kernel, load_kernel
-from snn_training.neurons.lif import LayerWeights, lif_step
-from snn_training.neurons.surrogate import LIFSequence, check_slope, heaviside
+from snn_training.neurons.cell import has_kernel, run_cell
+from snn_training.neurons.lif import LIF
+from snn_training.neurons.surrogate import heaviside
 
 Integration = Literal["exact", "euler"]
 Reset = Literal["hard", "soft"]
@@ -86,6 +84,7 @@ class Membranes(nn.Module):
         if not config.threshold > config.rest:
             raise ValueError("the threshold must be above the resting potential")
         self.neurons, self.config, self.period = neurons, config, period
+        self.cell = LIF(hard=config.reset == "hard")
         low, high = math.log(shortest), math.log(config.max_time_constant)
         spread = low + (high - low) * torch.rand(neurons, generator=generator)
         self.log_time_constant = nn.Parameter(spread)
@@ -119,22 +118,14 @@ class Membranes(nn.Module):
         """
         if self.wanted_rate is not None:
             self._set_thresholds(current.detach(), self.wanted_rate)
-        beta, threshold = self.constants()
-        hard = self.config.reset == "hard"
         if current.dim() == 2:
-            return self.tick(current, membrane)
-        kernel = load_kernel("auto")
-        if kernel is None or current.dtype != torch.float32 or current.device.type != "cpu":
-            return LIFSequence.apply(current, membrane, beta, threshold, slope, None, hard)  # type: ignore[misc]
-        return CompiledMembranes.apply(current, membrane, beta, threshold, slope, hard, kernel)  # type: ignore[misc]
-
-    def tick(
-        self, current: Tensor, membrane: Tensor, spike: Callable[..., Tensor] = heaviside
-    ) -> tuple[Tensor, Tensor]:
-        """Return spikes and U (batch, neurons) after one tick of a current of the same shape."""
-        beta, threshold = self.constants()
-        layer = LayerWeights(None, None, beta, threshold, hard=self.config.reset == "hard")
-        return lif_step(current, membrane, layer, spike)
+            spikes, (last,) = self.cell.step(current, (membrane,), self.constants(), heaviside)
+            return spikes, last
+        compiled = has_kernel("auto")
+        spikes, (last,) = run_cell(
+            self.cell, current, (membrane,), self.constants(), slope, compiled=compiled
+        )
+        return spikes, last
 
     def volts(self, membrane: Tensor) -> Tensor:
         """Return V of a state U, of any leading shape."""
@@ -155,40 +146,3 @@ class Membranes(nn.Module):
         added = gain(tau, self.period, config.resistance, config.integration)
         with torch.no_grad():
             self.log_threshold.copy_(torch.log(passed.clamp(min=MIN_THRESHOLD) * added))
-
-
-class CompiledMembranes(torch.autograd.Function):
-    """`LIFSequence` by a compiled recurrence, for float32 on the CPU."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        current: Tensor,
-        membrane: Tensor,
-        beta: Tensor,
-        threshold: Tensor,
-        slope: float,
-        hard: bool,
-        kernel: Kernel,
-    ) -> tuple[Tensor, Tensor]:
-        """Return the spikes (T, B, N) and the last membrane (B, N); see `LIFSequence`."""
-        ctx.slope, ctx.hard, ctx.kernel = check_slope(slope), hard, kernel
-        membranes = current.clone(memory_format=torch.contiguous_format)
-        spikes = torch.empty_like(membranes)
-        start, beta, threshold = (x.contiguous() for x in (membrane, beta, threshold))
-        kernel.forward(membranes, spikes, start, beta, threshold, None, hard)
-        ctx.save_for_backward(membranes, start, beta, threshold)
-        return spikes, membranes[-1].clone()
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradients of current, membrane, beta and threshold."""
-        membranes, start, beta, threshold = ctx.saved_tensors
-        grad_spikes, later = grad_outputs[0].contiguous(), grad_outputs[1].clone()
-        grad_current, sums = torch.empty_like(membranes), membranes.new_empty(3, len(beta))
-        ctx.kernel.backward(
-            *(grad_current, later, sums, grad_spikes, membranes),
-            *(start, beta, threshold, None, ctx.hard, ctx.slope),
-        )
-        return grad_current, later, sums[1], sums[2], None, None, None

@@ -1,11 +1,31 @@
-"""Spikes that can be trained: a Heaviside step forward, a fast-sigmoid slope backward."""
+"""How spikes are trained: surrogate gradients, schedules of their slope k, the price of spikes.
+
+Forward a Heaviside step, backward a fast-sigmoid slope. The slope is fixed, or follows the progress
+of the run, or how well the policy does: pure functions of the progress and of a small state that
+goes into a checkpoint, so a resumed run continues its schedule exactly.
+
+Source: Van den Berghe et al., "Adaptive Surrogate Gradients for Sequential Reinforcement Learning
+in Spiking Neural Networks", NeurIPS 2025, equation 3,
+
+    k = clip(100 mean_10(p / 2 + dp / 2), 1, 100),
+
+the mean taken over the last ten evaluations, p the score and dp its change. The paper leaves the
+unit of the score open; here it is the return scaled to [0, 1], because raw returns would hold k at
+its limit. A steady score p gives k = 50 p; more only while the score rises.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
+
+from snn_training.common import Rules
 
 MIN_SLOPE, MAX_SLOPE = 1.0, 100.0
 
@@ -49,93 +69,139 @@ class SurrogateSpike(torch.autograd.Function):
         return grad, -grad.sum_to_size(threshold.shape), None
 
 
-class LIFSequence(torch.autograd.Function):
-    """One LIF layer over a whole sequence, forward and backward written out in PyTorch's operators.
+Schedule = Literal["fixed", "interval", "adaptive"]
+WINDOW = 10  # evaluations that the adaptive schedule looks back
+RETURNS = (0.0, 500.0)  # per episode; what the adaptive slope's score runs over
 
-    `apply(current, membrane, beta, threshold, slope, keep, hard)` does what `lif.lif_step` does
-    tick by tick, several times faster than autograd through a loop. No gradient flows through the
-    reset's spike.
+
+@dataclass(frozen=True)
+class SlopeConfig:
+    """How the slope of the surrogate gradient changes over a run."""
+
+    schedule: Schedule = "fixed"
+    """`fixed` keeps `start`; `interval` climbs in equal steps; `adaptive` follows the score."""
+    start: float = 5.0
+    """Slope k at the start, 1 to 100; adaptive: until the first score."""
+    end: float = 100.0
+    """Slope k at the end of the interval schedule, 1 to 100."""
+    intervals: int = 10
+    """Intervals of equal length and constant slope of the interval schedule."""
+
+
+@dataclass(frozen=True)
+class SlopeState:
+    """What the adaptive schedule remembers: the last scores in [0, 1], oldest first."""
+
+    scores: tuple[float, ...] = ()
+
+
+def normalised_score(value: float, low: float, high: float) -> float:
+    """Return where a return lies between low and high, clipped to [0, 1].
+
+    Raises:
+        ValueError: The value is not a number or the range is empty.
     """
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        current: Tensor,
-        membrane: Tensor,
-        beta: Tensor,
-        threshold: Tensor,
-        slope: float,
-        keep: Tensor | None = None,
-        hard: bool = False,
-    ) -> tuple[Tensor, Tensor]:
-        """Return the spikes (T, B, N) and the last membrane (B, N).
-
-        Args:
-            ctx: Autograd's context.
-            current: Input current (T, B, N).
-            membrane: Membrane before the sequence (B, N).
-            beta: Decay a tick (N,).
-            threshold: Threshold (N,).
-            slope: Slope k of the surrogate gradient.
-            keep: 0 where the membrane is zeroed before a tick, else 1 (T, B); None keeps all.
-            hard: Whether a spike zeroes the membrane instead of lowering it by the threshold.
-        """
-        check_slope(slope)
-        membranes = current.new_empty((current.shape[0] + 1, *current.shape[1:]))
-        spikes = torch.empty_like(current)
-        membranes[0] = membrane
-        befores, afters = membranes[:-1].unbind(), membranes[1:].unbind()
-        for index, (now, before, after, spike) in enumerate(
-            zip(current.unbind(), befores, afters, spikes.unbind(), strict=True)
-        ):
-            before, reset = _reset(before, threshold, keep, index, hard)
-            torch.addcmul(now, before, beta, out=after)
-            after.sub_(reset)
-            torch.gt(after, threshold, out=spike)
-        ctx.save_for_backward(membranes, beta, threshold, keep)
-        ctx.slope, ctx.hard = slope, hard
-        return spikes, membranes[-1].clone()
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradients of current, first membrane, beta and threshold.
-
-        Tick by tick backwards, so that everything but the result stays in the processor's cache.
-        """
-        membranes, beta, threshold, keep = ctx.saved_tensors
-        grad_spikes, grad_last = grad_outputs
-        grad_current = torch.empty_like(grad_spikes)
-        sum_beta, sum_direct, sum_reset = (torch.zeros_like(grad_last) for _ in range(3))
-        slope, later, work = ctx.slope, grad_last, torch.empty_like(grad_last)
-        values = membranes.unbind()
-        for index in range(len(grad_current) - 1, -1, -1):
-            before, after, grad = values[index], values[index + 1], grad_current[index]
-            torch.sub(after, threshold, out=work)
-            work.abs_().mul_(slope).add_(1.0).square_().reciprocal_().mul_(grad_spikes[index])
-            sum_direct.add_(work)
-            torch.add(work, later, out=grad)
-            later = grad * beta
-            if keep is not None:
-                before = before * keep[index][:, None]
-                later.mul_(keep[index][:, None])
-            fired = torch.gt(before, threshold, out=work)
-            if ctx.hard:
-                later.mul_(1.0 - fired)
-                before = before * (1.0 - fired)
-            else:
-                sum_reset.addcmul_(grad, fired)
-            sum_beta.addcmul_(grad, before)
-        grad_threshold = -(sum_direct + sum_reset).sum(0)
-        return grad_current, later, sum_beta.sum(0), grad_threshold, None, None, None
+    if not low < high or math.isnan(value):
+        raise ValueError(f"score {value} in the range {low} to {high} cannot be normalised")
+    return min(max((value - low) / (high - low), 0.0), 1.0)
 
 
-def _reset(
-    membrane: Tensor, threshold: Tensor, keep: Tensor | None, tick: int, hard: bool
-) -> tuple[Tensor, Tensor]:
-    """Return the membrane that a tick starts from, and what its reset subtracts at the end."""
-    if keep is not None:
-        membrane = membrane * keep[tick][:, None]
-    fired = membrane > threshold
-    if hard:
-        return membrane.masked_fill(fired, 0.0), torch.zeros_like(membrane)
-    return membrane, fired * threshold
+def record_score(state: SlopeState, score: float) -> SlopeState:
+    """Return the state after one more evaluation with a score in [0, 1].
+
+    Raises:
+        ValueError: The score is outside, or not a number.
+    """
+    if not 0.0 <= score <= 1.0:
+        raise ValueError(f"score {score} is outside 0 to 1; normalise it first")
+    return SlopeState((*state.scores, float(score))[-(WINDOW + 1) :])
+
+
+def slope_at(config: SlopeConfig, progress: float, state: SlopeState) -> float:
+    """Return the slope k in [1, 100].
+
+    Args:
+        config: The schedule.
+        progress: Share of the run that is done, 0 to 1.
+        state: Scores so far.
+
+    Raises:
+        ValueError: The schedule is unknown.
+    """
+    if config.schedule == "fixed":
+        return clamp_slope(config.start)
+    if config.schedule == "interval":
+        return interval_slope(config, progress)
+    if config.schedule == "adaptive":
+        return adaptive_slope(config, state)
+    raise ValueError(f"unknown slope schedule '{config.schedule}'")
+
+
+def slope_after(config: SlopeConfig, progress: float, returns: Sequence[float]) -> float:
+    """Return the slope k in [1, 100] after validations with these returns, oldest first."""
+    state = SlopeState()
+    for value in returns:
+        state = record_score(state, normalised_score(value, *RETURNS))
+    return slope_at(config, progress, state)
+
+
+def interval_slope(config: SlopeConfig, progress: float) -> float:
+    """Return the slope of the staircase that ends with one interval at `end`."""
+    done = min(max(progress, 0.0), 1.0)
+    last = max(config.intervals - 1, 1)
+    share = min(math.floor(done * config.intervals), last) / last
+    return clamp_slope(config.start + share * (config.end - config.start))
+
+
+def adaptive_slope(config: SlopeConfig, state: SlopeState) -> float:
+    """Return the slope that the last scores give; the mean is over those there are.
+
+    The first score of a run has no change yet; once ten more are there it has left the window.
+    """
+    scores = state.scores
+    if not scores:
+        return clamp_slope(config.start)
+    changes = [after - before for before, after in pairwise(scores)]
+    if len(scores) <= WINDOW:
+        changes = [0.0, *changes]
+    levels = scores[-len(changes) :]
+    mean = sum(0.5 * p + 0.5 * dp for p, dp in zip(levels, changes, strict=True)) / len(changes)
+    return clamp_slope(MAX_SLOPE * mean)
+
+
+def clamp_slope(slope: float) -> float:
+    """Return the slope, moved into [1, 100]."""
+    return min(max(slope, MIN_SLOPE), MAX_SLOPE)
+
+
+def slope_rules(slope: SlopeConfig) -> Rules:
+    """Return the rules of a schedule of the surrogate slope."""
+    allowed = f"{MIN_SLOPE:g} to {MAX_SLOPE:g}"
+    return {
+        "slope.start": (MIN_SLOPE <= slope.start <= MAX_SLOPE, allowed),
+        "slope.end": (MIN_SLOPE <= slope.end <= MAX_SLOPE, allowed),
+        "slope.intervals": (slope.intervals >= 1, "at least 1"),
+    }
+
+
+def sparsity_loss(spikes: Sequence[Tensor], target_rate: float) -> Tensor:
+    """Return the mean over layers of the squared excess of their rates.
+
+    Surrogate gradients flow through the spikes.
+
+    Args:
+        spikes: Of each layer (ticks, batch, neurons); without any the loss is zero.
+        target_rate: Share of neurons that may spike in a tick without cost.
+    """
+    if not spikes:
+        return torch.zeros(())
+    rates = torch.stack([layer.mean() for layer in spikes])
+    return (rates - target_rate).clamp(min=0.0).square().mean()
+
+
+def sparsity_rules(weight: float, target_rate: float, prefix: str = "") -> Rules:
+    """Return the rules of the two options, whose names begin with a prefix."""
+    return {
+        f"{prefix}sparsity": (0.0 <= weight <= 10_000.0, "0 to 10000"),
+        f"{prefix}target-rate": (0.0 <= target_rate <= 1.0, "0 to 1"),
+    }

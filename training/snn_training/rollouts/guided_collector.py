@@ -99,7 +99,7 @@ class SequenceCollector:
         flown = np.clip(flown, -1.0, 1.0, dtype=np.float32)
         before = self.privileged_rows()
         transitions = collector.step(flown, watch=self.privileged_rows)
-        self.states = tuple(np.array(x) for x in network.heed(self.states, flown))
+        self.states = tuple(np.array(x) for x in network.set_applied_action(self.states, flown))
         ended = transitions.terminated | transitions.truncated
         for state in self.states:
             state[ended] = 0.0

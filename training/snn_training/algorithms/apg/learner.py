@@ -19,14 +19,8 @@ from snn_training.algorithms.apg.drone import DronePhysics, DroneState, make_dro
 from snn_training.algorithms.apg.flights import FlightPool, Segment
 from snn_training.algorithms.apg.rate_control import LoopTensors, make_rate_loop
 from snn_training.common import Rules
-from snn_training.networks import Network, SpikingPolicy
-from snn_training.neurons import (
-    MAX_SLOPE,
-    MIN_SLOPE,
-    PolicyWeights,
-    policy_step,
-    surrogate_gradient,
-)
+from snn_training.networks import Network, PolicyWeights, SpikingPolicy
+from snn_training.neurons import MAX_SLOPE, MIN_SLOPE, surrogate_gradient
 
 States = tuple[Tensor, ...]
 
@@ -216,7 +210,7 @@ def _actor(network: Network, slope: float) -> Callable:
         return (heaviside(distance) - smooth).detach() + smooth
 
     def act(weights: PolicyWeights, observation: Tensor, states: States) -> tuple[Tensor, States]:
-        action, states, _ = policy_step(weights, observation, states, spike=spike, tanh=torch.tanh)
+        action, states, _ = network.tick(weights, observation, states, spike=spike)
         return action, states
 
     return act

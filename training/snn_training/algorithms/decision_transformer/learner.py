@@ -17,7 +17,7 @@ from snn_training.networks.transformer import (
     POSITION,
     TURN,
     DecisionTransformer,
-    States,
+    NamedStates,
     TransformerConfig,
 )
 from snn_training.neurons import Membranes
@@ -79,7 +79,7 @@ class TransformerLearner:
             lr=config.learning_rate,
         )
         self.updates = 0
-        self.states: States = self.actor.initial_states(config.batch)
+        self.states: NamedStates = self.actor.initial_states(config.batch)
 
     def update(self, lanes: Lanes, slope: float, total: int, rng: np.random.Generator) -> Losses:
         """Take one gradient step on the next chunk.
@@ -169,7 +169,7 @@ def step_size(config: LearnerConfig, update: int, total: int) -> float:
     return config.learning_rate * rise * fall
 
 
-def begin_anew(states: States, keep: Tensor, generator: torch.Generator) -> States:
+def begin_anew(states: NamedStates, keep: Tensor, generator: torch.Generator) -> NamedStates:
     """Return states, reset where keep (batch, 1) is 0; phases begin anywhere in a long flight."""
     anew = {}
     for name, state in states.items():

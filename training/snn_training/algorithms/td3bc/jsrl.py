@@ -109,7 +109,7 @@ def first_horizons(args: Args) -> Callable[[int], NDArray[np.int64]]:
 def fly(args: Args, run: SequenceRun, progress: float, level: float) -> None:
     """Fly one tick with every drone and store it."""
     returns = [row["return_end"] for row in run.rows]
-    network = run.learner.flyer()
+    network = run.learner.cpu_actor()
     flown = run.collector.step(
         network,
         numpy_stepper(network),

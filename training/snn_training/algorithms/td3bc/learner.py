@@ -200,7 +200,7 @@ class SequenceLearner:
             change = change - self._tensor(windows.labels[1:] - windows.labels[:-1])
         return mean_over(change.square().sum(dim=-1), self._tensor(counted))
 
-    def flyer(self) -> Network:
+    def cpu_actor(self) -> Network:
         """Return the actor where NumPy can tick it: on the CPU."""
         return self.actor if self.device == "cpu" else copy.deepcopy(self.actor).cpu()
 

@@ -68,7 +68,7 @@ def main(args: Args) -> None:
 
 def train(args: Args, run: SequenceRun, quadrotor: Quadrotor, reporter: Reporter) -> None:
     """Let the guide fly the data set, then learn from it, from where the run stands."""
-    network = run.learner.flyer()
+    network = run.learner.cpu_actor()
     for _ in tqdm(range(run.replay.added, args.flown_ticks), desc="data set", unit="tick"):
         run.replay.add(run.collector.step(network, numpy_stepper(network), all_guided))
     learn(args, run, quadrotor, reporter, lambda progress: None)

@@ -138,7 +138,7 @@ def summary(
     """Return the log's row of the interval that was just flown, with its validation."""
     means = Losses(*np.mean(losses, axis=0))
     progress = len(run.rows) / args.intervals
-    network = run.learner.flyer()
+    network = run.learner.cpu_actor()
     scores = validate_network(
         network,
         quadrotor,
@@ -160,7 +160,7 @@ def summary(
 def export(args: SequenceArgs, run: SequenceRun, path: Path, provenance: dict[str, Any]) -> None:
     """Write the policy as it is."""
     info = ArtifactInfo(args.airframe, args.action_kind, provenance)
-    export_policy(run.learner.flyer(), path, info)
+    export_policy(run.learner.cpu_actor(), path, info)
 
 
 def choose_guide(args: SequenceArgs) -> str:

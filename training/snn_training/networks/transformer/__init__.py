@@ -1,10 +1,15 @@
 """The spiking decision transformer."""
 
-from snn_training.networks.transformer.config import TransformerConfig, config_from
-from snn_training.networks.transformer.in_flight import ERROR, Conditioning, FlyingTransformer
+from snn_training.networks.config import TransformerConfig, transformer_config
+from snn_training.networks.transformer.blocks import TURN, NamedStates
+from snn_training.networks.transformer.in_flight import (
+    ERROR,
+    HORIZON,
+    Conditioning,
+    FlyingTransformer,
+    mean_returns_to_go,
+)
 from snn_training.networks.transformer.model import POSITION, DecisionTransformer
-from snn_training.networks.transformer.return_to_go import HORIZON, mean_returns_to_go
-from snn_training.networks.transformer.spiking_block import TURN, States
 
 __all__ = [
     "ERROR",
@@ -14,8 +19,8 @@ __all__ = [
     "Conditioning",
     "DecisionTransformer",
     "FlyingTransformer",
-    "States",
+    "NamedStates",
     "TransformerConfig",
-    "config_from",
     "mean_returns_to_go",
+    "transformer_config",
 ]

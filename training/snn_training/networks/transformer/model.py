@@ -15,13 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from snn_controller.vehicle import ACTION_SIZE, OBSERVATION_SIZE
-from snn_training.networks.config import OBSERVATION_SCALE
-from snn_training.networks.transformer.config import TransformerConfig
-from snn_training.networks.transformer.dense_block import DenseBlock, linear
-from snn_training.networks.transformer.spiking_block import (
+from snn_training.networks.config import OBSERVATION_SCALE, TransformerConfig
+from snn_training.networks.transformer.blocks import (
+    DenseBlock,
+    NamedStates,
     SpikingBlock,
-    States,
     advance,
+    linear,
     phase_code,
     phase_steps,
 )
@@ -102,7 +102,7 @@ class DecisionTransformer(nn.Module):
         )
         return inputs + readout + sum(block.multiply_accumulates for block in self.parts)
 
-    def initial_states(self, batch: int = 1) -> States:
+    def initial_states(self, batch: int = 1) -> NamedStates:
         """Return the states of a batch after a reset: all zeros."""
         states = {
             name: state for x in self.parts for name, state in x.initial_states(batch).items()
@@ -120,9 +120,9 @@ class DecisionTransformer(nn.Module):
         observations: Tensor,
         last_actions: Tensor,
         returns: Tensor,
-        states: States,
+        states: NamedStates,
         slope: float = 10.0,
-    ) -> tuple[Tensor, States, dict[str, Tensor]]:
+    ) -> tuple[Tensor, NamedStates, dict[str, Tensor]]:
         """Run a sequence and return (actions (T, batch, 4), last states, spikes per layer).
 
         A single tick, without gradient, has no first axis.
@@ -131,7 +131,7 @@ class DecisionTransformer(nn.Module):
             observations: (T, batch, 18).
             last_actions: (T, batch, 4), applied in the tick before each observation.
             returns: Return-to-go (T, batch, 1) as a mean reward a tick.
-            states: States before the sequence, as `initial_states` gives them.
+            states: NamedStates before the sequence, as `initial_states` gives them.
             slope: Slope k of the surrogate gradient.
         """
         features, following, spikes = self.features(
@@ -144,9 +144,9 @@ class DecisionTransformer(nn.Module):
         observations: Tensor,
         last_actions: Tensor,
         returns: Tensor,
-        states: States,
+        states: NamedStates,
         slope: float = 10.0,
-    ) -> tuple[Tensor, States, dict[str, Tensor]]:
+    ) -> tuple[Tensor, NamedStates, dict[str, Tensor]]:
         """Return what is read out (T, batch, width), last states and spikes; see `forward`."""
         following, spikes, code = {}, {}, None
         if self.has_phase:

@@ -1,20 +1,30 @@
-"""Compiled recurrences against PyTorch's operators and against autograd through the plain loop."""
+"""A layer, compiled and by PyTorch's operators, against autograd through the loop of steps."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from snn_controller.errors import UserError
-from snn_training.neurons import layer as layers
-from snn_training.neurons.kernel_c import find_compiler
-from snn_training.neurons.layer import KernelName, lif_layer, lif_loop, load_kernel, low_pass
-from snn_training.neurons.lif import LayerWeights
+from snn_training.neurons.cell import (
+    KernelName,
+    LayerWeights,
+    LowPass,
+    PassThrough,
+    decay_constant,
+    has_kernel,
+    loop_steps,
+    run_layer,
+)
+from snn_training.neurons.lif import LIF
+from support.places import ROOT
 
-NEEDS_COMPILER = pytest.mark.skipif(find_compiler() is None, reason="needs a C compiler")
-KERNELS = [pytest.param("c", marks=NEEDS_COMPILER), "numba", "torch"]
+KERNELS = ["numba", "torch"]
 SHAPES = [(40, 5, 7, 33), (30, 40, 6, 128), (1, 1, 1, 1), (3, 2, 4, 5000)]
 
 
@@ -36,9 +46,23 @@ def _arguments(shape: tuple[int, ...], *, masked: bool) -> tuple[list[torch.Tens
     return leaves, (uniform(ticks, rows) > 0.2).float() if masked else None
 
 
+def lif_layer(
+    name, signal, weight, bias, membrane, beta, threshold, slope, *, keep=None, hard=False
+):
+    """Return the spikes and the last membrane of a layer run by a kernel."""
+    layer = LayerWeights(weight, bias, (beta, threshold))
+    spikes, (last,) = run_layer(
+        *(LIF(hard=hard), PassThrough(), layer, signal, (membrane,), slope),
+        keep=keep,
+        compiled=has_kernel(name),
+    )
+    return spikes, last
+
+
 def _plain(signal, weight, bias, membrane, beta, threshold, slope, *, keep, hard):
-    layer = LayerWeights(weight, bias, beta, threshold, hard=hard)
-    return lif_loop(signal @ weight + bias, membrane, layer, slope, keep)
+    currents, cell = signal @ weight + bias, LIF(hard=hard)
+    spikes, (last,) = loop_steps(cell, currents, (membrane,), (beta, threshold), slope, keep)
+    return spikes, last
 
 
 def _run(function: Any, leaves: list[torch.Tensor], keep: Any, hard: bool) -> list[torch.Tensor]:
@@ -58,10 +82,9 @@ def test_every_kernel_equals_autograd_through_the_loop(
     name: KernelName, shape: tuple[int, ...], hard: bool, masked: bool
 ) -> None:
     leaves, keep = _arguments(shape, masked=masked)
-    kernel = load_kernel(name)
 
     def compiled(*arguments: Any, **options: Any) -> Any:
-        return lif_layer(kernel, *arguments, **options)
+        return lif_layer(name, *arguments, **options)
 
     expected, found = _run(_plain, leaves, keep, hard), _run(compiled, leaves, keep, hard)
     assert len(found) == 8
@@ -76,11 +99,11 @@ def test_a_mask_equals_separate_sequences(name: KernelName, hard: bool) -> None:
     leaves, _ = _arguments((40, 3, 7, 33), masked=False)
     keep = torch.ones(40, 3)
     keep[25] = 0.0
-    whole, last = lif_layer(load_kernel(name), *leaves, 5.0, keep=keep, hard=hard)
+    whole, last = lif_layer(name, *leaves, 5.0, keep=keep, hard=hard)
     signal, rest = leaves[0], leaves[1:]
-    first, _ = lif_layer(load_kernel(name), signal[:25], *rest, 5.0, hard=hard)
+    first, _ = lif_layer(name, signal[:25], *rest, 5.0, hard=hard)
     rest[2] = torch.zeros_like(rest[2])
-    second, other = lif_layer(load_kernel(name), signal[25:], *rest, 5.0, hard=hard)
+    second, other = lif_layer(name, signal[25:], *rest, 5.0, hard=hard)
     assert torch.equal(whole, torch.cat([first, second]))
     torch.testing.assert_close(last, other)
     assert whole.sum() > 100
@@ -92,7 +115,7 @@ def test_nothing_is_passed_back_across_a_restart(name: KernelName) -> None:
     signal = leaves[0].requires_grad_()
     keep = torch.ones(10, 2)
     keep[6, 0] = 0.0
-    _, last = lif_layer(load_kernel(name), *leaves, 5.0, keep=keep)
+    _, last = lif_layer(name, *leaves, 5.0, keep=keep)
     last.sum().backward()
     assert signal.grad is not None
     assert (signal.grad[:6, 0] == 0.0).all()
@@ -105,10 +128,10 @@ def test_inputs_stay_as_they_were_and_backward_runs_twice(name: KernelName) -> N
     leaves, keep = _arguments((20, 4, 7, 16), masked=True)
     before = [leaf.clone() for leaf in leaves]
     weight = leaves[1].requires_grad_()
-    spikes, last = lif_layer(load_kernel(name), *leaves, 5.0, keep=keep)
+    spikes, last = lif_layer(name, *leaves, 5.0, keep=keep)
     loss = spikes.mean() + last.sum()
     (once,) = torch.autograd.grad(loss, weight, retain_graph=True)
-    _run(lambda *a, **o: lif_layer(load_kernel(name), *a, **o), before, keep, False)
+    _run(lambda *a, **o: lif_layer(name, *a, **o), before, keep, False)
     (again,) = torch.autograd.grad(loss, weight)
     assert torch.equal(once, again)
     for one, other in zip(before, leaves, strict=True):
@@ -120,15 +143,14 @@ def test_tensors_that_are_not_contiguous_give_the_same(name: KernelName) -> None
     leaves, _ = _arguments((20, 6, 7, 16), masked=False)
     strided = [leaf.T.contiguous().T if leaf.dim() == 2 else leaf for leaf in leaves]
     strided[0] = leaves[0].transpose(0, 1).contiguous().transpose(0, 1)
-    kernel = load_kernel(name)
-    one, other = (lif_layer(kernel, *values, 5.0) for values in (leaves, strided))
+    one, other = (lif_layer(name, *values, 5.0) for values in (leaves, strided))
     assert torch.equal(one[0], other[0])
 
 
 @pytest.mark.parametrize("name", KERNELS)
 def test_double_precision_is_not_lost(name: KernelName) -> None:
     leaves, _ = _arguments((20, 6, 7, 16), masked=False)
-    spikes, last = lif_layer(load_kernel(name), *(x.double() for x in leaves), 5.0)
+    spikes, last = lif_layer(name, *(x.double() for x in leaves), 5.0)
     assert spikes.dtype == last.dtype == torch.float64
 
 
@@ -137,29 +159,48 @@ def test_double_precision_is_not_lost(name: KernelName) -> None:
 def test_slopes_outside_the_range_are_refused(name: KernelName, slope: float) -> None:
     leaves, _ = _arguments((2, 1, 1, 1), masked=False)
     with pytest.raises(ValueError, match="slope"):
-        lif_layer(load_kernel(name), *leaves, slope)
+        lif_layer(name, *leaves, slope)
 
 
-def test_auto_takes_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layers, "load_c_kernel", lambda: None)
-    assert type(load_kernel("auto")).__name__ == "NumbaKernel"
-    with pytest.raises(UserError, match="compiler"):
-        load_kernel("c")
-    monkeypatch.setitem(__import__("sys").modules, "snn_training.neurons.kernel_numba", None)
-    assert load_kernel("auto") is None
-    with pytest.raises(UserError, match="numba"):
-        load_kernel("numba")
+def test_kernels_are_refused_or_replaced_where_there_is_no_numba(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names: tuple[KernelName, ...] = ("auto", "numba", "c", "torch")
+    assert [has_kernel(name) for name in names] == [True, True, True, False]
+    monkeypatch.setitem(sys.modules, "numba", None)
+    assert [has_kernel(name) for name in ("auto", "torch")] == [False, False]
+    for name in ("numba", "c"):
+        with pytest.raises(UserError, match="numba"):
+            has_kernel(name)
+
+
+def test_caches_that_cannot_be_written_do_not_matter(tmp_path: Path) -> None:
+    code = """
+from numba.core import caching
+for kind in vars(caching).values():
+    if isinstance(kind, type) and issubclass(kind, caching.CacheImpl):
+        kind._locator_classes = []
+import torch
+from snn_training.networks import NetworkConfig, make_network
+for kernel in ("auto", "numba", "c"):
+    network = make_network(NetworkConfig(hidden=(4, 3), kernel=kernel))
+    network(torch.zeros(3, 2, 18), network.initial_states(2), 5.0)[0].sum().backward()
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_low_pass_settles_and_restarts() -> None:
     beta, keep = torch.tensor([0.5]), torch.tensor([[1.0], [1.0], [0.0]])
-    filtered = low_pass(torch.ones(3, 1, 1), torch.zeros(1, 1), beta, keep)
+    low_pass = LowPass("current", decay_constant("log", 100.0, 0.01))
+    filtered, (last,) = low_pass.sequence(torch.ones(3, 1, 1), (torch.zeros(1, 1),), (beta,), keep)
     assert filtered.flatten().tolist() == [0.5, 0.75, 0.5]
+    assert last.item() == 0.5
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_the_same_call_runs_on_a_gpu() -> None:
     leaves, keep = _arguments((40, 5, 7, 33), masked=True)
-    expected = lif_layer(None, *leaves, 5.0, keep=keep)
-    found = lif_layer(load_kernel("auto"), *(x.cuda() for x in leaves), 5.0, keep=keep.cuda())
+    expected = lif_layer("torch", *leaves, 5.0, keep=keep)
+    found = lif_layer("auto", *(x.cuda() for x in leaves), 5.0, keep=keep.cuda())
     torch.testing.assert_close(found[1].cpu(), expected[1], rtol=1e-3, atol=1e-3)

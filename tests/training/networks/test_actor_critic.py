@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from snn_training.networks.actor_critic import INPUT_SCALE
-from snn_training.networks.stepped import SpikingGuideActor, SteppedNetwork
+from snn_training.networks.actor_critic import INPUT_SCALE, SpikingGuideActor, SteppedNetwork
 
 
 def make_network(sizes: tuple[int, ...] = (5, 7, 6, 3), steps: int = 4) -> SteppedNetwork:

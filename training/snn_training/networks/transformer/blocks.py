@@ -1,22 +1,31 @@
-"""A block of the spiking decision transformer: attention and perceptron, both driven by spikes.
+"""The blocks of a decision transformer: attention and perceptron, spiking or dense.
 
-The residual stream x holds real numbers; every matrix of the block multiplies spikes, so its
-products are additions. Attention has no softmax: q, k and v are spikes, (q k^T) v counts
+The residual stream x holds real numbers. In the spiking block every matrix multiplies spikes, so
+its products are additions. Attention has no softmax: q, k and v are spikes, (q k^T) v counts
 coincidences within the window, and the counts are the current of the next neurons. An empty slot of
 the window holds no spikes and so adds nothing.
+
+The dense block is there to compare with: softmax attention, GELU, layer norms, with the same
+tokens, widths and window. The order of tokens is told by a learnt bias per head and lag. Keys and
+values of the window are kept with a mark, so empty slots are masked.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from snn_training.networks.transformer.config import TransformerConfig
+from snn_training.networks.config import TransformerConfig
 from snn_training.neurons import Membranes
 
+NamedStates = dict[str, Tensor]
+WEIGHT_GAIN = 4.0  # a tenth of the inputs spike, so the currents of a sum are about one
+MASKED = -1e9
 TURN = 65536
 SHORTEST_PERIOD = 4.0  # ticks; Nyquist is 2
 CODES_PER_HEAD = 2
@@ -38,10 +47,6 @@ def phase_code(position: Tensor, steps: Tensor) -> Tensor:
 def advance(position: Tensor, ticks: int) -> Tensor:
     """Return the wrapped numbers of tokens some ticks later."""
     return torch.remainder(position + ticks, TURN)
-
-
-States = dict[str, Tensor]
-WEIGHT_GAIN = 4.0  # a tenth of the inputs spike, so the currents of a sum are about one
 
 
 class SpikingBlock(nn.Module):
@@ -109,7 +114,7 @@ class SpikingBlock(nn.Module):
         router = config.heads**2 + config.width if config.routing else 0
         return phase + router
 
-    def initial_states(self, batch: int) -> States:
+    def initial_states(self, batch: int) -> NamedStates:
         """Return the states of a batch after a reset."""
         like, config = self.inputs_bias, self.config
         states = {
@@ -120,8 +125,8 @@ class SpikingBlock(nn.Module):
         return {**states, f"memory_{self.name}": memory}
 
     def forward(
-        self, stream: Tensor, states: States, code: Tensor | None, slope: float
-    ) -> tuple[Tensor, States, dict[str, Tensor]]:
+        self, stream: Tensor, states: NamedStates, code: Tensor | None, slope: float
+    ) -> tuple[Tensor, NamedStates, dict[str, Tensor]]:
         """Return the stream, next states and spikes of each layer.
 
         Args:
@@ -130,7 +135,7 @@ class SpikingBlock(nn.Module):
             code: Phase code (..., 2 heads), None without.
             slope: Slope k of the surrogate gradient.
         """
-        following: States = {}
+        following: NamedStates = {}
         spikes: dict[str, Tensor] = {}
 
         def fire(part: str, current: Tensor) -> Tensor:
@@ -214,3 +219,95 @@ def _split_heads(values: Tensor, heads: int) -> Tensor:
 def _weight(inputs: int, outputs: int, generator: torch.Generator | None) -> nn.Parameter:
     bound = WEIGHT_GAIN / math.sqrt(inputs)
     return nn.Parameter((2.0 * torch.rand(inputs, outputs, generator=generator) - 1.0) * bound)
+
+
+class DenseBlock(nn.Module):
+    """Attention over the last tokens, then a perceptron, each adding to the stream."""
+
+    layers: Mapping[str, tuple[int, int, int]] = MappingProxyType({})  # none spikes
+
+    def __init__(
+        self, config: TransformerConfig, name: str, generator: torch.Generator | None
+    ) -> None:
+        """Draw the weights from a generator; the name begins that of the state."""
+        super().__init__()
+        self.config, self.name = config, name
+        width, hidden = config.width, config.hidden
+        self.attention_norm, self.norm = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.inputs = linear(width, 3 * width, generator)
+        self.output = linear(width, width, generator)
+        self.rise, self.fall = linear(width, hidden, generator), linear(hidden, width, generator)
+        self.lag_bias = nn.Parameter(torch.zeros(config.heads, config.window))
+        self.register_buffer("heads_of", heads_of(width, config.heads), persistent=False)
+
+    @property
+    def multiply_accumulates(self) -> int:
+        """Multiply-accumulates a tick with a cache; norms and softmax are left out."""
+        matrices = (self.inputs, self.output, self.rise, self.fall)
+        attention = 2 * self.config.window * self.config.width
+        return sum(x.weight.numel() for x in matrices) + attention
+
+    def initial_states(self, batch: int) -> NamedStates:
+        """Return the states of a batch after a reset."""
+        config = self.config
+        shape = (batch, config.window - 1, 2 * config.width + 1)
+        return {f"memory_{self.name}": self.lag_bias.new_zeros(shape)}
+
+    def forward(
+        self, stream: Tensor, states: NamedStates, code: Tensor | None, slope: float
+    ) -> tuple[Tensor, NamedStates, dict[str, Tensor]]:
+        """Return the stream, next states and no spikes; see `SpikingBlock`."""
+        found, memory = self._attend(
+            self.inputs(self.attention_norm(stream)), states[f"memory_{self.name}"]
+        )
+        stream = stream + self.output(found)
+        stream = stream + self.fall(
+            functional.gelu(self.rise(self.norm(stream)), approximate="tanh")
+        )
+        return stream, {f"memory_{self.name}": memory}, {}
+
+    def _attend(self, projected: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        width, heads, window = self.config.width, self.config.heads, self.config.window
+        if projected.dim() == 2:
+            return self._attend_tick(projected, memory)
+        ticks = len(projected)
+        queries, fresh = projected.transpose(0, 1).split([width, 2 * width], dim=-1)
+        memory = torch.cat([memory, functional.pad(fresh, (0, 1), value=1.0)], dim=1)
+        keys, values = (
+            x.unflatten(-1, (heads, -1)).transpose(1, 2)
+            for x in memory[..., : 2 * width].chunk(2, dim=-1)
+        )
+        queries = queries.unflatten(-1, (heads, -1)).transpose(1, 2)
+        scores = queries @ keys.transpose(-1, -2) / math.sqrt(width / heads)
+        scores = scores + self._bias(ticks) + MASKED * (1.0 - memory[:, None, None, :, -1])
+        scores = scores + MASKED * (1.0 - band(ticks, window).to(scores))
+        found = torch.softmax(scores, dim=-1) @ values
+        return found.permute(2, 0, 1, 3).flatten(-2), memory[:, -(window - 1) :]
+
+    def _attend_tick(self, projected: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """Do the same for one tick (batch, 3 width), without reshapes."""
+        width, member = self.config.width, torch.as_tensor(self.heads_of)
+        queries, fresh = projected.split([width, 2 * width], dim=-1)
+        fresh = functional.pad(fresh, (0, 1), value=1.0)
+        memory = torch.cat([memory, fresh[:, None]], dim=1)
+        keys, values, present = memory.split([width, width, 1], dim=-1)
+        scores = (keys * queries[:, None]) @ member / math.sqrt(width / self.config.heads)
+        scores = scores + self.lag_bias.flip(-1).T + MASKED * (1.0 - present)
+        shares = torch.softmax(scores, dim=1)  # (batch, window, heads)
+        return ((shares @ member.T) * values).sum(dim=1), memory[:, 1:]
+
+    def _bias(self, ticks: int) -> Tensor:
+        """Return the bias (heads, ticks, window - 1 + ticks) by lag."""
+        window = self.config.window
+        lag = torch.arange(ticks)[:, None] + window - 1 - torch.arange(window - 1 + ticks)
+        return self.lag_bias[:, lag.clamp(0, window - 1)]
+
+
+def linear(inputs: int, outputs: int, generator: torch.Generator | None) -> nn.Linear:
+    """Return a linear layer whose weights come from a generator; biases are zero."""
+    layer = nn.Linear(inputs, outputs)
+    with torch.no_grad():
+        bound = inputs**-0.5
+        layer.weight.uniform_(-bound, bound, generator=generator)
+        layer.bias.zero_()
+    return layer
