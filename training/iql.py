@@ -9,7 +9,7 @@ Datasets come from training/dataset.py. `--learner.beta 0` clones all of their a
 `--resume` goes on with an interrupted run.
 """
 
-from snn_training.algorithms.iql.train import Args, main
+from snn_training.algorithms.iql import Args, main
 from snn_training.common.command import run_command
 
 if __name__ == "__main__":

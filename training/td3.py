@@ -6,7 +6,7 @@ The guide is a small perceptron that sees the observation and its own last 32 ac
 after a few minutes on one core. `--resume` goes on with an interrupted run.
 """
 
-from snn_training.algorithms.td3.train import Args, main
+from snn_training.algorithms.td3 import Args, main
 from snn_training.common.command import run_command
 
 if __name__ == "__main__":

@@ -8,8 +8,7 @@ import numpy as np
 
 from snn_controller.vehicle.airframe import Quadrotor
 from snn_sim.batched.batch import DroneBatch
-from snn_training.algorithms.td3bc.config import SequenceConfig
-from snn_training.algorithms.td3bc.learner import Pressure, SequenceLearner
+from snn_training.algorithms.td3bc.learner import LossWeights, SequenceConfig, SequenceLearner
 from snn_training.data.replay import Replay
 from snn_training.networks.config import NetworkConfig
 from snn_training.networks.make import make_network, numpy_stepper
@@ -23,7 +22,7 @@ from snn_training.rollouts.guided_collector import (
 from snn_training.rollouts.guides import GeometricGuide, Guide
 
 TINY = NetworkConfig(hidden=(12, 8), kernel="torch")
-PRESSURE = Pressure(value=2.0, cloning=0.2, slope=5.0)
+WEIGHTS = LossWeights(value=2.0, cloning=0.2, slope=5.0)
 
 
 def config(**options: Any) -> SequenceConfig:

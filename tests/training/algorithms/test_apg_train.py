@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,13 @@ from snn_controller.errors import UserError
 from snn_controller.policy.runtime import Policy
 from snn_controller.vehicle.airframe import load_quadrotor
 from snn_sim.envs.rate_control import MAX_DELAY
-from snn_training.algorithms.apg.cost import CostConfig
 from snn_training.algorithms.apg.flights import FlightPool, PoolConfig
-from snn_training.algorithms.apg.learner import ApgConfig, ApgLearner
-from snn_training.algorithms.apg.train import Args, make_run, train
+from snn_training.algorithms.apg.learner import ApgConfig, ApgLearner, CostConfig
+from snn_training.algorithms.apg.train import ApgTraining, Args
 from snn_training.algorithms.apg.train import main as train_apg
 from snn_training.evaluation.reporter import ReportingConfig
 from snn_training.networks.config import NetworkConfig
 from snn_training.networks.make import Network, make_network
-from snn_training.runs.checkpoint import open_run
 
 QUADROTOR = load_quadrotor("crazyflie21")
 QUIET = ReportingConfig(tensorboard=False, pictures=False, batched=0, pybullet=0)
@@ -60,24 +58,26 @@ def test_same_seed_same_policy(tmp_path: Path) -> None:
     assert Policy.load(tmp_path / "one" / "policy.onnx").metadata.airframe == "crazyflie21"
 
 
-def test_resumed_run_ends_as_the_unbroken_one(tmp_path: Path) -> None:
+def test_resumed_run_ends_as_the_unbroken_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     train_apg(options(tmp_path, "whole"))
-    args = options(tmp_path, "broken")
-    run = make_run(args)
-    open_run(run, asdict(args), seed=args.seed, resume=False)
-    with pytest.raises(KeyboardInterrupt):  # as if killed after the first interval's checkpoint
-        train(args, run, _Stop())  # type: ignore[arg-type]
-    train_apg(replace(args, resume=True))
+    args, real = options(tmp_path, "broken"), ApgTraining.step
+
+    def stopped(self: ApgTraining, progress: float) -> tuple[float]:
+        if len(self.rows) == 1:
+            raise KeyboardInterrupt
+        return real(self, progress)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ApgTraining, "step", stopped)
+        assert not train_apg(args)
+    assert train_apg(replace(args, resume=True))
     whole, broken = (
         torch.load(tmp_path / x / "checkpoint.pt", weights_only=True)["learner"]["network"]
         for x in ("whole", "broken")
     )
     assert all(torch.equal(whole[key], broken[key]) for key in whole)
-
-
-class _Stop:
-    def interval(self, row: object, number: int) -> None:
-        raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("kind", ["spiking", "gru", "mlp", "mlp_history"])
@@ -156,13 +156,19 @@ def test_impossible_options_are_refused(tmp_path: Path, changes: dict[str, Any])
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_that_diverges_keeps_its_last_checkpoint(tmp_path: Path) -> None:
+def test_a_run_that_diverges_keeps_its_last_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     args = options(tmp_path, learner=ApgConfig(learning_rate=1.0, compile="off"))
-    run = make_run(args)
-    open_run(run, asdict(args), seed=0, resume=False)
-    with torch.no_grad():
-        next(run.learner.network.parameters()).fill_(float("nan"))
-    before = (tmp_path / "run" / "checkpoint.pt").read_bytes()
+    real = ApgTraining.begin
+
+    def spoilt(self: ApgTraining, progress: float) -> None:
+        real(self, progress)
+        with torch.no_grad():
+            next(self.learner.network.parameters()).fill_(float("nan"))
+
+    monkeypatch.setattr(ApgTraining, "begin", spoilt)
     with pytest.raises(UserError, match="no longer finite"):
-        train(args, run, _Stop())  # type: ignore[arg-type]
-    assert (tmp_path / "run" / "checkpoint.pt").read_bytes() == before
+        train_apg(args)
+    kept = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["learner"]["network"]
+    assert all(bool(torch.isfinite(x).all()) for x in kept.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from snn_training.evaluation.reporter import ReportingConfig
 from snn_training.networks.config import NetworkConfig
 from snn_training.neurons.surrogate import SlopeConfig
 from snn_training.rollouts.pybullet import flight_score
+from support.finished_runs import Killed, rows_of
 
 
 def _args(folder: Path, name: str, **options: Any) -> bc.Args:
@@ -49,7 +51,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _weights(folder: Path) -> dict[str, torch.Tensor]:
-    return torch.load(folder / "checkpoint.pt", weights_only=True)["weights"]
+    return torch.load(folder / "checkpoint.pt", weights_only=True)["learner"]["actor"]
 
 
 def test_same_seed_gives_identical_weights(runs: Path) -> None:
@@ -108,20 +110,30 @@ def test_a_finished_run_is_not_overwritten(runs: Path) -> None:
         bc.main(_args(runs, "one"))
 
 
-def test_interrupting_keeps_what_was_learnt(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("error", "update"), [(KeyboardInterrupt(), 3), (KeyboardInterrupt(), 8), (Killed(), 14)]
+)
+def test_an_interrupted_run_resumes_as_if_unbroken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, update: int
 ) -> None:
-    real, calls = bc.update, []
+    options = {"rounds": 3, "slope": SlopeConfig("adaptive")}
+    bc.main(_args(tmp_path, "whole", **options))
+    real, calls = bc.CloningLearner.update, []
 
-    def stop_later(*arguments: Any, **options: Any) -> Any:
+    def stopped(*arguments: Any) -> Any:
         calls.append(1)
-        if len(calls) > 8:
-            raise KeyboardInterrupt
-        return real(*arguments, **options)
+        if len(calls) > update:
+            raise error
+        return real(*arguments)
 
-    monkeypatch.setattr(bc, "update", stop_later)
-    bc.main(_args(tmp_path, "short"))
-    Policy.load(tmp_path / "short" / "policy.onnx")
+    with monkeypatch.context() as patch, suppress(Killed):
+        patch.setattr(bc.CloningLearner, "update", stopped)
+        assert not bc.main(_args(tmp_path, "broken", **options))
+    assert (tmp_path / "broken" / "policy.onnx").exists() == (update > 6)
+    assert bc.main(_args(tmp_path, "broken", resume=True, **options))
+    whole, broken = _weights(tmp_path / "whole"), _weights(tmp_path / "broken")
+    assert all(torch.equal(whole[key], broken[key]) for key in whole)
+    assert rows_of(tmp_path / "whole") == rows_of(tmp_path / "broken")
 
 
 @pytest.mark.parametrize(

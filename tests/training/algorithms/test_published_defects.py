@@ -12,14 +12,14 @@ from snn_controller.vehicle.airframe import Quadrotor
 from snn_controller.vehicle.frames import axis_angle_to_quaternion
 from snn_controller.vehicle.state import Reference, State
 from snn_sim.task.reward import END_COEFFICIENTS, START_COEFFICIENTS, hover_reward
+from snn_training.algorithms.runner import slope_of
 from snn_training.algorithms.td3bc.learner import choose_ticks
-from snn_training.algorithms.td3bc.options import SequenceArgs, pressure_at
-from snn_training.algorithms.td3bc.run import slope_now
+from snn_training.algorithms.td3bc.training import SequenceArgs, loss_weights
 from snn_training.data.replay import Replay
 from snn_training.data.windows import sample_windows
 from snn_training.networks.make import unroll
 from snn_training.neurons.surrogate import SlopeConfig, SlopeState, record_score, slope_at
-from support.sequence_samples import PRESSURE, fliers, flown, fly, learner
+from support.sequence_samples import WEIGHTS, fliers, flown, fly, learner
 
 
 def test_1_the_value_has_a_gradient_into_the_actor(quadrotor: Quadrotor) -> None:
@@ -43,7 +43,7 @@ def test_2_an_update_leaves_the_replay_as_it_is(quadrotor: Quadrotor) -> None:
     replay = flown(quadrotor, policy, 100, start="hard", episode=25)
     kept = {name: x.copy() for name, x in replay.snapshot()["arrays"].items()}
     for _ in range(4):
-        policy.update(replay, END_COEFFICIENTS, PRESSURE, np.random.default_rng(0))
+        policy.update(replay, END_COEFFICIENTS, WEIGHTS, np.random.default_rng(0))
     for name, array in replay.snapshot()["arrays"].items():
         np.testing.assert_array_equal(array, kept[name])
 
@@ -56,13 +56,13 @@ def test_2_only_a_crash_ends_the_future_and_no_target_crosses_a_reset(
     windows = sample_windows(
         replay, 40, ticks=20, warm_up=0, start_share=0.5, rng=np.random.default_rng(0)
     )
-    outlook = policy.look_ahead(windows, START_COEFFICIENTS)
+    ahead = policy.n_step_target(windows, START_COEFFICIENTS)
     chosen = choose_ticks(windows.counted, 0, np.random.default_rng(0))
-    targets = policy.target_values(replay, windows, outlook, chosen).numpy()
+    targets = policy.target_values(replay, windows, ahead, chosen).numpy()
     crashed, cut = windows.terminated[chosen], windows.truncated[chosen]
     assert crashed.sum() > 3
     assert cut.sum() > 3
-    rewards = outlook.sums[chosen]
+    rewards = ahead.sums[chosen]
     np.testing.assert_array_equal(targets[crashed], rewards[crashed])
     inputs = torch.from_numpy(replay.next_inputs(windows.rows[chosen], windows.drones[chosen]))
     following = following_by_hand(policy, windows, chosen)
@@ -123,7 +123,7 @@ def test_5_old_rewards_follow_the_curriculum(quadrotor: Quadrotor) -> None:
         replay, 6, ticks=20, warm_up=0, start_share=0.0, rng=np.random.default_rng(0)
     )
     for coefficients in (START_COEFFICIENTS, END_COEFFICIENTS):
-        sums = policy.look_ahead(windows, coefficients).sums
+        sums = policy.n_step_target(windows, coefficients).sums
         batch = replay.gather(windows.rows[3], windows.drones[3], coefficients)
         scale = 1.0 - policy.config.gamma
         np.testing.assert_allclose(sums[3], scale * batch.rewards, rtol=1e-4)
@@ -163,13 +163,12 @@ def test_7_all_slopes_stay_in_their_range_and_are_pure_functions() -> None:
 def test_7_a_run_takes_its_slope_from_its_log(quadrotor: Quadrotor) -> None:
     from types import SimpleNamespace
 
-    args = SequenceArgs(slope=SlopeConfig("adaptive", start=2.0))
-    log = SimpleNamespace(rows=[])
-    assert slope_now(args, log) == 2.0
-    log.rows = [{"return_end": -80.0}] * 3
-    assert slope_now(args, log) == 1.0
-    log.rows = [{"return_end": 425.0}] * 12
-    assert slope_now(args, log) == pytest.approx(42.5)
+    config, training = SlopeConfig("adaptive", start=2.0), SimpleNamespace(rows=[])
+    assert slope_of(training, config, 0.0) == 2.0
+    training.rows = [{"return_end": -80.0}] * 3
+    assert slope_of(training, config, 0.1) == 1.0
+    training.rows = [{"return_end": 425.0}] * 12
+    assert slope_of(training, config, 0.4) == pytest.approx(42.5)
 
 
 def test_8_stored_states_do_not_change_when_the_simulator_steps(quadrotor: Quadrotor) -> None:
@@ -188,11 +187,11 @@ def test_8_stored_states_do_not_change_when_the_simulator_steps(quadrotor: Quadr
 def test_9_the_weight_of_cloning_decays_by_epochs_of_the_run() -> None:
     args = SequenceArgs(epochs=300)
     args.learner = replace(args.learner, bc_weight=0.2, bc_decay=0.99, value_from=0.1)
-    assert pressure_at(args, 0.0, 5.0) == (0.0, 0.2, 5.0)
-    halfway = pressure_at(args, 0.5, 5.0)
+    assert loss_weights(args, 0.0, 5.0) == (0.0, 0.2, 5.0)
+    halfway = loss_weights(args, 0.5, 5.0)
     assert halfway.cloning == pytest.approx(0.2 * 0.99**150)
     assert halfway.value == args.learner.alpha
-    assert pressure_at(args, 1.0, 5.0).cloning == pytest.approx(0.2 * 0.99**300)
+    assert loss_weights(args, 1.0, 5.0).cloning == pytest.approx(0.2 * 0.99**300)
 
 
 def test_10_the_seed_decides_everything(quadrotor: Quadrotor) -> None:
@@ -200,7 +199,7 @@ def test_10_the_seed_decides_everything(quadrotor: Quadrotor) -> None:
         policy = learner()
         replay = flown(quadrotor, policy, 40)
         for _ in range(2):
-            policy.update(replay, END_COEFFICIENTS, PRESSURE, np.random.default_rng(seed))
+            policy.update(replay, END_COEFFICIENTS, WEIGHTS, np.random.default_rng(seed))
         return [x.detach() for x in policy.actor.parameters()]
 
     one, same, other = outcome(0), outcome(0), outcome(1)

@@ -16,15 +16,14 @@ from snn_controller.errors import UserError
 from snn_controller.policy.runtime import Policy
 from snn_controller.vehicle.airframe import load_quadrotor
 from snn_sim.envs.make import make_drones
-from snn_training.algorithms.apg.cost import CostConfig
 from snn_training.algorithms.apg.flights import FlightLoops, FlightPool, PoolConfig
-from snn_training.algorithms.apg.learner import ApgConfig, ApgLearner
+from snn_training.algorithms.apg.learner import ApgConfig, ApgLearner, CostConfig
 from snn_training.algorithms.apg.train import Args as ApgArgs
 from snn_training.algorithms.apg.train import main as train_apg
-from snn_training.algorithms.td3bc.config import SequenceConfig
-from snn_training.algorithms.td3bc.guide_choice import train_guide
 from snn_training.algorithms.td3bc.jsrl import Args as JsrlArgs
 from snn_training.algorithms.td3bc.jsrl import main as train_jsrl
+from snn_training.algorithms.td3bc.learner import SequenceConfig
+from snn_training.algorithms.td3bc.training import choose_guide
 from snn_training.artifacts.export import export_policy
 from snn_training.artifacts.file import ArtifactInfo
 from snn_training.evaluation.reporter import ReportingConfig
@@ -140,6 +139,5 @@ def test_guides_of_another_kind_are_refused(guide: Path, tmp_path: Path) -> None
     export_policy(make_network(HISTORY), motors, ArtifactInfo("crazyflie21"))
     with pytest.raises(UserError, match="--action-kind thrust_rates"):
         open_guide(str(motors), 2, "thrust_rates")
-    options: dict[str, Any] = {"intervals": 1, "seed": 0, "airframe": "crazyflie21", "threads": 1}
     with pytest.raises(UserError, match="--guide apg"):
-        train_guide("td3", tmp_path, **options, action_kind="thrust_rates")
+        choose_guide(JsrlArgs(folder=tmp_path, guide="td3", action_kind="thrust_rates"))

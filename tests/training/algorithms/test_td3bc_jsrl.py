@@ -14,19 +14,16 @@ import torch
 from snn_controller.errors import UserError
 from snn_controller.paths import policy_path
 from snn_controller.policy.runtime import Policy
-from snn_training.algorithms import interval as intervals
-from snn_training.algorithms.td3 import train as td3
-from snn_training.algorithms.td3bc import guide_choice, jsrl
-from snn_training.algorithms.td3bc import run as sequence_run
-from snn_training.algorithms.td3bc.config import SequenceConfig
-from snn_training.algorithms.td3bc.guide_choice import guide_return
-from snn_training.algorithms.td3bc.learner import Losses, SequenceLearner
+from snn_training.algorithms import runner, td3
+from snn_training.algorithms.td3bc import jsrl, training
+from snn_training.algorithms.td3bc.learner import Losses, SequenceConfig, SequenceLearner
+from snn_training.algorithms.td3bc.training import guide_return
 from snn_training.evaluation.reporter import ReportingConfig
 from snn_training.networks.config import NetworkConfig
 from snn_training.neurons.surrogate import SlopeConfig
 from snn_training.rollouts.guided_collector import Exploration
 from snn_training.rollouts.jump_start import JumpStart, Schedule
-from snn_training.runs import checkpoint as learner_run
+from snn_training.runs import folder as run_folder
 from support.finished_runs import Killed, outcome, same
 from support.sequence_samples import TINY, config
 
@@ -87,10 +84,10 @@ def test_the_artifact_is_the_best_interval(runs: Path) -> None:
 @pytest.fixture(autouse=True)
 def light(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once `runs` has seen them at work, leave out what takes most of a tiny run's time."""
-    monkeypatch.setattr(intervals, "plot_log", lambda *rest, **more: None)
+    monkeypatch.setattr(runner, "plot_log", lambda *rest: None)
     shipped = Path(policy_path("")).read_bytes()
     monkeypatch.setattr(
-        sequence_run, "export_policy", lambda policy, path, info: path.write_bytes(shipped)
+        training, "export_policy", lambda policy, path, info: path.write_bytes(shipped)
     )
 
 
@@ -150,7 +147,7 @@ def test_a_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyP
     def full(path: Path, content: bytes) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(learner_run, "write_atomically", full)
+    monkeypatch.setattr(run_folder, "write_atomically", full)
     with pytest.raises(UserError, match="No space left"):
         jsrl.main(make_args(tmp_path, "full"))
 
@@ -175,11 +172,11 @@ def test_a_td3_guide_is_trained_first_and_resumed(
 ) -> None:
     real, trained = td3.main, []
 
-    def tiny(args: td3.Args) -> None:
+    def tiny(args: td3.Args) -> bool:
         trained.append(args.resume)
-        real(replace(args, ticks=4, drones=8, updates=1, batch=8, replay=600, validation=4))
+        return real(replace(args, ticks=4, drones=8, updates=1, batch=8, replay=600, validation=4))
 
-    monkeypatch.setattr(guide_choice.td3, "main", tiny)
+    monkeypatch.setattr(td3, "main", tiny)
     options = {"guide": "td3", "guide_intervals": 1, "intervals": 1}
     with monkeypatch.context() as patch:
         stop_at(patch, 4, Killed())
@@ -229,7 +226,7 @@ def test_resuming_something_else_is_one_sentence(
 
 def test_a_run_of_another_script_is_refused(runs: Path) -> None:
     with pytest.raises(UserError, match=r"run of training/jsrl\.py"):
-        learner_run.load_guide(runs / "one")
+        run_folder.load_guide(runs / "one")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from snn_training.algorithms.td3bc.learner import SequenceLearner, choose_ticks,
 from snn_training.data.replay import Replay
 from snn_training.data.windows import Windows, sample_windows, sum_rewards
 from snn_training.networks.config import Kind, NetworkConfig
-from support.sequence_samples import PRESSURE, TINY, flown, learner
+from support.sequence_samples import TINY, WEIGHTS, flown, learner
 
 
 def windows_of(replay: Replay, count: int = 12, ticks: int = 20) -> Windows:
@@ -22,7 +22,7 @@ def windows_of(replay: Replay, count: int = 12, ticks: int = 20) -> Windows:
 
 def run(learner: SequenceLearner, replay: Replay, updates: int) -> list:
     rng = np.random.default_rng(2)
-    return [learner.update(replay, END_COEFFICIENTS, PRESSURE, rng) for _ in range(updates)]
+    return [learner.update(replay, END_COEFFICIENTS, WEIGHTS, rng) for _ in range(updates)]
 
 
 def weights(learner: SequenceLearner, name: str) -> list[torch.Tensor]:
@@ -66,15 +66,15 @@ def test_the_target_takes_the_lower_value_of_the_target_networks(quadrotor: Quad
     with torch.no_grad():  # only the targets count
         for parameter in (*policy.actor.parameters(), *policy.critic.parameters()):
             parameter.add_(1.0)
-    outlook = policy.look_ahead(windows, START_COEFFICIENTS)
+    ahead = policy.n_step_target(windows, START_COEFFICIENTS)
     chosen = choose_ticks(windows.counted, 0, np.random.default_rng(0))
-    got = policy.target_values(replay, windows, outlook, chosen).numpy()
-    last = outlook.last[chosen], chosen[1]
+    got = policy.target_values(replay, windows, ahead, chosen).numpy()
+    last = ahead.last[chosen], chosen[1]
     inputs = torch.from_numpy(replay.next_inputs(windows.rows[last], windows.drones[last]))
     with torch.no_grad():
-        value = torch.minimum(*policy.target_critic(inputs, outlook.following[last])).numpy()
+        value = torch.minimum(*policy.target_critic(inputs, ahead.following[last])).numpy()
     alive = ~windows.terminated[last]
-    expected = outlook.sums[chosen] + outlook.discounts[chosen] * alive * value
+    expected = ahead.sums[chosen] + ahead.discounts[chosen] * alive * value
     np.testing.assert_allclose(got, expected, rtol=1e-5)
 
 
@@ -82,12 +82,12 @@ def test_smoothing_noise_is_on_the_target_and_nowhere_else(quadrotor: Quadrotor)
     policy = learner(policy_noise=0.5)
     replay = flown(quadrotor, policy, 100)
     windows = windows_of(replay)
-    outlook = policy.look_ahead(windows, START_COEFFICIENTS)
-    kept = outlook.following.clone()
+    ahead = policy.n_step_target(windows, START_COEFFICIENTS)
+    kept = ahead.following.clone()
     chosen = choose_ticks(windows.counted, 0, np.random.default_rng(0))
-    one, other = (policy.target_values(replay, windows, outlook, chosen) for _ in range(2))
+    one, other = (policy.target_values(replay, windows, ahead, chosen) for _ in range(2))
     assert not torch.equal(one, other)
-    assert torch.equal(outlook.following, kept)
+    assert torch.equal(ahead.following, kept)
 
 
 def test_actor_and_targets_move_with_every_second_update_only(quadrotor: Quadrotor) -> None:

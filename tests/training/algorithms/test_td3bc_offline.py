@@ -13,9 +13,9 @@ import torch
 from snn_controller.errors import UserError
 from snn_controller.paths import policy_path
 from snn_controller.policy.runtime import Policy
-from snn_training.algorithms import interval as intervals
+from snn_training.algorithms import runner
 from snn_training.algorithms.td3bc import offline as td3bc
-from snn_training.algorithms.td3bc import run as sequence_run
+from snn_training.algorithms.td3bc import training
 from snn_training.evaluation.reporter import ReportingConfig
 from support.sequence_samples import TINY, config
 
@@ -58,13 +58,13 @@ def test_the_guide_flies_all_of_it_and_the_policy_nothing(tmp_path: Path) -> Non
 def test_an_interrupted_run_resumes_as_if_unbroken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(intervals, "plot_log", lambda *rest, **more: None)
+    monkeypatch.setattr(runner, "plot_log", lambda *rest: None)
     shipped = Path(policy_path("")).read_bytes()
     monkeypatch.setattr(
-        sequence_run, "export_policy", lambda policy, path, info: path.write_bytes(shipped)
+        training, "export_policy", lambda policy, path, info: path.write_bytes(shipped)
     )
     td3bc.main(make_args(tmp_path, "whole"))
-    real, calls = sequence_run.step, []
+    real, calls = training.SequenceTraining.step, []
 
     def stopped(*rest: Any) -> Any:
         calls.append(rest)
@@ -73,7 +73,7 @@ def test_an_interrupted_run_resumes_as_if_unbroken(
         return real(*rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(sequence_run, "step", stopped)
+        patch.setattr(training.SequenceTraining, "step", stopped)
         td3bc.main(make_args(tmp_path, "broken"))
     td3bc.main(make_args(tmp_path, "broken", resume=True))
     assert all(map(torch.equal, weights(tmp_path / "whole"), weights(tmp_path / "broken")))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,8 @@ from snn_controller.policy.runtime import Policy
 from snn_training.artifacts.export import export_benchmark, export_policy
 from snn_training.artifacts.file import ArtifactInfo, flight_like_observations
 from snn_training.networks.make import numpy_weights
-from snn_training.runs.folder import load_checkpoint, save_checkpoint
+from snn_training.runs.folder import load_actor
+from support.finished_runs import save_network, save_old_network
 from support.places import ROOT
 from support.sample_artifacts import untrained, write_artifact
 
@@ -101,22 +103,23 @@ def test_flight_like_observations_are_flight_like() -> None:
     assert np.abs(np.diff(observations, axis=0)).max() < 0.5
 
 
-def test_checkpoint_round_trip_and_damage(tmp_path: Path) -> None:
+@pytest.mark.parametrize("save", [save_network, save_old_network])
+def test_checkpoint_round_trip_and_damage(tmp_path: Path, save: Callable[..., None]) -> None:
     policy = untrained(3, hidden=(8, 4))
-    save_checkpoint(tmp_path, policy, {"seed": 3})
-    loaded, provenance = load_checkpoint(tmp_path)
-    assert provenance == {"seed": 3}
+    save(tmp_path, policy)
+    loaded, provenance = load_actor(tmp_path)
+    assert provenance["seed"] == 3
     for one, other in zip(policy.parameters(), loaded.parameters(), strict=True):
         assert torch.equal(one, other)
     (tmp_path / "checkpoint.pt").write_bytes(b"nonsense")
     with pytest.raises(UserError, match="cannot be used"):
-        load_checkpoint(tmp_path)
+        load_actor(tmp_path)
     with pytest.raises(UserError, match="holds no"):
-        load_checkpoint(tmp_path / "elsewhere")
+        load_actor(tmp_path / "elsewhere")
 
 
 def test_command_line_exports_a_run(tmp_path: Path) -> None:
-    save_checkpoint(tmp_path / "run", untrained(), {"config": {"airframe": "crazyflie21"}})
+    save_network(tmp_path / "run", untrained(), airframe="crazyflie21")
     output = tmp_path / "policy.onnx"
     script = ROOT / "training" / "export.py"
     command = [sys.executable, str(script), "--output", str(output), "--run"]

@@ -17,7 +17,8 @@ from snn_training.artifacts.file import ArtifactInfo, flight_like_observations
 from snn_training.networks.config import NetworkConfig
 from snn_training.networks.make import Network, make_network, numpy_stepper
 from snn_training.networks.spiking import SpikingPolicy
-from snn_training.runs.folder import load_checkpoint, save_checkpoint
+from snn_training.runs.folder import load_actor
+from support.finished_runs import save_network
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "published": {},
@@ -184,8 +185,8 @@ def test_the_metadata_counts_recurrent_synapses_and_dense_products(tmp_path: Pat
 @pytest.mark.parametrize("name", VARIANTS)
 def test_checkpoints_and_copies(name: str, tmp_path: Path) -> None:
     network = _network(name)
-    save_checkpoint(tmp_path, network, {})
-    loaded, _ = load_checkpoint(tmp_path)
+    save_network(tmp_path, network)
+    loaded, _ = load_actor(tmp_path)
     copied = copy.deepcopy(network)  # target networks are copies
     observations, states = _observations(10, 2), network.initial_states(2)
     expected = network(observations, states, 10.0)[0]

@@ -6,7 +6,6 @@ import re
 import runpy
 import sys
 from collections import Counter
-from dataclasses import fields
 from types import ModuleType
 
 import pytest
@@ -18,14 +17,13 @@ from snn_training.common.command import Budget, with_budget
 from snn_training.studies.catalogue import (
     STUDIES,
     Setting,
-    all_settings,
     choose_settings,
     find_study,
 )
-from snn_training.studies.run import QUIET, RESUMABLE
+from snn_training.studies.run import QUIET
 from support.places import ROOT
 
-SETTINGS = list(all_settings())
+SETTINGS = [(name, setting) for name, study in STUDIES.items() for setting in study.settings]
 
 
 def behind_the_door(name: str) -> ModuleType:
@@ -52,12 +50,6 @@ def test_cloning_without_rounds_is_as_long_as_cloning_with_them() -> None:
 
     for budget in ("study", "full"):
         assert cost("BC", budget) == cost("DAgger", budget)
-
-
-@pytest.mark.parametrize("name", sorted({setting.script for _, setting in SETTINGS}))
-def test_scripts_that_resume_are_known(name: str) -> None:
-    options = {field.name for field in fields(behind_the_door(name).Args)}
-    assert ("resume" in options) == (name in RESUMABLE)
 
 
 @pytest.mark.parametrize("name", STUDIES)

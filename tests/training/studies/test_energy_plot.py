@@ -12,8 +12,14 @@ from snn_controller.errors import UserError
 from snn_controller.policy.energy import NetworkSize, tick_energies
 from snn_training.evaluation.metrics import ENERGY_SCORES
 from snn_training.studies import energy_plot
-from snn_training.studies.energy import Point, format_points, in_order, network_size_of, point_of
-from snn_training.studies.statistics import Spread
+from snn_training.studies.energy_plot import (
+    Point,
+    format_points,
+    in_order,
+    network_size_of,
+    point_of,
+)
+from snn_training.studies.results import Spread
 
 
 def scores(

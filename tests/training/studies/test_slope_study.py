@@ -9,17 +9,16 @@ import pytest
 
 from snn_controller.errors import UserError
 from snn_training.studies import slope_study, sweep
-from snn_training.studies.alignment import Problem
-from snn_training.studies.alignment_study import (
+from snn_training.studies.alignment import (
     SLOPES,
     AlignmentConfig,
+    Problem,
     format_alignment,
-    stored_alignment,
     update_alignment,
 )
 from snn_training.studies.catalogue import Setting, find_study
 from snn_training.studies.results import write_result
-from snn_training.studies.slope_report import (
+from snn_training.studies.slope_study import (
     best_return,
     draw_learning,
     format_learning,
@@ -60,10 +59,9 @@ def place(tmp_path: Path) -> Path:
 
 def test_numbers_are_measured_once_and_parts_that_are_missing_again(tmp_path: Path) -> None:
     path = tmp_path / "alignment.json"
-    assert stored_alignment(path, CONFIG) is None
     found = update_alignment(path, CONFIG)
     assert {"reference-1", "reference-4", "smoothed-1-0.2"} <= found.keys()
-    assert stored_alignment(path, CONFIG) == found
+    assert update_alignment(path, CONFIG) == found
     marked = {**found, "reference-1": "kept"}
     del marked["smoothed-1-0.2"]
     path.write_text(json.dumps(marked))
@@ -76,10 +74,10 @@ def test_numbers_of_other_settings_or_damaged_ones_are_refused(tmp_path: Path) -
     path = tmp_path / "alignment.json"
     path.write_text(json.dumps({"config": {}}))
     with pytest.raises(UserError, match="other settings"):
-        stored_alignment(path, CONFIG)
+        update_alignment(path, CONFIG)
     path.write_text("{")
     with pytest.raises(UserError, match="cannot be read"):
-        stored_alignment(path, CONFIG)
+        update_alignment(path, CONFIG)
 
 
 def test_the_table_has_the_papers_values_beside_ours(tmp_path: Path) -> None:

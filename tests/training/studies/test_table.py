@@ -14,8 +14,15 @@ from hypothesis import strategies as st
 from snn_controller.errors import UserError
 from snn_training.studies import catalogue as studies
 from snn_training.studies.catalogue import Setting, Study
-from snn_training.studies.results import write_result
-from snn_training.studies.statistics import Reached, Spread, band, curve_of, spread, time_to
+from snn_training.studies.results import (
+    Reached,
+    Spread,
+    band,
+    curve_of,
+    spread,
+    time_to,
+    write_result,
+)
 from snn_training.studies.table import show, show_reached, style_of, write_table
 from support.study_results import make_result
 

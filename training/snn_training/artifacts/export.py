@@ -30,7 +30,7 @@ from snn_training.artifacts.file import (
     write_artifact,
 )
 from snn_training.networks import Network, SpikingPolicy
-from snn_training.runs import load_checkpoint
+from snn_training.runs import load_actor
 
 
 def export_policy(policy: Network, path: Path, info: ArtifactInfo) -> None:
@@ -175,7 +175,7 @@ class Args:
 
 def main(args: Args) -> None:
     """Export as the arguments say."""
-    policy, provenance = load_checkpoint(args.run)
+    policy, provenance = load_actor(args.run)
     config = provenance.get("config", {})
     airframe = str(config.get("airframe", "crazyflie21"))
     if args.control_rate is not None:

@@ -1,10 +1,15 @@
-"""Command line of the training scripts: dataclass arguments, one-sentence errors, clean Ctrl-C."""
+"""Command line of the training scripts: dataclass arguments, one-sentence errors, clean Ctrl-C.
+
+Also which source a result comes from.
+"""
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from snn_controller.errors import UserError
@@ -12,7 +17,7 @@ from snn_controller.errors import UserError
 Arguments = TypeVar("Arguments")
 
 
-def run_command(main: Callable[[Arguments], None], arguments: type[Arguments]) -> None:
+def run_command(main: Callable[[Arguments], object], arguments: type[Arguments]) -> None:
     """Parse the command line into the dataclass and run; exit 2 on bad input, 130 on Ctrl-C."""
     import tyro
 
@@ -56,3 +61,21 @@ def _with_defaults(args: Arguments, defaults: Mapping[str, Any]) -> Arguments:
     usual = type(args)()
     untouched = {k: x for k, x in defaults.items() if getattr(args, k) == getattr(usual, k)}
     return replace(args, **untouched)  # type: ignore[type-var]
+
+
+def git_hash() -> str:
+    """Return the commit of the source tree, with `+changes` if files differ, or `unknown`."""
+    here = Path(__file__).parent
+    try:
+        commit = _git("rev-parse", "HEAD", folder=here)
+        changed = _git("status", "--porcelain", "--untracked-files=no", folder=here)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return f"{commit}+changes" if changed else commit
+
+
+def _git(*arguments: str, folder: Path) -> str:
+    result = subprocess.run(
+        ["git", *arguments], cwd=folder, capture_output=True, text=True, check=True
+    )
+    return result.stdout.strip()

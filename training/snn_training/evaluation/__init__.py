@@ -1,7 +1,7 @@
 """The fixed test: scenarios, metrics, tables, and the reports of a training."""
 
 from snn_training.evaluation.evaluate import Args, evaluate
-from snn_training.evaluation.reporter import SCORES, Reporter, ReportingConfig, reporting_rules
+from snn_training.evaluation.reporter import SCORES, Reporter, ReportingConfig
 from snn_training.evaluation.scenarios import CELLS, Split
 from snn_training.evaluation.table import CELL_SCORES, TRACK_SCORES, Column, markdown_table
 from snn_training.evaluation.tracks import TRACKS
@@ -19,5 +19,4 @@ __all__ = [
     "Split",
     "evaluate",
     "markdown_table",
-    "reporting_rules",
 ]

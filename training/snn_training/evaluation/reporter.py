@@ -23,7 +23,7 @@ from tqdm import tqdm
 from snn_controller.policy import Policy
 from snn_controller.system import write_atomically
 from snn_sim.task import CONTROL_RATE
-from snn_training.common import Rules
+from snn_training.common import bounded
 from snn_training.evaluation.evaluate import Args, evaluate
 from snn_training.evaluation.picture import draw_rollout
 from snn_training.evaluation.table import format_report
@@ -115,9 +115,9 @@ class ReportingConfig:
     """Send the log to Weights & Biases, which must be installed."""
     pictures: bool = True
     """Draw rollout.png whenever the policy is evaluated."""
-    batched: int = 1000
+    batched: int = bounded(1000, 0, 1_000_000)
     """Episodes a cell that score the finished run on the batched twin; 0 for none."""
-    pybullet: int = 50
+    pybullet: int = bounded(50, 0, 1_000_000)
     """Episodes a cell that score the finished run in PyBullet; 0 for none."""
 
 
@@ -147,7 +147,7 @@ class Reporter:
             UserError: The scores cannot be written.
         """
         policy, config = self.folder / POLICY, self.config
-        if not _flies_the_test(policy) or config.batched == config.pybullet == 0:
+        if config.batched == config.pybullet == 0 or not _flies_the_test(policy):
             return {}
         reports = score_policy(policy, batched=config.batched, pybullet=config.pybullet)
         for sim, report in reports.items():
@@ -173,14 +173,6 @@ class Reporter:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def reporting_rules(config: ReportingConfig) -> Rules:
-    """Return the rules of the options, for `snn_training.common.bounds.require`."""
-    return {
-        "reporting.batched": (0 <= config.batched <= 1_000_000, "0 to 1000000"),
-        "reporting.pybullet": (0 <= config.pybullet <= 1_000_000, "0 to 1000000"),
-    }
 
 
 def _flies_the_test(policy: Path) -> bool:

@@ -5,7 +5,6 @@ A study of your own is one more entry in STUDIES.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -163,10 +162,3 @@ def choose_settings(study: Study, labels: tuple[str, ...]) -> tuple[Setting, ...
     if unknown:
         raise UserError(f"unknown setting '{unknown[0]}'; choose from: {', '.join(known)}")
     return tuple(known[label] for label in labels) or study.settings
-
-
-def all_settings() -> Iterator[tuple[str, Setting]]:
-    """Yield every setting of every study with the study's name."""
-    for name, study in STUDIES.items():
-        for setting in study.settings:
-            yield name, setting

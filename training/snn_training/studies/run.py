@@ -1,7 +1,7 @@
 """One run of a study: train by the script, score by the fixed test, return what came out.
 
 Both are processes of their own, started as a person would start them. A run that was interrupted
-goes on from its checkpoint where the script can resume, and starts again where it cannot.
+goes on from its checkpoint.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ from snn_training.studies.results import (
     write_result,
 )
 
-RESUMABLE = ("td3", "td3bc", "jsrl", "apg", "decision_transformer")  # scripts with --resume
 QUIET = (  # no logs, pictures and scores that a study does not need
     *("--reporting.no-tensorboard", "--reporting.no-pictures"),
     *("--reporting.batched", "0", "--reporting.pybullet", "0"),
@@ -128,7 +127,7 @@ def execute(job: Job) -> Result:
     if finished is not None and describe(job).items() <= finished.items():
         return finished
     job.place.mkdir(parents=True, exist_ok=True)
-    resume = prepare(job)
+    resume = (job.place / CHECKPOINT).exists()
     cost = run_process(training_command(job, resume=resume), job.place / OUTPUT)
     if cost.exit_code == 0 and (job.place / POLICY).is_file():
         test = run_process(evaluation_command(job), job.place / OUTPUT)
@@ -138,17 +137,6 @@ def execute(job: Job) -> Result:
             (job.place / CHECKPOINT).unlink(missing_ok=True)  # up to 100 MB each
             return result
     return failure(job, last_lines(job.place / OUTPUT), cost=cost)
-
-
-def prepare(job: Job) -> bool:
-    """Return whether to resume; else clear away what would stop a new run."""
-    if not (job.place / CHECKPOINT).exists():
-        return False
-    if job.setting.script in RESUMABLE:
-        return True
-    (job.place / CHECKPOINT).unlink()
-    (job.place / LOG).unlink(missing_ok=True)
-    return False
 
 
 def failure(job: Job, error: str, *, cost: Cost | None = None) -> Result:

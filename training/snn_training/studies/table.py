@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from snn_controller.errors import UserError
 from snn_controller.report.plots import (
@@ -21,8 +21,19 @@ from snn_controller.report.plots import (
 )
 from snn_controller.system import write_atomically
 from snn_training.studies.catalogue import Axis, Study, find_study
-from snn_training.studies.results import Result, check_same, read_result
-from snn_training.studies.statistics import Reached, Spread, band, curve_of, score, spread, time_to
+from snn_training.studies.results import (
+    Reached,
+    Result,
+    Spread,
+    band,
+    check_same,
+    curve_of,
+    markdown_row,
+    read_result,
+    score,
+    spread,
+    time_to,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -141,8 +152,8 @@ def format_table(name: str, study: Study, results: By, *, picture: str) -> str:
     titles += [f"{study.axis} to {threshold:.0f}" for threshold in THRESHOLDS]
     titles = ["setting", "runs", *titles, "minutes"]
     lines = [f"# {study.question}", "", _story(name, results), ""]
-    lines += [_row(titles), _row(["---"] * len(titles))]
-    lines += [_row(cells(label, runs, study.axis)) for label, runs in results.items()]
+    lines += [markdown_row(titles), markdown_row(["---"] * len(titles))]
+    lines += [markdown_row(cells(label, runs, study.axis)) for label, runs in results.items()]
     return "\n".join([*lines, "", f"![learning curves]({picture})", ""])
 
 
@@ -213,10 +224,6 @@ def _seeds(results: Sequence[Result]) -> str:
 def _minutes(result: Result) -> float | None:
     """Return the processor time of a run, None if only that of its last part is known."""
     return None if result["resumed"] else result["processor_seconds"] / 60.0
-
-
-def _row(cells: Iterable[Any]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def _seed_of(path: Path) -> int:

@@ -23,7 +23,7 @@ from snn_sim.envs import MAX_DELAY, RateLoops, RateVariation, draw_loops, same_l
 from snn_sim.task import EpisodeConfig, References, draw_references, split_flights
 from snn_training.algorithms.apg.drone import DronePhysics, DroneState, read_physics, read_states
 from snn_training.algorithms.apg.rate_control import LoopTensors, loop_tensors
-from snn_training.common import Rules
+from snn_training.common import bounded, some
 from snn_training.networks import Network
 
 
@@ -57,21 +57,21 @@ LOST = 0.6  # m from the reference on an axis; such a flight ends with its segme
 class PoolConfig:
     """Which flights are flown."""
 
-    flights: int = 512
+    flights: int = bounded(512, 1, 65_536)
     """Flights side by side."""
-    robust_share: float = 0.5
+    robust_share: float = bounded(0.5, 0, 1)
     """Share of flights that are disturbed as in the cell `robust`."""
-    noisy_share: float = 0.15
+    noisy_share: float = bounded(0.15, 0, 1)
     """Share of flights whose sensors are as noisy as in the cell `noisy`."""
-    starts: tuple[str, ...] = ("standard", "standard", "hard", "hover")
+    starts: tuple[str, ...] = some(("standard", "standard", "hard", "hover"), "distributions")
     """Where flights begin, drawn with equal chance; distributions of sim/starts.py."""
-    moving_share: float = 0.3
+    moving_share: float = bounded(0.3, 0, 1)
     """Share of flights whose reference moves along sines."""
-    step_share: float = 0.0
+    step_share: float = bounded(0.0, 0, 1)
     """Share of flights whose reference jumps once."""
-    segments: int = 3
+    segments: int = bounded(3, 1, 1000)
     """Segments after which a flight ends."""
-    end_chance: float = 0.35
+    end_chance: float = bounded(0.35, 0, 1)
     """Chance of a flight to end with any segment, so that starts, which are hard, come often."""
 
 
@@ -234,24 +234,6 @@ class FlightPool:
         end = np.concatenate([x.push_end for x in physics])[:, 0]
         ticks = first + np.arange(self.ticks)[:, None]
         return _stack(((start <= ticks) & (ticks < end))[..., None] * push)
-
-
-def pool_rules(config: PoolConfig) -> Rules:
-    """Return the rules of the flights, for `snn_training.common.bounds.require`."""
-    disturbed = config.robust_share + config.noisy_share
-    return {
-        "pool.flights": (1 <= config.flights <= 65_536, "1 to 65536"),
-        "pool.robust-share": (0.0 <= config.robust_share <= 1.0, "0 to 1"),
-        "pool.noisy-share": (
-            config.noisy_share >= 0.0 and disturbed <= 1.0,
-            "at least 0, and 1 at most together with --pool.robust-share",
-        ),
-        "pool.starts": (len(config.starts) >= 1, "one or more distributions"),
-        "pool.moving-share": (0.0 <= config.moving_share <= 1.0, "0 to 1"),
-        "pool.step-share": (0.0 <= config.step_share <= 1.0, "0 to 1"),
-        "pool.segments": (1 <= config.segments <= 1000, "1 to 1000"),
-        "pool.end-chance": (0.0 <= config.end_chance <= 1.0, "0 to 1"),
-    }
 
 
 def _join(parts: Sequence[Any]) -> Any:

@@ -1,12 +1,7 @@
 """Analytic policy gradients: trains a policy by the gradient of a flight's cost through the drone.
 
-    python training/apg.py --name my-guide
-
-The drone is differentiable (`differentiable_drone.py`), so the cost of a second of flight has an
-exact gradient in every weight of the policy, without critic or exploration. By default it trains
-the perceptron that sees its own last 32 actions, in about five minutes on one core: the best guide
-there is for `jsrl.py --guide runs/my-guide/policy.onnx`. `--network.kind` trains any other network,
-spiking ones too, whose spikes then have surrogate gradients. `--resume` goes on with a run.
+The drone is differentiable (`drone.py`), so the cost of a second of flight has an exact gradient in
+every weight of the policy, without critic or exploration.
 
 Source: the idea of Wiedemann et al., "Training Efficient Controllers via Analytic Policy Gradient",
 ICRA 2023.
@@ -14,27 +9,31 @@ ICRA 2023.
 
 from __future__ import annotations
 
-import time
-from dataclasses import asdict, dataclass, field
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from snn_controller.vehicle import ActionKind, load_quadrotor
-from snn_training.algorithms.apg.cost import CostConfig, cost_rules
-from snn_training.algorithms.apg.flights import FlightPool, PoolConfig, pool_rules
-from snn_training.algorithms.apg.learner import ApgConfig, ApgLearner, apg_rules
-from snn_training.algorithms.interval import check_finite, run_rules, save_interval, say_stopped
+from snn_training.algorithms.apg.flights import FlightPool, PoolConfig
+from snn_training.algorithms.apg.learner import ApgConfig, ApgLearner, CostConfig
+from snn_training.algorithms.runner import RunOptions, Training, run_training
 from snn_training.artifacts import ArtifactInfo, export_policy
-from snn_training.common import Budget, require, with_budget
-from snn_training.evaluation import Reporter, ReportingConfig, reporting_rules
+from snn_training.common import (
+    Budget,
+    bounded,
+    check_bounds,
+    plain_name,
+    require,
+    with_budget,
+)
+from snn_training.evaluation import ReportingConfig
 from snn_training.networks import NetworkConfig, make_network, network_rules
 from snn_training.rollouts import validate_network
-from snn_training.runs import POLICY, LearnerRun, Nothing, open_run
+from snn_training.runs import Row
 
 STUDY = {"intervals": 8}  # what --budget study changes
 PANELS = {
@@ -46,32 +45,26 @@ PANELS = {
 
 
 @dataclass
-class Args:
+class Args(RunOptions):
     """Train a policy by analytic policy gradients."""
 
-    name: str = "apg"
+    name: str = plain_name("apg")
     """Name of the run; its folder is runs/NAME."""
-    folder: Path = Path("runs")
-    """Where run folders go."""
-    resume: bool = False
-    """Go on with the run of that name from its last checkpoint; all else must be as it was."""
-    seed: int = 0
-    """Seed of all randomness; the same seed gives the same policy, bit by bit."""
     airframe: str = "crazyflie21"
     """Airframe to fly."""
     action_kind: ActionKind = "motors"
     """What the policy commands: rotors, or thrust and body rates of an autopilot's rate loop."""
     budget: Budget = "full"
     """`study` cuts the run to about a minute on one core, where options are defaults."""
-    intervals: int = 40
+    intervals: int = bounded(40, 1, 100_000)
     """Parts of the run; each ends with a validation and a checkpoint."""
-    updates: int = 20
+    updates: int = bounded(20, 1, 100_000)
     """Gradient steps an interval, each over one segment of all flights."""
-    ticks: int = 100
+    ticks: int = bounded(100, 1, 1000)
     """Control ticks of a segment, through which the gradient runs."""
-    validation: int = 400
+    validation: int = bounded(400, 1, 65_536)
     """Episodes of the standard cell that validate an interval."""
-    threads: int = 1
+    threads: int = bounded(1, 1, 64)
     """Threads of PyTorch; results are reproducible for the same number only."""
     learner: ApgConfig = field(default_factory=ApgConfig)
     """Step sizes."""
@@ -87,95 +80,73 @@ class Args:
     """What the run shows of itself."""
 
 
-ApgRun = LearnerRun[ApgLearner, FlightPool]
+class ApgTraining(Training[ApgLearner]):
+    """Flies all flights on by a segment and follows the gradient of what it cost."""
 
+    script = "apg"
+    panels = PANELS
 
-def main(args: Args) -> None:
-    """Train as the arguments say; Ctrl-C keeps the last checkpoint, from which --resume goes on."""
-    args = with_budget(args, STUDY)
-    check(args)
-    torch.set_num_threads(args.threads)
-    run = make_run(args)
-    open_run(run, asdict(args), seed=args.seed, resume=args.resume)
-    try:
-        with Reporter(run.folder, args.reporting, done=len(run.rows)) as reporter:
-            train(args, run, reporter)
-            reporter.finish()
-    except KeyboardInterrupt:
-        say_stopped(run.folder)
-        return
-    tqdm.write(f"wrote {run.folder / POLICY}")
+    def __init__(self, args: Args) -> None:
+        """Begin a run.
 
-
-def make_run(args: Args) -> ApgRun:
-    """Return the parts of a run, at its beginning."""
-    quadrotor = load_quadrotor(args.airframe)
-    network = make_network(args.network, generator=torch.Generator().manual_seed(args.seed))
-    total = args.intervals * args.updates
-    return LearnerRun(
-        script="apg",
-        folder=args.folder / args.name,
-        rng=np.random.default_rng(args.seed),
-        learner=ApgLearner(
-            args.learner, args.cost, network, quadrotor, total=total, action_kind=args.action_kind
-        ),
-        replay=Nothing(),
-        collector=FlightPool(
+        Raises:
+            UserError: There is no such airframe or start.
+        """
+        self.args, self.quadrotor = args, load_quadrotor(args.airframe)
+        network = make_network(args.network, generator=torch.Generator().manual_seed(args.seed))
+        learner = ApgLearner(
+            args.learner,
+            args.cost,
+            network,
+            self.quadrotor,
+            total=args.intervals * args.updates,
+            action_kind=args.action_kind,
+        )
+        self.pool = FlightPool(
             args.pool,
-            quadrotor,
+            self.quadrotor,
             network,
             ticks=args.ticks,
             seed=args.seed,
             action_kind=args.action_kind,
-        ),
+        )
+        super().__init__(learner, np.random.default_rng(args.seed), {"collector": self.pool})
+
+    def step(self, progress: float) -> tuple[float]:
+        """Take one gradient step; return the mean cost of a tick."""
+        return (self.learner.update(self.pool),)
+
+    def summary(self, losses: Sequence[Sequence[float]]) -> Row:
+        """Return the log's row, with the validation."""
+        args, interval = self.args, len(self.rows) + 1
+        updates = interval * args.updates
+        return {
+            "interval": interval,
+            "transitions": updates * args.ticks * args.pool.flights,
+            "updates": updates,
+            "cost": float(f"{np.mean(losses):.4g}"),
+            **validate_network(
+                self.learner.network,
+                self.quadrotor,
+                seed=args.seed,
+                episodes=args.validation,
+                action_kind=args.action_kind,
+            ),
+        }
+
+    def export(self, path: Path, provenance: dict[str, Any]) -> None:
+        """Write the policy as it is."""
+        info = ArtifactInfo(self.args.airframe, self.args.action_kind, provenance)
+        export_policy(self.learner.network, path, info)
+
+
+def main(args: Args) -> bool:
+    """Train as the arguments say; return whether the run is whole."""
+    args = with_budget(args, STUDY)
+    check(args)
+    return run_training(
+        args, lambda: ApgTraining(args), iterations=args.intervals, steps=args.updates
     )
-
-
-def train(args: Args, run: ApgRun, reporter: Reporter) -> None:
-    """Fly and learn interval by interval, from where the run stands.
-
-    Raises:
-        UserError: The cost is no longer finite; the last checkpoint stays.
-    """
-    total, done = args.intervals * args.updates, len(run.rows) * args.updates
-    with tqdm(total=total, initial=done, desc="apg", unit="update") as progress:
-        for _ in range(len(run.rows), args.intervals):
-            began, costs = time.monotonic(), []
-            for _ in range(args.updates):
-                costs.append(run.learner.update(run.collector))
-                progress.update()
-            check_finite(run, costs)
-            row = summary(args, run, costs)
-            row["seconds"] = round(time.monotonic() - began, 1)
-            progress.set_postfix({"return": row["return_end"], "survival": row["survival"]})
-            save_interval(run, row, PANELS, run.learner.network, partial(export, args, run))
-            reporter.interval(row, row["interval"])
-
-
-def summary(args: Args, run: ApgRun, costs: list[float]) -> dict[str, Any]:
-    """Return the log's row of the interval that was just flown, with its validation."""
-    interval = len(run.rows) + 1
-    updates = interval * args.updates
-    network, quadrotor = run.learner.network, run.learner.quadrotor
-    return {
-        "interval": interval,
-        "transitions": updates * args.ticks * args.pool.flights,
-        "updates": updates,
-        "cost": float(f"{np.mean(costs):.4g}"),
-        **validate_network(
-            network,
-            quadrotor,
-            seed=args.seed,
-            episodes=args.validation,
-            action_kind=args.action_kind,
-        ),
-    }
-
-
-def export(args: Args, run: ApgRun, path: Path, provenance: dict[str, Any]) -> None:
-    """Write the policy as it is."""
-    info = ArtifactInfo(args.airframe, args.action_kind, provenance)
-    export_policy(run.learner.network, path, info)
 
 
 def check(args: Args) -> None:
@@ -184,12 +155,15 @@ def check(args: Args) -> None:
     Raises:
         UserError: One of them is out of range; the sentence names it.
     """
-    own = {
-        **run_rules(args),
-        "updates": (1 <= args.updates <= 100_000, "1 to 100000"),
-        "ticks": (1 <= args.ticks <= 1000, "1 to 1000"),
-        "network.control-rate": (args.network.control_rate == 100.0, "100, the twin's"),
-    }
-    parts = {**apg_rules(args.learner), **pool_rules(args.pool), **cost_rules(args.cost)}
-    shared = {**network_rules(args.network), **reporting_rules(args.reporting)}
-    require({**parts, **shared, **own})  # where both have a rule, this script's own counts
+    check_bounds(args)
+    disturbed = args.pool.robust_share + args.pool.noisy_share
+    require(
+        {
+            "pool.noisy-share": (
+                disturbed <= 1.0,
+                "at least 0, and 1 at most together with --pool.robust-share",
+            ),
+            **network_rules(args.network),
+            "network.control-rate": (args.network.control_rate == 100.0, "100, the twin's"),
+        }
+    )

@@ -1,8 +1,8 @@
-"""What a decision transformer learns from: stretches of episodes, cut into chunks that follow.
+"""What a decision transformer learns from: segments of episodes, cut into chunks that follow.
 
-Every lane of a batch flies along a stretch of an episode, a chunk an update, with the states that
+Every lane of a batch flies along a segment of an episode, a chunk an update, with the states that
 the chunk before left: that is what the policy does in flight, and nothing is padded or computed
-twice. A stretch begins from reset states, as a policy does that takes over in mid-flight.
+twice. A segment begins from reset states, as a policy does that takes over in mid-flight.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from snn_controller.errors import UserError
+from snn_training.common import bounded
 from snn_training.data import EpisodeSet
 from snn_training.networks.transformer import HORIZON, mean_returns_to_go
 
@@ -24,13 +25,13 @@ RANGE = (1.0, 99.0)  # percentiles of the episodes' returns that may be asked fo
 
 
 @dataclass(frozen=True)
-class Stretches:
+class Segments:
     """How episodes are cut."""
 
-    ticks: int = 60
-    """Ticks of a stretch, a multiple of the chunk."""
-    from_start: float = 0.5
-    """Share of stretches that begin where the episode does, which is where flights are lost or
+    ticks: int = bounded(60, 1)
+    """Ticks of a segment, a multiple of the chunk."""
+    from_start: float = bounded(0.5, 0, 1)
+    """Share of segments that begin where the episode does, which is where flights are lost or
     saved; the others begin anywhere."""
 
 
@@ -42,13 +43,13 @@ class Chunk(NamedTuple):
     returns: Tensor  # 1, mean reward a tick to come
     actions: Tensor  # 4, commanded: what is to be learnt
     weights: Tensor  # 1, zero where the episode has ended
-    keep: Tensor  # (lanes, 1) zero where a stretch begins
+    keep: Tensor  # (lanes, 1) zero where a segment begins
 
 
 class Lanes:
-    """Stretches side by side; `chunk` gives the next ticks of all. Draws by a generator given."""
+    """Segments side by side; `chunk` gives the next ticks of all. Draws by a generator given."""
 
-    def __init__(self, episodes: EpisodeSet, lanes: int, ticks: int, config: Stretches) -> None:
+    def __init__(self, episodes: EpisodeSet, lanes: int, ticks: int, config: Segments) -> None:
         """Hold the episodes as tensors; `ticks` is the length of a chunk."""
         self.lanes, self.ticks, self.config = lanes, ticks, config
         actions, applied = episodes.actions, episodes.applied
@@ -65,7 +66,7 @@ class Lanes:
         self._left = np.zeros(lanes, np.int64)
 
     def chunk(self, rng: np.random.Generator) -> Chunk:
-        """Return the next ticks of all lanes; those at the end of a stretch begin another."""
+        """Return the next ticks of all lanes; those at the end of a segment begin another."""
         done = self._left <= 0
         self._begin(done, rng)
         steps = self._tick + np.arange(self.ticks)[:, None]
@@ -103,7 +104,7 @@ class Lanes:
         tick = np.floor(rng.random(count) * (room + 1)).astype(np.int64)
         self._tick[done] = np.where(rng.random(count) < config.from_start, 0, tick)
         self._episode[done] = episode
-        # the first stretches differ in length, so that lanes do not begin anew all at once
+        # the first segments differ in length, so that lanes do not begin anew all at once
         fresh = bool((self._left == 0).all()) and count == self.lanes
         chunks = config.ticks // self.ticks
         self._left[done] = self.ticks * (rng.integers(1, chunks + 1, count) if fresh else chunks)

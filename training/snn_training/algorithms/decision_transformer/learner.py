@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,6 +13,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from snn_training.algorithms.decision_transformer.data import Chunk, Lanes
+from snn_training.algorithms.runner import Kept
+from snn_training.common import bounded
 from snn_training.networks.transformer import (
     POSITION,
     TURN,
@@ -20,37 +22,36 @@ from snn_training.networks.transformer import (
     NamedStates,
     TransformerConfig,
 )
-from snn_training.neurons import Membranes
 
 
 @dataclass(frozen=True)
-class LearnerConfig:
+class TransformerLearnerConfig:
     """How the network learns."""
 
-    batch: int = 64
-    """Stretches of episodes side by side."""
-    chunk: int = 20
+    batch: int = bounded(64, 1, 65_536)
+    """Segments of episodes side by side."""
+    chunk: int = bounded(20, 2, 500, note=", which is an episode")
     """Ticks of each that an update learns from; gradients end at its beginning, states do not."""
-    learning_rate: float = 2e-3
+    learning_rate: float = bounded(2e-3, above=0, at_most=1)
     """AdamW's step size after the warm-up; it falls to a tenth along a cosine."""
-    warm_up: int = 200
+    warm_up: int = bounded(200, 0, 1_000_000)
     """Updates in which the step size rises."""
-    weight_decay: float = 1e-4
+    weight_decay: float = bounded(1e-4, 0, 10)
     """AdamW's decay of the matrices."""
-    gradient_limit: float = 0.25
+    gradient_limit: float = bounded(0.25, above=0)
     """Largest norm of a gradient."""
-    huber: float = 1.0
+    huber: float = bounded(1.0, above=0)
     """Error of an action up to which the loss is quadratic; beyond, it is linear."""
-    initial_rate: float = 0.1
+    initial_rate: float = bounded(0.1, above=0, below=0.5)
     """Share of neurons that fire at first: thresholds are set by the first chunk."""
-    rate: float = 0.05
+    rate: float = bounded(0.05, 0, 1)
     """Spikes a tick and neuron above which a layer pays."""
-    rate_weight: float = 0.1
+    rate_weight: float = bounded(0.1, 0, 1000)
     """Price of the squared excess."""
     least_rate: float = 0.005
     """Spikes a tick and neuron below which a layer pays, in any flight: one that says nothing
     cannot be told from one that is dead."""
-    silence_weight: float = 1e-3
+    silence_weight: float = bounded(1e-3, 0, 1000)
     """Price of the squared shortfall, as a share of the least rate."""
 
 
@@ -61,10 +62,14 @@ class Losses(NamedTuple):
     rate: float  # mean share of all neurons that fired
 
 
-class TransformerLearner:
+class TransformerLearner(Kept):
     """Network and optimiser; `update` takes one step."""
 
-    def __init__(self, config: LearnerConfig, network: TransformerConfig, *, seed: int) -> None:
+    kept = ("actor", "optimizer", "states", "generator", "updates")
+
+    def __init__(
+        self, config: TransformerLearnerConfig, network: TransformerConfig, *, seed: int
+    ) -> None:
         """Draw weights by a seed."""
         self.config = config
         self.generator = torch.Generator().manual_seed(seed)
@@ -88,7 +93,7 @@ class TransformerLearner:
             lanes: Where the data come from.
             slope: Slope k of the surrogate gradient.
             total: Updates of the whole run, for the step size.
-            rng: Draws stretches.
+            rng: Draws segments.
         """
         chunk, config = lanes.chunk(rng), self.config
         if self.updates == 0:
@@ -122,28 +127,6 @@ class TransformerLearner:
                 losses.append(cloning_loss(actions, chunk, self.config.huber).item())
         return float(np.mean(losses))
 
-    def is_finite(self) -> bool:
-        """Whether every weight is."""
-        return all(bool(torch.isfinite(x).all()) for x in self.actor.parameters())
-
-    def snapshot(self) -> dict[str, Any]:
-        """Return all that changes."""
-        return {
-            "actor": self.actor.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "states": self.states,
-            "generator": self.generator.get_state(),
-            "updates": self.updates,
-        }
-
-    def restore(self, snapshot: Mapping[str, Any]) -> None:
-        """Go on from a snapshot."""
-        self.actor.load_state_dict(snapshot["actor"])
-        self.optimizer.load_state_dict(snapshot["optimizer"])
-        self.states = {name: snapshot["states"][name] for name in self.states}
-        self.generator.set_state(snapshot["generator"])
-        self.updates = snapshot["updates"]
-
 
 def cloning_loss(actions: Tensor, chunk: Chunk, huber: float) -> Tensor:
     """Return the mean loss of actions (T, batch, 4) over the ticks that were flown."""
@@ -151,7 +134,7 @@ def cloning_loss(actions: Tensor, chunk: Chunk, huber: float) -> Tensor:
     return (chunk.weights * errors).sum() / (actions.shape[-1] * chunk.weights.sum().clamp(min=1.0))
 
 
-def rate_price(spikes: Mapping[str, Tensor], config: LearnerConfig) -> Tensor:
+def rate_price(spikes: Mapping[str, Tensor], config: TransformerLearnerConfig) -> Tensor:
     """Return what layers (T, batch, neurons) pay for firing too much, or too little in a flight."""
     price = torch.zeros(())
     for fired in spikes.values():
@@ -162,7 +145,7 @@ def rate_price(spikes: Mapping[str, Tensor], config: LearnerConfig) -> Tensor:
     return price
 
 
-def step_size(config: LearnerConfig, update: int, total: int) -> float:
+def step_size(config: TransformerLearnerConfig, update: int, total: int) -> float:
     """Return the step size of an update, counted from 0."""
     rise = min((update + 1) / max(config.warm_up, 1), 1.0)
     fall = 0.1 + 0.9 * 0.5 * (1.0 + math.cos(math.pi * min(update / max(total, 1), 1.0)))
@@ -179,13 +162,3 @@ def begin_anew(states: NamedStates, keep: Tensor, generator: torch.Generator) ->
         else:
             anew[name] = state * keep.view(-1, *[1] * (state.dim() - 1))
     return anew
-
-
-def layer_rates(network: DecisionTransformer, spikes: Mapping[str, Tensor]) -> dict[str, float]:
-    """Return spikes a tick and neuron of each layer, rounded."""
-    return {name: round(float(spikes[name].detach().mean()), 4) for name in network.layers}
-
-
-def neuron_layers(network: DecisionTransformer) -> list[Membranes]:
-    """Return the spiking layers as modules."""
-    return [x for x in network.modules() if isinstance(x, Membranes)]

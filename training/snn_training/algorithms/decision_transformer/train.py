@@ -1,57 +1,54 @@
 """Offline: a decision transformer, spiking or dense, learns to fly from datasets alone.
 
-    python training/decision_transformer.py --name my-run
-
 It clones what pilots of several skills did, told what return each of their flights still earned; in
 flight it is asked for a return and does what led to it. Nothing flies while it learns but the
-validation. docs/decision_transformer.md says how the datasets are made. `--resume` goes on with an
-interrupted run.
+validation.
 """
 
 from __future__ import annotations
 
 import sys
-import time
-from dataclasses import asdict, dataclass, field
-from functools import partial
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from snn_controller.errors import UserError
-from snn_controller.vehicle import Quadrotor, load_quadrotor
-from snn_training.algorithms.decision_transformer.data import Lanes, Stretches, return_range
+from snn_controller.vehicle import ACTION_SIZE, OBSERVATION_SIZE, Quadrotor, load_quadrotor
+from snn_sim.envs import make_drones
+from snn_training.algorithms.decision_transformer.data import Lanes, Segments, return_range
 from snn_training.algorithms.decision_transformer.learner import (
-    LearnerConfig,
     Losses,
     TransformerLearner,
+    TransformerLearnerConfig,
 )
-from snn_training.algorithms.decision_transformer.rules import transformer_rules
-from snn_training.algorithms.decision_transformer.validation import validate_transformer
-from snn_training.algorithms.interval import check_finite, run_rules, save_interval, say_stopped
+from snn_training.algorithms.runner import RunOptions, Training, rounded, run_training, slope_of
 from snn_training.artifacts import ArtifactInfo, export_transformer
-from snn_training.common import Budget, Rules, require, with_budget
-from snn_training.data import EpisodeSet, check_episodes, load_episodes, split_by_episode, take
-from snn_training.evaluation import Reporter, ReportingConfig, reporting_rules
-from snn_training.networks.transformer import Conditioning, FlyingTransformer, TransformerConfig
-from snn_training.neurons import (
-    PlasticityConfig,
-    SlopeConfig,
-    SlopeState,
-    normalised_score,
-    record_score,
-    slope_at,
-    slope_rules,
+from snn_training.common import (
+    Budget,
+    Rules,
+    bounded,
+    check_bounds,
+    plain_name,
+    require,
+    some,
+    with_budget,
 )
-from snn_training.runs import POLICY, LearnerRun, Nothing, open_run
+from snn_training.data import EpisodeSet, check_episodes, load_episodes, split_by_episode, take
+from snn_training.evaluation import ReportingConfig
+from snn_training.networks.transformer import Conditioning, FlyingTransformer, TransformerConfig
+from snn_training.neurons import PlasticityConfig, SlopeConfig, slope_rules
+from snn_training.rollouts import VALIDATION_SEED, validate
+from snn_training.runs import Row
 
-SCRIPT = "decision_transformer"
 HELD_OUT = 0.02  # share of the episodes of every skill
-RETURNS = (0.0, 500.0)  # per episode; what the adaptive slope's score runs over
-TransformerRun: TypeAlias = LearnerRun[TransformerLearner, Lanes]
+Rows = NDArray[np.float32]
+EPISODE_RETURNS = (0.0, 500.0)  # that may be asked for where the data does not say
 PANELS = {
     "loss": "cloning loss",
     "held_out": "held-out loss",
@@ -68,45 +65,42 @@ STUDY = {
 
 
 @dataclass
-class Args:
+class Args(RunOptions):
     """Train a decision transformer from datasets."""
 
-    name: str = "transformer"
+    name: str = plain_name("transformer")
     """Name of the run; its folder is runs/NAME."""
-    folder: Path = Path("runs")
-    """Where run folders go."""
-    resume: bool = False
-    """Go on with the run of that name from its last checkpoint; all else must be as it was."""
-    seed: int = 0
-    """Seed of all randomness; the same seed gives the same policy, bit by bit."""
     budget: Budget = "full"
     """`study` cuts the run to a few minutes on one core, where options are defaults."""
-    datasets: tuple[str, ...] = (
-        "drone/return/dense-v0",
-        "drone/return/recovery-v0",
-        "drone/return/lean-v0",
-        "drone/return/medium-v0",
-        "drone/return/poor-v0",
-        "drone/return/random-v0",
+    datasets: tuple[str, ...] = some(
+        (
+            "drone/return/dense-v0",
+            "drone/return/recovery-v0",
+            "drone/return/lean-v0",
+            "drone/return/medium-v0",
+            "drone/return/poor-v0",
+            "drone/return/random-v0",
+        ),
+        "datasets",
     )
     """Minari ids or folders of datasets, as training/dataset.py makes them."""
     dataset_folder: Path | None = None
     """Where datasets are, instead of $MINARI_DATASETS_PATH or datasets/."""
-    best: float = 1.0
+    best: float = bounded(1.0, above=0, at_most=1)
     """Share of the episodes of highest return that are kept, as filtered cloning does."""
-    target: float = 480.0
+    target: float = bounded(480.0, -1e6, 1e6, note=", a return, about 0 to 500")
     """Return that the validation and, by default, the policy asks for; 500 is perfect hover."""
-    intervals: int = 16
+    intervals: int = bounded(16, 1, 100_000)
     """Parts of the run; each ends with a validation and a checkpoint."""
-    updates: int = 1000
+    updates: int = bounded(1000, 1, 1_000_000)
     """Gradient steps an interval."""
-    validation: int = 300
+    validation: int = bounded(300, 1, 65_536)
     """Episodes of each validation."""
-    threads: int = 1
+    threads: int = bounded(1, 1, 64)
     """Threads of PyTorch; results are reproducible for the same number only."""
-    stretches: Stretches = field(default_factory=Stretches)
+    stretches: Segments = field(default_factory=Segments)
     """How episodes are cut."""
-    learner: LearnerConfig = field(default_factory=LearnerConfig)
+    learner: TransformerLearnerConfig = field(default_factory=TransformerLearnerConfig)
     """How the network learns."""
     network: TransformerConfig = field(default_factory=TransformerConfig)
     """Shape of the network."""
@@ -118,26 +112,88 @@ class Args:
     """Logs, pictures and the scores at the end."""
 
 
-def main(args: Args) -> None:
-    """Train as the arguments say; Ctrl-C keeps the last checkpoint, from which --resume goes on."""
+class TransformerTraining(Training[TransformerLearner]):
+    """Clones segments of episodes; nothing flies but the validation."""
+
+    script = "decision_transformer"
+    panels = PANELS
+
+    def __init__(self, args: Args, episodes: EpisodeSet) -> None:
+        """Take the episodes to learn from; some are held out.
+
+        Raises:
+            UserError: All episodes have earned the same return.
+        """
+        self.args, self.slope = args, 1.0
+        self.quadrotor = load_quadrotor(str(episodes.metadata[0]["airframe"]))
+        split = np.random.default_rng(args.seed)
+        self.held, learnt = split_by_episode(episodes, HELD_OUT, split)
+        self.conditioning = conditioning_of(args, learnt, self.quadrotor)
+        learner = TransformerLearner(args.learner, args.network, seed=args.seed)
+        self.lanes = self.lanes_of(learnt)
+        super().__init__(learner, np.random.default_rng(args.seed), {"collector": self.lanes})
+        self.notes["data"] = summary_of(episodes)
+
+    def begin(self, progress: float) -> None:
+        """Choose the surrogate slope."""
+        self.slope = slope_of(self, self.args.slope, progress)
+
+    def step(self, progress: float) -> Losses:
+        """Take one gradient step."""
+        total = self.args.intervals * self.args.updates
+        return self.learner.update(self.lanes, self.slope, total, self.rng)
+
+    def summary(self, losses: Sequence[Sequence[float]]) -> Row:
+        """Return the log's row, with the validation."""
+        means = Losses(*np.mean(losses, axis=0))
+        return {
+            "interval": len(self.rows) + 1,
+            "updates": self.learner.updates,
+            "loss": float(f"{means.cloning:.4g}"),
+            "spike_rate": float(f"{means.rate:.4g}"),
+            "slope": round(self.slope, 2),
+            "held_out": self.held_out_loss(),
+            **rounded(self.validation()),
+        }
+
+    def lanes_of(self, episodes: EpisodeSet) -> Lanes:
+        """Return the segments of episodes, side by side."""
+        config = self.args.learner
+        return Lanes(episodes, config.batch, config.chunk, self.args.stretches)
+
+    def held_out_loss(self) -> float | str:
+        """Return the loss on held-out episodes, always the same; empty where there are none."""
+        if len(self.held) == 0:
+            return ""
+        rng = np.random.default_rng(self.args.seed)
+        return float(f"{self.learner.held_out_loss(self.lanes_of(self.held), rng):.4g}")
+
+    def validation(self) -> dict[str, float]:
+        """Return the scores of standard starts on the batched twin, the same ones for a seed."""
+        count, seed = self.args.validation, VALIDATION_SEED + self.args.seed
+        drones = make_drones("batched", self.quadrotor, count, starts=("standard",), seed=seed)
+        return validate(drones, transformer_pilot(self.flying(), count))
+
+    def flying(self) -> FlyingTransformer:
+        """Return the network as it is now, as it flies."""
+        return FlyingTransformer(self.learner.actor, self.conditioning, self.args.plasticity)
+
+    def export(self, path: Path, provenance: dict[str, Any]) -> None:
+        """Write the policy as it is."""
+        info = ArtifactInfo(self.quadrotor.name, provenance=provenance)
+        export_transformer(self.flying(), path, info)
+
+
+def main(args: Args) -> bool:
+    """Train as the arguments say; return whether the run is whole."""
     args = with_budget(args, STUDY)
     check(args)
-    torch.set_num_threads(args.threads)
-    episodes = load(args)
-    airframe = str(episodes.metadata[0]["airframe"])
-    quadrotor = load_quadrotor(airframe)
-    held, learnt = split_by_episode(episodes, HELD_OUT, np.random.default_rng(args.seed))
-    conditioning = conditioning_of(args, learnt, quadrotor)
-    run = make_run(args, learnt)
-    try:
-        open_run(run, asdict(args), seed=args.seed, resume=args.resume)
-        run.provenance["data"] = summary_of(episodes)
-        with Reporter(run.folder, args.reporting, done=len(run.rows)) as reporter:
-            learn(args, run, held, conditioning, quadrotor, reporter)
-            tqdm.write(f"wrote {run.folder / POLICY}")
-            reporter.finish()
-    except KeyboardInterrupt:
-        say_stopped(args.folder / args.name)
+    return run_training(
+        args,
+        lambda: TransformerTraining(args, load(args)),
+        iterations=args.intervals,
+        steps=args.updates,
+    )
 
 
 def load(args: Args) -> EpisodeSet:
@@ -163,7 +219,7 @@ def load(args: Args) -> EpisodeSet:
 
 def conditioning_of(args: Args, episodes: EpisodeSet, quadrotor: Quadrotor) -> Conditioning:
     """Return what the flight must know of the returns; a target outside the data is moved in."""
-    low, high = return_range(episodes) if args.network.conditioned else RETURNS
+    low, high = return_range(episodes) if args.network.conditioned else EPISODE_RETURNS
     target = min(max(args.target, low), high)
     if target != args.target:
         tqdm.write(
@@ -174,94 +230,20 @@ def conditioning_of(args: Args, episodes: EpisodeSet, quadrotor: Quadrotor) -> C
     return Conditioning(target, low, high, float(quadrotor.hover_throttle))
 
 
-def make_run(args: Args, episodes: EpisodeSet) -> TransformerRun:
-    """Return the parts of a run, at its beginning."""
-    learner = TransformerLearner(args.learner, args.network, seed=args.seed)
-    lanes = Lanes(episodes, args.learner.batch, args.learner.chunk, args.stretches)
-    rng, folder = np.random.default_rng(args.seed), args.folder / args.name
-    return LearnerRun(SCRIPT, folder, rng, learner, Nothing(), lanes)
+def transformer_pilot(flying: FlyingTransformer, count: int) -> Callable[[Rows], Rows]:
+    """Return a pilot of a number of drones, from inputs (count, 146) with the actions flown."""
+    states = flying.initial_states(count)
+    asked = torch.full((count, 1), flying.conditioning.target)
 
+    def fly(inputs: Rows) -> Rows:
+        nonlocal states
+        observations = torch.from_numpy(inputs[:, :OBSERVATION_SIZE].copy())
+        flown = torch.from_numpy(inputs[:, -ACTION_SIZE:].copy())
+        with torch.no_grad():
+            actions, states, _ = flying(observations, flown, asked, states)
+        return actions.numpy()
 
-def learn(
-    args: Args,
-    run: TransformerRun,
-    held: EpisodeSet,
-    conditioning: Conditioning,
-    quadrotor: Quadrotor,
-    reporter: Reporter,
-) -> None:
-    """Learn interval by interval, from where the run stands.
-
-    Raises:
-        UserError: The loss is no longer finite; the last checkpoint stays.
-    """
-    total, done = args.intervals * args.updates, run.learner.updates
-    with tqdm(total=total, initial=done, desc=args.network.kind, unit="update") as bar:
-        for _ in range(len(run.rows), args.intervals):
-            began, losses, slope = time.monotonic(), [], slope_now(args, run)
-            for _ in range(args.updates):
-                losses.append(run.learner.update(run.collector, slope, total, run.rng))
-                bar.update()
-            check_finite(run, losses)
-            seconds = time.monotonic() - began
-            row = {**summary(args, run, losses, slope), "held_out": held_out(args, run, held)}
-            row |= validate_transformer(
-                flying(args, run, conditioning),
-                quadrotor,
-                seed=args.seed,
-                episodes=args.validation,
-            )
-            row["seconds"] = round(seconds, 1)
-            bar.set_postfix({"return": row["return_end"], "survival": row["survival"]})
-            export = partial(write, args, run, conditioning, quadrotor.name)
-            save_interval(run, row, PANELS, run.learner.actor, export)
-            reporter.interval(row, len(run.rows))
-
-
-def summary(args: Args, run: TransformerRun, losses: list[Losses], slope: float) -> dict[str, Any]:
-    """Return what the learner says of an interval."""
-    means = Losses(*np.mean(losses, axis=0))
-    return {
-        "interval": len(run.rows) + 1,
-        "updates": run.learner.updates,
-        "loss": float(f"{means.cloning:.4g}"),
-        "spike_rate": float(f"{means.rate:.4g}"),
-        "slope": round(slope, 2),
-    }
-
-
-def held_out(args: Args, run: TransformerRun, held: EpisodeSet) -> float | str:
-    """Return the loss on held-out episodes, always the same; empty where there are none."""
-    if len(held) == 0:
-        return ""
-    lanes = Lanes(held, args.learner.batch, args.learner.chunk, args.stretches)
-    return float(f"{run.learner.held_out_loss(lanes, np.random.default_rng(args.seed)):.4g}")
-
-
-def slope_now(args: Args, run: TransformerRun) -> float:
-    """Return the surrogate slope of the next interval, by the log so far."""
-    state = SlopeState()
-    for row in run.rows:
-        state = record_score(state, normalised_score(row["return_end"], *RETURNS))
-    return slope_at(args.slope, len(run.rows) / args.intervals, state)
-
-
-def flying(args: Args, run: TransformerRun, conditioning: Conditioning) -> FlyingTransformer:
-    """Return the network as it is now, as it flies."""
-    return FlyingTransformer(run.learner.actor, conditioning, args.plasticity)
-
-
-def write(
-    args: Args,
-    run: TransformerRun,
-    conditioning: Conditioning,
-    airframe: str,
-    path: Path,
-    provenance: dict[str, Any],
-) -> None:
-    """Write the policy as it is."""
-    info = ArtifactInfo(airframe, provenance=provenance)
-    export_transformer(flying(args, run, conditioning), path, info)
+    return fly
 
 
 def summary_of(episodes: EpisodeSet) -> dict[str, Any]:
@@ -283,14 +265,56 @@ def check(args: Args) -> None:
     Raises:
         UserError: One of them is out of range; the sentence names it.
     """
-    rules: Rules = {
-        **run_rules(args),
-        **transformer_rules(args.network, args.learner, args.stretches, args.plasticity),
-        **reporting_rules(args.reporting),
-        **slope_rules(args.slope),
-        "updates": (1 <= args.updates <= 1_000_000, "1 to 1000000"),
-        "best": (0.0 < args.best <= 1.0, "above 0 and at most 1"),
-        "datasets": (len(args.datasets) >= 1, "one or more datasets"),
-        "target": (-1e6 <= args.target <= 1e6, "a return, about 0 to 500"),
+    check_bounds(args)
+    learner, ticks = args.learner, args.stretches.ticks
+    require(
+        {
+            "stretches.ticks": (
+                ticks >= learner.chunk and ticks % learner.chunk == 0,
+                "a multiple of --learner.chunk",
+            ),
+            "learner.least-rate": (
+                0.0 < learner.least_rate <= learner.rate or learner.silence_weight == 0.0,
+                "above 0 and at most --learner.rate",
+            ),
+            **_network_rules(args.network),
+            **_plasticity_rules(args.plasticity),
+            **slope_rules(args.slope),
+        }
+    )
+
+
+def _plasticity_rules(plasticity: PlasticityConfig) -> Rules:
+    return {
+        "plasticity.rate": (0.0 <= plasticity.rate <= 1.0, "0 to 1"),
+        "plasticity.trace": (0.0 <= plasticity.trace < 1.0, "0 or more and below 1"),
+        "plasticity.mean": (0.0 <= plasticity.mean < 1.0, "0 or more and below 1"),
+        "plasticity.bound": (0.0 <= plasticity.bound <= 1.0, "0 to 1"),
     }
-    require(rules)
+
+
+def _network_rules(network: TransformerConfig) -> Rules:
+    membranes, period = network.membranes, 1.0 / network.control_rate
+    shortest, longest = membranes.min_time_constant, membranes.max_time_constant
+    return {
+        "network.width": (1 <= network.width <= 4096, "1 to 4096"),
+        "network.heads": (
+            network.heads >= 1 and network.width % network.heads == 0,
+            "a divisor of --network.width",
+        ),
+        "network.layers": (1 <= network.layers <= 32, "1 to 32"),
+        "network.hidden": (1 <= network.hidden <= 16384, "1 to 16384"),
+        "network.window": (2 <= network.window <= 500, "2 to 500, which is an episode"),
+        "network.control-rate": (network.control_rate == 100.0, "100 Hz, that of the twin"),
+        "network.membranes.min-time-constant": (
+            0.0 < shortest <= longest <= 100.0
+            and not (membranes.integration == "euler" and shortest < period),
+            "above 0 s, at most --network.membranes.max-time-constant, and a tick at least where "
+            "the integration is euler",
+        ),
+        "network.membranes.resistance": (membranes.resistance > 0.0, "above 0"),
+        "network.membranes.threshold": (
+            membranes.threshold > membranes.rest,
+            "above --network.membranes.rest",
+        ),
+    }

@@ -7,18 +7,18 @@ over whole windows from zero states, and so is its target.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
-from dataclasses import astuple
-from typing import Any, NamedTuple
+from dataclasses import astuple, dataclass
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from snn_sim.task import RewardCoefficients
-from snn_training.algorithms.td3.learner import clipped_noise, descend, follow, target_of
-from snn_training.algorithms.td3bc.config import SequenceConfig
+from snn_sim.task import EPISODE_STEPS, RewardCoefficients
+from snn_training.algorithms.runner import Kept
+from snn_training.algorithms.td3 import clipped_noise, descend, follow, target_of
+from snn_training.common import bounded, layers
 from snn_training.data import Replay, Windows, sample_windows, splice, sum_rewards
 from snn_training.networks import (
     Network,
@@ -35,6 +35,66 @@ HOVER_VALUE = 1.0  # what critics expect at first: rewards are scaled so that ho
 GRADIENT_LIMIT = 1.0  # norm of the actor's gradient
 
 
+@dataclass(frozen=True)
+class SequenceConfig:
+    """Critics, windows and step sizes of TD3BC on sequences."""
+
+    critic_hidden: tuple[int, ...] = layers((128, 128))
+    """Neurons of each critic's hidden layers."""
+    actor_rate: float = bounded(3e-3, above=0, at_most=1)
+    """Adam's step size of the actor."""
+    critic_rate: float = bounded(1e-3, above=0, at_most=1)
+    """Adam's step size of the critics."""
+    last_rate: float = bounded(0.0, 0, 1)
+    """Share of both step sizes that is left at the end of the run; they fall linearly."""
+    time_constant_speed: float = bounded(10.0, 0, 100)
+    """How many times larger the step of the time constants is; they are learnt as logarithms."""
+    gamma: float = bounded(0.98, 0, below=1)
+    """Discount of the next tick's value."""
+    tau: float = bounded(0.01, above=0, at_most=1)
+    """Share of the way that the targets follow the networks in an actor step."""
+    policy_noise: float = bounded(0.2, 0, 2)
+    """Noise on the target policy's actions (standard deviation)."""
+    noise_clip: float = bounded(0.5, 0, 2)
+    """Largest such noise."""
+    delay: int = bounded(1, 1, 1000)
+    """Gradient steps to each actor step; critics take `critic_steps` in each."""
+    batch: int = bounded(64, 1, 100_000)
+    """Windows a gradient step."""
+    sequence: int = bounded(100, 2, EPISODE_STEPS, note=", the ticks of an episode")
+    """Ticks of a window."""
+    warm_up: int = bounded(50, 0)
+    """Ticks that fill the state of a window that begins in mid-flight."""
+    start_share: float = bounded(0.6, 0, 1)
+    """Share of windows that begin with an episode, from zero states as in flight."""
+    critic_batch: int = bounded(1024, 0, 1_000_000)
+    """Ticks of the windows that a critic step sees, drawn at random; 0 takes all."""
+    critic_steps: int = bounded(2, 1, 1000)
+    """Critic steps on each batch of windows."""
+    steps: int = bounded(5, 1, EPISODE_STEPS)
+    """Ticks whose rewards are summed before the value of what follows is added."""
+    alpha: float = bounded(0.3, 0, 1000)
+    """Weight of the value, which is divided by its mean size; 0 only clones."""
+    value_from: float = bounded(0.1, 0, 1)
+    """Share of the run before the value counts, while the critics learn."""
+    bc_weight: float = bounded(2.0, 0, 1000)
+    """Weight of the distance from the action to clone; 0 does not clone."""
+    bc_decay: float = bounded(1.0, 0, 1)
+    """Factor on that weight each epoch; 0.99, as published, lets the cloning fade."""
+    bc_target: Literal["flown", "guide"] = "guide"
+    """What is cloned: the actions flown, as published, or what the guide would have done there."""
+    bc_huber: float = bounded(0.05, 0, 10)
+    """Distance up to which cloning is quadratic, beyond it is linear; 0 is quadratic always, as
+    published."""
+    smoothness: float = bounded(4.0, 0, 1000)
+    """Weight of the squared change of the action from tick to tick, beyond the guide's own where
+    that is cloned."""
+    sparsity: float = bounded(0.0, 0, 10_000)
+    """Weight of what spiking layers fire beyond `target-rate`; about 30 makes them sparse."""
+    target_rate: float = bounded(0.1, 0, 1)
+    """Share of a layer's neurons that may spike in a tick without cost."""
+
+
 class Losses(NamedTuple):
     """What an update measured; the actor's are of its last step."""
 
@@ -44,15 +104,15 @@ class Losses(NamedTuple):
     change: float
 
 
-class Pressure(NamedTuple):
-    """What pulls on the actor now."""
+class LossWeights(NamedTuple):
+    """What the parts of the actor's loss weigh now."""
 
     value: float  # alpha, 0 while the critics learn
     cloning: float
     slope: float  # of the surrogate gradient
 
 
-class Outlook(NamedTuple):
+class NStepTarget(NamedTuple):
     """What follows each tick of the windows, each (ticks, n)."""
 
     sums: NDArray[np.float32]  # of the rewards from the tick on
@@ -61,8 +121,20 @@ class Outlook(NamedTuple):
     following: Tensor  # (ticks, n, 4) the target actor's action at what follows the tick
 
 
-class SequenceLearner:
+class SequenceLearner(Kept):
     """The networks of TD3BC, their targets and optimisers; `update` takes one gradient step."""
+
+    kept = (
+        "actor",
+        "critic",
+        "target_actor",
+        "target_critic",
+        "actor_optimizer",
+        "critic_optimizer",
+        "updates",
+        "actor_losses",
+        "generator",
+    )
 
     def __init__(
         self,
@@ -94,13 +166,13 @@ class SequenceLearner:
         self.critic_optimizer = torch.optim.Adam(
             self.critic.parameters(), lr=config.critic_rate, fused=True
         )
-        self._actor_losses = 0.0, 0.0
+        self.actor_losses = 0.0, 0.0
 
     def update(
         self,
         replay: Replay,
         coefficients: RewardCoefficients,
-        pressure: Pressure,
+        weights: LossWeights,
         rng: np.random.Generator,
     ) -> Losses:
         """Take one gradient step on windows drawn from the replay, which stays as it is."""
@@ -113,19 +185,15 @@ class SequenceLearner:
             start_share=config.start_share,
             rng=rng,
         )
-        outlook = self.look_ahead(windows, coefficients)
-        for _ in range(config.critic_steps):
-            chosen = choose_ticks(windows.counted, config.critic_batch, rng)
-            inputs = self._tensor(replay.inputs(windows.rows[chosen], windows.drones[chosen]))
-            target = self.target_values(replay, windows, outlook, chosen)
-            actions = self._tensor(windows.actions[chosen])
-            critic, value = self._update_critics(inputs, actions, target)
+        ahead = self.n_step_target(windows, coefficients)
+        steps = [self._critic_step(replay, windows, ahead, rng) for _ in range(config.critic_steps)]
+        inputs, chosen, critic, value = steps[-1]
         self.updates += 1
         if self.updates % config.delay == 0:
-            self._actor_losses = self._update_actor(windows, inputs, chosen, pressure)
+            self.actor_losses = self._update_actor(windows, inputs, chosen, weights)
             follow(self.target_actor, self.actor, config.tau)
             follow(self.target_critic, self.critic, config.tau)
-        return Losses(critic, value, *self._actor_losses)
+        return Losses(critic, value, *self.actor_losses)
 
     @torch.no_grad()
     def following_actions(self, windows: Windows) -> Tensor:
@@ -139,17 +207,17 @@ class SequenceLearner:
         place = self._tensor(spliced.following)[..., None].expand(-1, -1, actions.shape[-1])
         return actions.gather(0, place)
 
-    def look_ahead(self, windows: Windows, coefficients: RewardCoefficients) -> Outlook:
+    def n_step_target(self, windows: Windows, coefficients: RewardCoefficients) -> NStepTarget:
         """Return what the windows say about what follows each of their ticks."""
         config = self.config
-        weights = (1.0 - config.gamma) * np.array(astuple(coefficients))  # values of about one
-        rewards = windows.reward_parts @ weights.astype(np.float32)
+        scaled = (1.0 - config.gamma) * np.array(astuple(coefficients))  # values of about one
+        rewards = windows.reward_parts @ scaled.astype(np.float32)
         sums = sum_rewards(windows, rewards, steps=config.steps, gamma=config.gamma)
-        return Outlook(*sums, self.following_actions(windows))
+        return NStepTarget(*sums, self.following_actions(windows))
 
     @torch.no_grad()
     def target_values(
-        self, replay: Replay, windows: Windows, outlook: Outlook, chosen: Ticks
+        self, replay: Replay, windows: Windows, ahead: NStepTarget, chosen: Ticks
     ) -> Tensor:
         """Return what the critics should say of chosen ticks (n,).
 
@@ -157,18 +225,15 @@ class SequenceLearner:
         critics' values of the target actor's action, which noise smooths. Only a crash ends the
         future.
         """
-        config, last = self.config, (outlook.last[chosen], chosen[1])
+        config, last = self.config, (ahead.last[chosen], chosen[1])
         inputs = replay.next_inputs(windows.rows[last], windows.drones[last])
-        actions = outlook.following[last]
+        actions = ahead.following[last]
         limit = config.noise_clip
         noise = clipped_noise(actions.shape, config.policy_noise, limit, self.generator)
         smoothed = (actions + noise.to(self.device)).clamp(-1.0, 1.0)
         value = torch.minimum(*self.target_critic(self._tensor(inputs), smoothed))
         terminated = self._tensor(windows.terminated[last])
-        sums, discounts = (
-            self._tensor(outlook.sums[chosen]),
-            self._tensor(outlook.discounts[chosen]),
-        )
+        sums, discounts = self._tensor(ahead.sums[chosen]), self._tensor(ahead.discounts[chosen])
         return target_of(sums, terminated, value, discounts)
 
     def value_loss(self, inputs: Tensor, actions: Tensor) -> Tensor:
@@ -212,53 +277,38 @@ class SequenceLearner:
         times["lr"] = others["lr"] * self.config.time_constant_speed
         self.critic_optimizer.param_groups[0]["lr"] = share * self.config.critic_rate
 
-    def snapshot(self) -> dict[str, Any]:
-        """Return weights, optimisers, generator and counts, for a checkpoint."""
-        parts = {name: part.state_dict() for name, part in self._parts().items()}
-        counts = {"updates": self.updates, "actor_losses": self._actor_losses}
-        return {**parts, **counts, "generator": self.generator.get_state()}
-
-    def restore(self, snapshot: Mapping[str, Any]) -> None:
-        """Go on from a snapshot of a learner of the same configuration."""
-        for name, part in self._parts().items():
-            part.load_state_dict(copy.deepcopy(snapshot[name]))  # an optimiser would share it
-        self.generator.set_state(snapshot["generator"])
-        self.updates, self._actor_losses = snapshot["updates"], snapshot["actor_losses"]
-
-    def is_finite(self) -> bool:
-        """Whether all weights are finite numbers."""
-        networks = (self.actor, self.critic)
-        return all(bool(x.isfinite().all()) for part in networks for x in part.parameters())
-
-    def _update_critics(
-        self, inputs: Tensor, actions: Tensor, target: Tensor
-    ) -> tuple[float, float]:
+    def _critic_step(
+        self, replay: Replay, windows: Windows, ahead: NStepTarget, rng: np.random.Generator
+    ) -> tuple[Tensor, Ticks, float, float]:
+        """Take a step of the critics; return inputs, which ticks they are of, loss and value."""
+        chosen = choose_ticks(windows.counted, self.config.critic_batch, rng)
+        inputs = self._tensor(replay.inputs(windows.rows[chosen], windows.drones[chosen]))
+        target = self.target_values(replay, windows, ahead, chosen)
+        actions = self._tensor(windows.actions[chosen])
         first, second = self.critic(inputs, actions)
         loss = (first - target).square().mean() + (second - target).square().mean()
         descend(self.critic_optimizer, loss)
-        return loss.item(), first.detach().mean().item()
+        return inputs, chosen, loss.item(), first.detach().mean().item()
 
     def _update_actor(
         self,
         windows: Windows,
         inputs: Tensor,
         chosen: Ticks,
-        pressure: Pressure,
+        weights: LossWeights,
     ) -> tuple[float, float]:
         parts = (windows.observations, windows.actions, windows.restarts)
-        actions, spikes = unroll_spiking(
-            self.actor, *map(self._tensor, parts), slope=pressure.slope
-        )
+        actions, spikes = unroll_spiking(self.actor, *map(self._tensor, parts), slope=weights.slope)
         change = self.change_loss(actions, windows)
         loss = self.config.smoothness * change
         if self.config.sparsity > 0.0:
             loss = loss + self.config.sparsity * sparsity_loss(spikes, self.config.target_rate)
         cloning = torch.zeros(())
-        if pressure.cloning > 0.0:
+        if weights.cloning > 0.0:
             cloning = self.cloning_loss(actions, windows)
-            loss = loss + pressure.cloning * cloning
-        if pressure.value > 0.0:
-            loss = loss + pressure.value * self.value_loss(inputs, actions[chosen])
+            loss = loss + weights.cloning * cloning
+        if weights.value > 0.0:
+            loss = loss + weights.value * self.value_loss(inputs, actions[chosen])
         descend(self.actor_optimizer, loss, limit=GRADIENT_LIMIT)
         return cloning.item(), change.item()
 
@@ -267,10 +317,6 @@ class SequenceLearner:
         others = [x for x in self.actor.parameters() if all(x is not y for y in times)]
         groups = [{"params": others}, {"params": times}]
         return torch.optim.Adam(groups, lr=self.config.actor_rate, fused=True)
-
-    def _parts(self) -> dict[str, Any]:
-        names = ("actor", "critic", "target_actor", "target_critic")
-        return {x: getattr(self, x) for x in (*names, "actor_optimizer", "critic_optimizer")}
 
     def _tensor(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(array).to(self.device)

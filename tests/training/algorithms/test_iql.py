@@ -16,9 +16,8 @@ from support.episode_samples import make_episodes
 
 pytest.importorskip("minari")
 
-from snn_training.algorithms import interval as intervals
-from snn_training.algorithms.iql import train as iql
-from snn_training.algorithms.iql.learner import IQLConfig, IQLLearner, expectile_loss, mean_value
+from snn_training.algorithms import iql, runner
+from snn_training.algorithms.iql import IQLConfig, IQLLearner, expectile_loss, mean_value
 from snn_training.data.episodes import EpisodeSet
 from snn_training.data.offline import (
     all_steps,
@@ -155,24 +154,24 @@ def test_the_policy_prefers_what_earned_more(beta: float, least: float, most: fl
 def test_an_interrupted_run_resumes_as_if_unbroken(
     store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(intervals, "plot_log", lambda *rest, **more: None)
+    monkeypatch.setattr(runner, "plot_log", lambda *rest: None)
     iql.main(make_args(store, "whole"))
 
     def stop(run: Any, row: Any) -> None:
         raise KeyboardInterrupt
 
-    log_row = intervals.log_row
+    log_row = runner.log_row
     calls = iter([log_row, stop])
-    monkeypatch.setattr(intervals, "log_row", lambda run, row: next(calls)(run, row))
+    monkeypatch.setattr(runner, "log_row", lambda run, row: next(calls)(run, row))
     iql.main(make_args(store, "broken"))
-    monkeypatch.setattr(intervals, "log_row", log_row)
+    monkeypatch.setattr(runner, "log_row", log_row)
     iql.main(make_args(store, "broken", resume=True))
     for one, other in zip(actor_of(store / "whole"), actor_of(store / "broken"), strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=0)
 
 
 def test_a_policy_is_gone_on_from(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intervals, "plot_log", lambda *rest, **more: None)
+    monkeypatch.setattr(runner, "plot_log", lambda *rest: None)
     iql.main(make_args(store, "first", network=MLP))
     still = replace(TINY, beta=0.0, actor_rate=1e-12)
     source = str(store / "first")

@@ -1,4 +1,4 @@
-"""One gradient step of implicit Q-learning on recorded episodes, for a policy with a state.
+"""Implicit Q-learning on recorded episodes, for a policy with a state; or cloning, or fine-tuning.
 
 Source: Kostrikov, Nair and Levine, "Offline Reinforcement Learning with Implicit Q-Learning",
 ICLR 2022. V learns an upper expectile of Q over the actions in the data, Q learns from rewards and
@@ -12,67 +12,103 @@ advantages divided by it again.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from tqdm import tqdm
 
+from snn_controller.errors import UserError
+from snn_controller.paths import policy_path
+from snn_controller.vehicle import load_quadrotor
 from snn_sim.task import GUIDE_INPUT_SIZE
-from snn_training.algorithms.td3.learner import descend, follow
-from snn_training.common import Rules
+from snn_training.algorithms.runner import (
+    Kept,
+    RunOptions,
+    Training,
+    run_training,
+    slope_of,
+)
+from snn_training.algorithms.td3 import descend, follow
+from snn_training.algorithms.td3bc.training import SMOOTH_NETWORK
+from snn_training.artifacts import ArtifactInfo, export_policy, load_network
+from snn_training.common import bounded, check_bounds, layers, plain_name, require
 from snn_training.data import (
     EpisodeSet,
     Numbers,
     PolicyWindows,
     all_steps,
+    check_episodes,
     critic_inputs,
+    load_episodes,
     returns_to_go,
     sample_policy_windows,
+    split_by_episode,
     transitions_at,
 )
-from snn_training.networks import INPUT_SCALE, Network, TwinCritic, good_sizes, make_layers, unroll
+from snn_training.evaluation import ReportingConfig
+from snn_training.networks import (
+    INPUT_SCALE,
+    Network,
+    NetworkConfig,
+    TwinCritic,
+    make_layers,
+    make_network,
+    network_rules,
+    unroll,
+)
+from snn_training.neurons import SlopeConfig, slope_rules
+from snn_training.rollouts import validate_network
+from snn_training.runs import Row
 
 PUBLISHED_SPAN = 1000.0  # of the returns, to which beta belongs
 GRADIENT_LIMIT = 1.0  # norm of the actor's gradient
+PANELS = {
+    "return_end": "return (end coefficients)",
+    "survival": "survival",
+    "held_out_loss": "held-out loss",
+    "critic_loss": "critic loss",
+}
 
 
 @dataclass(frozen=True)
 class IQLConfig:
     """Critics, windows and step sizes of implicit Q-learning."""
 
-    expectile: float = 0.7
+    expectile: float = bounded(0.7, above=0, below=1)
     """What V is of Q: 0.5 is the mean over the data's actions, nearer to 1 the best of them."""
-    beta: float = 3.0
+    beta: float = bounded(3.0, 0, 1000)
     """How sharply the policy prefers better actions; 0 clones all of them and needs no critics."""
-    largest_weight: float = 100.0
+    largest_weight: float = bounded(100.0, 1, 1e6)
     """Largest weight of a tick, exp(beta advantage), in the cloning."""
-    critic_hidden: tuple[int, ...] = (128, 128)
+    critic_hidden: tuple[int, ...] = layers((128, 128))
     """Neurons of each hidden layer of both critics and of V."""
-    actor_rate: float = 3e-3
+    actor_rate: float = bounded(3e-3, above=0, at_most=1)
     """Adam's step size of the policy at the start; it falls linearly to zero."""
-    critic_rate: float = 1e-3
+    critic_rate: float = bounded(1e-3, above=0, at_most=1)
     """Adam's step size of critics and V."""
-    time_constant_speed: float = 10.0
+    time_constant_speed: float = bounded(10.0, 0, 100)
     """How many times larger the step of the time constants is; they are learnt as logarithms."""
-    gamma: float = 0.99
+    gamma: float = bounded(0.99, 0, below=1)
     """Discount of the next tick's value."""
-    tau: float = 0.005
+    tau: float = bounded(0.005, above=0, at_most=1)
     """Share of the way that the target critics follow in a step."""
-    critic_batch: int = 512
+    critic_batch: int = bounded(512, 1, 1_000_000)
     """Transitions of a critic step."""
-    critic_steps: int = 2
+    critic_steps: int = bounded(2, 1, 1000)
     """Critic steps to each step of the policy."""
-    batch: int = 64
+    batch: int = bounded(64, 1, 100_000)
     """Windows of a step of the policy."""
-    sequence: int = 100
+    sequence: int = bounded(100, 2, 10_000)
     """Ticks of a window."""
-    warm_up: int = 50
+    warm_up: int = bounded(50, 0)
     """Ticks that fill the state of a window that begins in mid-flight."""
-    start_share: float = 0.6
+    start_share: float = bounded(0.6, 0, 1)
     """Share of windows that begin with an episode, from zero states as in flight."""
 
 
@@ -85,8 +121,18 @@ class Losses(NamedTuple):
     weight: float  # mean of the ticks' weights
 
 
-class IQLLearner:
+class IQLLearner(Kept):
     """Policy, critics, V and their optimisers; `update` takes one gradient step."""
+
+    kept = (
+        "actor",
+        "critic",
+        "target_critic",
+        "value",
+        "actor_optimizer",
+        "critic_optimizer",
+        "updates",
+    )
 
     def __init__(
         self, config: IQLConfig, actor: Network, episodes: EpisodeSet, *, seed: int
@@ -173,22 +219,6 @@ class IQLLearner:
         ):
             group["lr"] = rate * speed
 
-    def snapshot(self) -> dict[str, Any]:
-        """Return weights, optimisers and count, for a checkpoint."""
-        parts = {name: part.state_dict() for name, part in self._parts().items()}
-        return {**parts, "updates": self.updates}
-
-    def restore(self, snapshot: Mapping[str, Any]) -> None:
-        """Go on from a snapshot of a learner of the same configuration."""
-        for name, part in self._parts().items():
-            part.load_state_dict(copy.deepcopy(snapshot[name]))  # an optimiser would share it
-        self.updates = int(snapshot["updates"])
-
-    def is_finite(self) -> bool:
-        """Whether all weights are finite numbers."""
-        networks: tuple[nn.Module, ...] = (self.actor, self.critic, self.value)
-        return all(bool(x.isfinite().all()) for part in networks for x in part.parameters())
-
     def _sample(
         self, episodes: EpisodeSet, steps: tuple[Numbers, Numbers], rng: np.random.Generator
     ) -> PolicyWindows:
@@ -206,10 +236,6 @@ class IQLLearner:
     def _act(self, windows: PolicyWindows, slope: float) -> Tensor:
         parts = (windows.observations, windows.flown, windows.restarts)
         return unroll(self.actor, *map(torch.from_numpy, parts), slope=slope)
-
-    def _parts(self) -> dict[str, Any]:
-        names = ("actor", "critic", "target_critic", "value", "actor_optimizer", "critic_optimizer")
-        return {name: getattr(self, name) for name in names}
 
 
 class _Value(nn.Module):
@@ -250,29 +276,174 @@ def cloning_loss(actions: Tensor, windows: PolicyWindows, weights: Tensor) -> Te
     return (weights * errors * share).sum() / share.sum().clamp(min=1.0)
 
 
-def learner_rules(config: IQLConfig) -> Rules:
-    """Return the rules of the learner's options."""
-    above = "above 0 and at most 1"
-    return {
-        "learner.expectile": (0.0 < config.expectile < 1.0, "between 0 and 1"),
-        "learner.beta": (0.0 <= config.beta <= 1000.0, "0 to 1000"),
-        "learner.largest-weight": (1.0 <= config.largest_weight <= 1e6, "1 to 1000000"),
-        "learner.critic-hidden": (
-            good_sizes(config.critic_hidden),
-            "one to eight layers of 1 to 4096 neurons",
-        ),
-        "learner.actor-rate": (0.0 < config.actor_rate <= 1.0, above),
-        "learner.critic-rate": (0.0 < config.critic_rate <= 1.0, above),
-        "learner.time-constant-speed": (0.0 <= config.time_constant_speed <= 100.0, "0 to 100"),
-        "learner.gamma": (0.0 <= config.gamma < 1.0, "0 or more and below 1"),
-        "learner.tau": (0.0 < config.tau <= 1.0, above),
-        "learner.critic-batch": (1 <= config.critic_batch <= 1_000_000, "1 to 1000000"),
-        "learner.critic-steps": (1 <= config.critic_steps <= 1000, "1 to 1000"),
-        "learner.batch": (1 <= config.batch <= 100_000, "1 to 100000"),
-        "learner.sequence": (2 <= config.sequence <= 10_000, "2 to 10000"),
-        "learner.warm-up": (
-            0 <= config.warm_up < config.sequence,
-            "0 or more and shorter than --learner.sequence",
-        ),
-        "learner.start-share": (0.0 <= config.start_share <= 1.0, "0 to 1"),
-    }
+@dataclass
+class Args(RunOptions):
+    """Train a policy on datasets by implicit Q-learning."""
+
+    name: str = plain_name("iql")
+    """Name of the run; its folder is runs/NAME."""
+    dataset: tuple[str, ...] = ()
+    """Datasets to learn from: their Minari ids, or their folders."""
+    init: str = ""
+    """Begin with the weights of this policy: a policy.onnx file, the folder of a run, or the name
+    of a shipped policy (hover, hover_mlp). Its network replaces --network."""
+    intervals: int = bounded(20, 1, 100_000)
+    """Parts of the run; each ends with a validation and a checkpoint."""
+    updates: int = bounded(250, 1, 1_000_000)
+    """Gradient steps an interval."""
+    held_out: float = bounded(0.05, 0, below=1)
+    """Share of the episodes of each skill that nothing learns from."""
+    validation: int = bounded(400, 1, 65_536)
+    """Episodes of the standard cell that validate an interval."""
+    threads: int = bounded(1, 1, 64)
+    """Threads of PyTorch; results are reproducible for the same number only."""
+    network: NetworkConfig = field(default_factory=lambda: SMOOTH_NETWORK)
+    """Shape of the policy."""
+    slope: SlopeConfig = field(default_factory=SlopeConfig)
+    """Slope of the surrogate gradient; the adaptive one follows the validation's return."""
+    learner: IQLConfig = field(default_factory=IQLConfig)
+    """Critics, windows and step sizes."""
+    reporting: ReportingConfig = field(default_factory=ReportingConfig)
+    """Logs, pictures and the scores at the end."""
+
+
+class IQLTraining(Training[IQLLearner]):
+    """Learns from datasets; nothing flies but the validation."""
+
+    script = "iql"
+    panels = PANELS
+
+    def __init__(
+        self, args: Args, actor: Network, learnt: EpisodeSet, held_out: EpisodeSet
+    ) -> None:
+        """Take the policy to train, the episodes to learn from, and those held out."""
+        self.args, self.held_out, self.slope = args, held_out, 1.0
+        self.airframe = str(learnt.metadata[0]["airframe"])
+        self.action_kind = learnt.metadata[0]["action_kind"]
+        self.quadrotor = load_quadrotor(self.airframe)
+        learner = IQLLearner(args.learner, actor, learnt, seed=args.seed)
+        super().__init__(learner, np.random.default_rng(args.seed), {})
+
+    def begin(self, progress: float) -> None:
+        """Choose the surrogate slope."""
+        self.slope = slope_of(self, self.args.slope, progress)
+
+    def step(self, progress: float) -> Losses:
+        """Take one gradient step."""
+        self.learner.set_progress(progress)
+        return self.learner.update(self.slope, self.rng)
+
+    def summary(self, losses: Sequence[Sequence[float]]) -> Row:
+        """Return the log's row, with the validation."""
+        args, learner = self.args, self.learner
+        means = Losses(*np.mean(losses, axis=0))
+        return {
+            "interval": len(self.rows) + 1,
+            "updates": learner.updates,
+            "critic_loss": float(f"{means.critic:.4g}"),
+            "value": float(f"{means.value:.4g}"),
+            "actor_loss": float(f"{means.actor:.4g}"),
+            "mean_weight": float(f"{means.weight:.4g}"),
+            "held_out_loss": self.held_out_loss(),
+            **validate_network(
+                learner.actor,
+                self.quadrotor,
+                seed=args.seed,
+                episodes=args.validation,
+                action_kind=self.action_kind,
+            ),
+            "slope": round(self.slope, 2),
+        }
+
+    def held_out_loss(self) -> float | str:
+        """Return the loss on held-out episodes, always the same; empty where there are none."""
+        if not self.held_out:
+            return ""
+        rng = np.random.default_rng(self.args.seed)
+        return float(f"{self.learner.held_out_loss(self.held_out, rng):.4g}")
+
+    def export(self, path: Path, provenance: dict[str, Any]) -> None:
+        """Write the policy as it is."""
+        info = ArtifactInfo(self.airframe, self.action_kind, provenance)
+        export_policy(self.learner.actor, path, info)
+
+
+def main(args: Args) -> bool:
+    """Train as the arguments say; return whether the run is whole."""
+    check(args)
+    learnt, held_out = load_data(args)
+    actor = make_actor(args, learnt.metadata[0])
+    return run_training(
+        args,
+        lambda: IQLTraining(args, actor, learnt, held_out),
+        iterations=args.intervals,
+        steps=args.updates,
+        config={**asdict(args), "network": asdict(actor.config)},
+    )
+
+
+def load_data(args: Args) -> tuple[EpisodeSet, EpisodeSet]:
+    """Return the episodes to learn from, and those that are held out.
+
+    Raises:
+        UserError: A dataset is unusable.
+    """
+    episodes, name = load_episodes(args.dataset), " and ".join(args.dataset)
+    for sentence in check_episodes(episodes, name, window=args.learner.warm_up + 1):
+        tqdm.write(f"note: {sentence}")
+    rng = np.random.default_rng([args.seed, 1])  # the same split when a run is resumed
+    held_out, learnt = split_by_episode(episodes, args.held_out, rng)
+    return learnt, held_out
+
+
+def make_actor(args: Args, story: dict[str, Any]) -> Network:
+    """Return the policy to train: a new one, or that of --init.
+
+    Raises:
+        UserError: The policy of --init is unusable, or made for something else than the data.
+    """
+    if not args.init:
+        generator = torch.Generator().manual_seed(args.seed)
+        return _at_rate(make_network(args.network, generator=generator), story)
+    source = Path(args.init)
+    actor, metadata = load_network(source if source.is_dir() else policy_path(args.init))
+    if metadata.action_kind != story["action_kind"]:
+        raise UserError(
+            f"{args.init} commands {metadata.action_kind} and the data {story['action_kind']}; "
+            "give a policy and data of one kind"
+        )
+    return _at_rate(actor, story)
+
+
+def _at_rate(actor: Network, story: dict[str, Any]) -> Network:
+    """Return the policy if it ticks as often as the data does.
+
+    Raises:
+        UserError: It does not.
+    """
+    if actor.config.control_rate != story["control_rate"]:
+        raise UserError(
+            f"the policy ticks at {actor.config.control_rate:g} Hz and the data at "
+            f"{story['control_rate']:g} Hz; give --network.control-rate or another --init"
+        )
+    return actor
+
+
+def check(args: Args) -> None:
+    """Refuse impossible arguments.
+
+    Raises:
+        UserError: One of them is out of range; the sentence names it.
+    """
+    if not args.dataset:
+        raise UserError("there is nothing to learn from; give --dataset, as dataset.py names it")
+    check_bounds(args)
+    learner = args.learner
+    warm_up = learner.warm_up < learner.sequence, "0 or more and shorter than --learner.sequence"
+    require(
+        {
+            "learner.warm-up": warm_up,
+            **network_rules(args.network),
+            **slope_rules(args.slope),
+        }
+    )
