@@ -41,7 +41,8 @@ def _unclipped_with_height(state: State, reference: Reference) -> NDArray[np.flo
 @pytest.fixture
 def second_version(monkeypatch: pytest.MonkeyPatch) -> None:
     """Know a version 2."""
-    version = ObservationVersion(np.full(OBSERVATION_SIZE + 1, np.inf), _unclipped_with_height)
+    open_ended, unit = np.full(OBSERVATION_SIZE + 1, np.inf), np.ones(OBSERVATION_SIZE + 1)
+    version = ObservationVersion(_unclipped_with_height, limits=open_ended, scale=unit)
     monkeypatch.setitem(OBSERVATIONS, 2, version)
 
 

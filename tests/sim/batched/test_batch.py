@@ -18,7 +18,7 @@ from snn_controller.errors import UserError
 from snn_controller.vehicle.action import action_from_throttle
 from snn_controller.vehicle.airframe import Quadrotor, load_quadrotor
 from snn_controller.vehicle.frames import Array
-from snn_controller.vehicle.observation import OBSERVATION_VERSION, OBSERVATIONS
+from snn_controller.vehicle.observation import OBSERVATION_SIZE, OBSERVATION_VERSION, OBSERVATIONS
 from snn_controller.vehicle.state import Reference, State
 from snn_sim.batched.batch import DroneBatch
 from snn_sim.batched.layout import LANES
@@ -234,7 +234,7 @@ def test_a_drone_flies_the_same_whatever_flies_beside_it(count: int) -> None:
     for action in actions:
         for drones in batches:
             drones.step(action[: drones.count])
-            assert drones.observations.shape == (drones.count, 18)
+            assert drones.observations.shape == (drones.count, OBSERVATION_SIZE)
         small, large = batches
         np.testing.assert_array_equal(small.observations, large.observations[:count])
         np.testing.assert_array_equal(small.rewards, large.rewards[:count])

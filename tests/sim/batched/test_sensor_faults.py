@@ -9,7 +9,7 @@ import pytest
 
 from snn_controller.errors import UserError
 from snn_controller.vehicle.airframe import load_quadrotor
-from snn_controller.vehicle.observation import observe
+from snn_controller.vehicle.observation import OBSERVATION_SIZE, observe
 from snn_controller.vehicle.state import Reference
 from snn_sim.batched.batch import DroneBatch
 from snn_sim.task.disturbances import NOMINAL, Disturbances, draw_disturbance
@@ -77,7 +77,7 @@ def test_faults_given_by_hand_last_an_episode() -> None:
     still = draw_disturbance(
         NOMINAL, np.random.default_rng(0), quadrotor=QUADROTOR, period=0.01, steps=500
     )
-    bias = np.arange(18) / 1000.0
+    bias = np.arange(OBSERVATION_SIZE) / 1000.0
     drones.set_disturbances([replace(still, bias=bias), replace(still, dropout=0.999)])
     before = drones.observations.copy()
     drones.step(np.full((2, 4), HOVER))

@@ -13,7 +13,7 @@ from snn_controller.control.geometric import GuideGains, geometric_control
 from snn_controller.errors import UserError
 from snn_controller.vehicle.action import action_from_throttle
 from snn_controller.vehicle.airframe import load_quadrotor
-from snn_controller.vehicle.observation import observe
+from snn_controller.vehicle.observation import OBSERVATION_SIZE, observe
 from snn_controller.vehicle.state import Reference
 from snn_sim.envs.env import TARGET, DroneEnv
 from snn_sim.task.episode import EPISODE_STEPS
@@ -98,7 +98,7 @@ def test_same_seed_same_episode_and_another_seed_another() -> None:
         unseeded, _ = environment.reset()
     np.testing.assert_array_equal(rows[0], rows[1])
     assert not np.array_equal(rows[0], rows[2])
-    assert not np.array_equal(unseeded, rows[2][:18])
+    assert not np.array_equal(unseeded, rows[2][:OBSERVATION_SIZE])
 
 
 def test_states_handed_out_do_not_change_later() -> None:

@@ -11,7 +11,7 @@ import pytest
 from snn_controller.errors import UserError
 from snn_controller.vehicle.action import ActionKind
 from snn_controller.vehicle.airframe import load_quadrotor
-from snn_controller.vehicle.observation import observe
+from snn_controller.vehicle.observation import BODY_RATES, POSITION_ERROR, ROTATION_MATRIX, observe
 from snn_controller.vehicle.state import Reference, State
 from snn_sim.envs.drones import SIMULATORS, Drones, Simulator
 from snn_sim.envs.make import make_drones
@@ -178,7 +178,7 @@ def test_sensors_err_as_in_the_twin(make: Maker) -> None:
     drones = make(40, starts=("easy",), disturbances=replace(NOMINAL, rate_bias=0.1, dropout=0.25))
     truth = Reference(np.zeros(3))
     first = drones.observations - observe(drones.state, truth)
-    assert first[:, 15:].std() == pytest.approx(0.1, rel=0.3)
+    assert first[:, BODY_RATES].std() == pytest.approx(0.1, rel=0.3)
     repeated = []
     for _ in range(40):
         before = drones.observations.copy()
@@ -189,8 +189,8 @@ def test_sensors_err_as_in_the_twin(make: Maker) -> None:
     assert np.mean(repeated) == pytest.approx(0.25, abs=0.04)
     noisy = make(40, starts=("easy",), disturbances=NOISY)
     error = noisy.observations - observe(noisy.state, truth)
-    assert error[:, :3].std() == pytest.approx(NOISY.position_noise, rel=0.3)
-    assert error[:, 3:12].std() == pytest.approx(NOISY.rotation_noise, rel=0.3)
+    assert error[:, POSITION_ERROR].std() == pytest.approx(NOISY.position_noise, rel=0.3)
+    assert error[:, ROTATION_MATRIX].std() == pytest.approx(NOISY.rotation_noise, rel=0.3)
 
 
 def in_the_same_state(make: Maker, action_kind: ActionKind) -> list[Drones]:

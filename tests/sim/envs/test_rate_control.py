@@ -10,6 +10,7 @@ from snn_controller.control.body_rate import autopilot_gains, control_rates
 from snn_controller.control.geometric import GuideGains, geometric_thrust_rates
 from snn_controller.vehicle.action import RATE_LIMITS, thrust_rates_from_action
 from snn_controller.vehicle.airframe import load_quadrotor
+from snn_controller.vehicle.observation import BODY_RATES
 from snn_controller.vehicle.state import Reference
 from snn_sim.envs.drones import Drones
 from snn_sim.envs.make import make_drones
@@ -147,7 +148,7 @@ def make(count: int, **options) -> Drones:
 def test_the_loop_turns_actions_into_the_throttle_that_is_charged() -> None:
     drones = make(50, disturbances=NOISY, starts=("standard",), seed=1)
     for actions in np.random.default_rng(0).uniform(-1.5, 1.5, (5, 50, 4)):
-        measured = drones.observations[:, 15:].astype(np.float64)
+        measured = drones.observations[:, BODY_RATES].astype(np.float64)
         expected = control_rates(
             thrust_rates_from_action(actions),
             measured,

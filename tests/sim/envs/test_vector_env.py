@@ -13,7 +13,7 @@ from snn_controller.errors import UserError
 from snn_controller.vehicle.action import throttle_from_action
 from snn_controller.vehicle.airframe import load_quadrotor
 from snn_controller.vehicle.frames import Array
-from snn_controller.vehicle.observation import observe
+from snn_controller.vehicle.observation import OBSERVATION_SIZE, POSITION_ERROR, observe
 from snn_controller.vehicle.state import Reference, State
 from snn_sim.batched import layout
 from snn_sim.batched.batch import DroneBatch
@@ -121,7 +121,7 @@ def test_a_crash_ends_the_episode_and_shows_where() -> None:
     while not drones.terminated.any():
         drones.step(-np.ones((20, 4)))
     assert (drones.final_observations[:, 2] == np.float32(-CRASH_DISTANCE)).all()
-    assert (drones.observations[:, :3] == 0.0).all()
+    assert (drones.observations[:, POSITION_ERROR] == 0.0).all()
 
 
 @pytest.mark.parametrize("name", ["easy", "standard", "hard", "hover"])
@@ -181,7 +181,7 @@ def test_noise_has_its_size_on_every_number() -> None:
     truth = observe(drones.state, Reference(np.zeros(3)))
     deviation = (observation - truth).std(axis=0)
     np.testing.assert_allclose(deviation, NOISY.noise, rtol=0.06)
-    correlation = np.corrcoef((observation - truth).T) - np.eye(18)
+    correlation = np.corrcoef((observation - truth).T) - np.eye(OBSERVATION_SIZE)
     assert np.abs(correlation).max() < 0.07
     np.testing.assert_allclose(
         (observation - truth).mean(axis=0), 0.0, atol=4.5 * NOISY.noise.max() / 4000**0.5
@@ -192,7 +192,7 @@ def test_noisy_positions_are_clipped_as_a_sensor_reads_them() -> None:
     drones = DroneBatch(
         QUADROTOR, 100, starts=("hard",), disturbances=replace(NOISY, position_noise=1.0)
     )
-    assert np.abs(drones.observations[:, :3]).max() == np.float32(0.6)
+    assert np.abs(drones.observations[:, POSITION_ERROR]).max() == np.float32(0.6)
 
 
 def test_vector_environment_follows_gymnasium() -> None:
@@ -209,7 +209,7 @@ def test_vector_environment_follows_gymnasium() -> None:
     for _ in range(80):
         actions = -np.ones(environment.action_space.shape, np.float32)
         following, reward, terminated, truncated, info = environment.step(actions)
-        assert following.shape == (12, 18)
+        assert following.shape == (12, OBSERVATION_SIZE)
         assert following.dtype == np.float32
         assert not np.shares_memory(following, environment.drones.observations)
         if terminated.any():

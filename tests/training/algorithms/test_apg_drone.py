@@ -7,7 +7,12 @@ import pytest
 import torch
 
 from snn_controller.vehicle.airframe import load_quadrotor
-from snn_controller.vehicle.observation import OBSERVATION_VERSION, OBSERVATIONS, ROTATION_MATRIX
+from snn_controller.vehicle.observation import (
+    OBSERVATION_SIZE,
+    OBSERVATION_VERSION,
+    OBSERVATIONS,
+    ROTATION_MATRIX,
+)
 from snn_controller.vehicle.state import Reference
 from snn_sim.batched.batch import DroneBatch
 from snn_sim.task.disturbances import NOMINAL, ROBUST, Disturbances, measure
@@ -28,7 +33,10 @@ def test_the_differentiable_observation_is_the_defined_one() -> None:
     rng = np.random.default_rng(3)
     drones = DroneBatch(QUADROTOR, 500, starts=("hard",), seed=3)
     position, velocity = rng.uniform(-1.0, 1.0, (500, 3)), rng.uniform(-3.0, 3.0, (500, 3))
-    for noise in (np.zeros((500, 18)), 0.1 * rng.normal(size=(500, 18))):
+    for noise in (
+        np.zeros((500, OBSERVATION_SIZE)),
+        0.1 * rng.normal(size=(500, OBSERVATION_SIZE)),
+    ):
         tensors = (torch.as_tensor(x, dtype=torch.float32) for x in (position, velocity, noise))
         seen = observe(read_states(drones), *tensors)
         expected = OBSERVATIONS[OBSERVATION_VERSION].observe(
@@ -57,7 +65,7 @@ def test_flies_as_the_twin(disturbances: Disturbances) -> None:
     truth = drones.state
     np.testing.assert_allclose(state.position.numpy(), truth.position, atol=5e-3)
     np.testing.assert_allclose(state.rotors.numpy(), drones.rotors, atol=1e-4)
-    seen = observe(state, *(torch.zeros(64, 3),) * 2, torch.zeros(64, 18))
+    seen = observe(state, *(torch.zeros(64, 3),) * 2, torch.zeros(64, OBSERVATION_SIZE))
     matrix = truth.rotation.reshape(64, 9)
     np.testing.assert_allclose(seen[:, ROTATION_MATRIX].numpy(), matrix, atol=2e-2)
 

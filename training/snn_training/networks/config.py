@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from snn_controller.vehicle import OBSERVATION_VERSION, OBSERVATIONS
 from snn_training.common import Rules
 from snn_training.neurons import (
     KernelName,
@@ -44,8 +45,8 @@ def network_rules(network: NetworkConfig) -> Rules:
 
 
 Kind = Literal[NeuronName, "gru", "mlp", "mlp_history"]
-# Brings each observation to about unit size: position, rotation matrix, velocity, body rates.
-OBSERVATION_SCALE = (4.0,) * 3 + (2.0,) * 9 + (1.0,) * 3 + (0.25,) * 3
+# Brings each number of the observation to about unit size.
+OBSERVATION_SCALE: tuple[float, ...] = tuple(OBSERVATIONS[OBSERVATION_VERSION].scale.tolist())
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ Version 1, 18 numbers:
 Sensor noise comes in the same order, on what is measured, before any clipping.
 
 An artifact names its version and is flown on it, so policies of several versions fly side by side.
-What is trained sees `OBSERVATION_VERSION`: the simulators' compiled copy (`snn_sim.batched`) and
-the differentiable one (`snn_training.algorithms.apg`) are tested against its function here.
+`OBSERVATION_VERSION` is what simulators give and what is trained: its compiled copy
+(`snn_sim.batched`) and its differentiable one (`snn_training.algorithms.apg`) are tested against
+its function here.
 """
 
 from __future__ import annotations
@@ -32,18 +33,36 @@ ROTATION_MATRIX = slice(3, 12)
 VELOCITY_ERROR = slice(12, 15)
 BODY_RATES = slice(15, 18)
 PART_SIZES = (3, 9, 3, 3)  # of the four, in order
-OBSERVATION_SIZE = sum(PART_SIZES)
 POSITION_ERROR_LIMIT = 0.6  # m
 VELOCITY_ERROR_LIMIT = 2.0  # m/s
 
 
-def observe(state: State, reference: Reference) -> NDArray[np.float32]:
+def per_number(position: float, rotation: float, velocity: float, rates: float) -> Array:
+    """Return (18,) with one value for all numbers of each part, such as a noise's deviation."""
+    return np.repeat([position, rotation, velocity, rates], PART_SIZES)
+
+
+@dataclass(frozen=True)
+class ObservationVersion:
+    """One way to show a policy the state of its drone."""
+
+    observe: Callable[[State, Reference], NDArray[np.float32]]  # of batches too: (..., size)
+    limits: Array  # (size,) largest magnitude of each number, infinite where there is none
+    scale: Array  # (size,) factors by which networks bring the numbers to about unit size
+
+    @property
+    def size(self) -> int:
+        """How many numbers it shows."""
+        return len(self.limits)
+
+
+def observe_1(state: State, reference: Reference) -> NDArray[np.float32]:
     """Return the observation (..., 18) of version 1 of a state against a reference.
 
     The clipping is part of the observation, so a far goal looks in flight just as in training.
     """
     rotation = state.rotation
-    observation = np.empty((*rotation.shape[:-2], OBSERVATION_SIZE), dtype=np.float32)
+    observation = np.empty((*rotation.shape[:-2], 18), dtype=np.float32)
     position, velocity = state.position - reference.position, state.velocity - reference.velocity
     observation[..., POSITION_ERROR] = _clip(position, POSITION_ERROR_LIMIT)
     observation[..., ROTATION_MATRIX] = rotation.reshape(*rotation.shape[:-2], 9)
@@ -56,27 +75,13 @@ def _clip(values: Array, limit: float) -> Array:
     return np.minimum(np.maximum(values, -limit), limit)  # np.clip takes three times as long
 
 
-def per_number(position: float, rotation: float, velocity: float, rates: float) -> Array:
-    """Return (18,) with one value for all numbers of each part, such as a noise's deviation."""
-    return np.repeat([position, rotation, velocity, rates], PART_SIZES)
-
-
-@dataclass(frozen=True)
-class ObservationVersion:
-    """One way to show a policy the state of its drone."""
-
-    limits: Array  # (size,) largest magnitude of each number, infinite where there is none
-    observe: Callable[[State, Reference], NDArray[np.float32]]  # of batches too: (..., size)
-
-    @property
-    def size(self) -> int:
-        """How many numbers it shows."""
-        return len(self.limits)
-
-
-OBSERVATION_VERSION = 1  # that policies are trained on
 OBSERVATIONS: dict[int, ObservationVersion] = {
     1: ObservationVersion(
-        per_number(POSITION_ERROR_LIMIT, 1.0, VELOCITY_ERROR_LIMIT, np.inf), observe
+        observe_1,
+        limits=per_number(POSITION_ERROR_LIMIT, 1.0, VELOCITY_ERROR_LIMIT, np.inf),
+        scale=per_number(4.0, 2.0, 1.0, 0.25),
     ),
 }
+OBSERVATION_VERSION = 1  # what simulators give and what is trained
+OBSERVATION_SIZE = OBSERVATIONS[OBSERVATION_VERSION].size
+observe = OBSERVATIONS[OBSERVATION_VERSION].observe
