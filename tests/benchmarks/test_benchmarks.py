@@ -60,6 +60,7 @@ def test_policy_tick_of_a_policy_without_feedback() -> None:
     run("policy_tick", "--policy", policy_path("hover_mlp"), "--rates", "1000", "--ticks", "10")
 
 
+@pytest.mark.slow
 def test_transformer_tick() -> None:
     words = ("--ticks", "130", "--window", "4")
     table = run("transformer_tick", *words, needs=("torch", "onnxscript")).stdout
@@ -67,6 +68,7 @@ def test_transformer_tick() -> None:
         assert re.search(rf"\| {kind} +\| \d+ \| \d+ \| \d+ \|", table)
 
 
+@pytest.mark.slow
 def test_network() -> None:
     words = ("--batches", "2", "--ticks", "3", "--rounds", "1")
     table = run("network", *words, needs=("torch", "numba")).stdout
@@ -75,6 +77,7 @@ def test_network() -> None:
         assert all(x > 0.0 for x in numbers(row.replace("ms", ""))[:4])
 
 
+@pytest.mark.slow
 def test_simulators(tmp_path: Path) -> None:
     report = tmp_path / "simulators.json"
     words = ("--rounds", "1", "--drones", "8", "--spell", "0.001", "--json", report)
@@ -84,6 +87,7 @@ def test_simulators(tmp_path: Path) -> None:
     assert all(figure["best"] >= figure["median"] > 0.0 for figure in figures.values())
 
 
+@pytest.mark.slow
 def test_artifact_fuzz(tmp_path: Path) -> None:
     """Damaged and forged files end in a sentence; about 10 s."""
     report = tmp_path / "fuzz.json"
@@ -115,6 +119,7 @@ def test_fault_campaign(tmp_path: Path) -> None:
     assert result["flights"] == 4 and result["uncommanded_motion"] == 0
 
 
+@pytest.mark.slow
 def test_mavlink_link() -> None:
     words = ("--hover", "1", "--cuts", "1")
     result = json.loads(run("mavlink_link", *words, needs=("pymavlink", "pybullet")).stdout)

@@ -219,6 +219,7 @@ def test_it_reports_to_nobody_unless_somebody_chose_so(
     assert os.environ.pop(TELEMETRY) == then
 
 
+@pytest.mark.slow
 def test_batched_policies_do_not_import_it_before_that() -> None:
     code = (
         "import sys, snn_training.rollouts.batched_policy; sys.exit('onnxruntime' in sys.modules)"

@@ -169,6 +169,7 @@ def test_a_garbled_bag_is_used_and_its_damage_told(say: Say, source: Path, tmp_p
     assert 20 < len(part) < len(read_flight(source))
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(begin=st.floats(0.0, 0.99), content=st.binary(min_size=1, max_size=400))
 def test_garbled_bytes_are_one_sentence_at_worst(
