@@ -1,17 +1,14 @@
-"""Files are written whole or not at all; a result says which source it comes from."""
+"""Files are written whole or not at all."""
 
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from snn_controller.errors import UserError
 from snn_controller.system import write_atomically
-from snn_training.common import provenance
 
 
 def test_a_file_and_its_folder_appear(tmp_path: Path) -> None:
@@ -43,20 +40,3 @@ def test_an_impossible_place_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(UserError, match="choose a folder"):
         write_atomically(tmp_path / "file" / "below", b"")
-
-
-@pytest.mark.parametrize(("status", "suffix"), [("", ""), (" M a.py\n", "+changes")])
-def test_git_hash_tells_changes(monkeypatch: pytest.MonkeyPatch, status: str, suffix: str) -> None:
-    def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
-        return subprocess.CompletedProcess(command, 0, "abc\n" if "HEAD" in command else status)
-
-    monkeypatch.setattr(subprocess, "run", run)
-    assert provenance.git_hash() == f"abc{suffix}"
-
-
-def test_without_git_the_source_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    def run(*_: Any, **__: Any) -> None:
-        raise FileNotFoundError("git")
-
-    monkeypatch.setattr(subprocess, "run", run)
-    assert provenance.git_hash() == "unknown"

@@ -14,7 +14,7 @@ from snn_controller.flight.flight import Flight
 from snn_controller.flight.parameters import SimulatorSettings
 from snn_controller.flight.plan import FlightPlan
 from snn_controller.policy.runtime import Policy
-from snn_controller.safety.limits import Limits
+from snn_controller.safety.guards import Limits
 from snn_controller.vehicle.airframe import load_quadrotor
 from snn_controller.vehicle.observation import (
     OBSERVATION_SIZE,

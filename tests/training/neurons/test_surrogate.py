@@ -31,7 +31,7 @@ from snn_training.neurons.surrogate import (
     sparsity_rules,
     surrogate_gradient,
 )
-from support.sequence_samples import PRESSURE, flown, learner
+from support.sequence_samples import WEIGHTS, flown, learner
 
 slopes = st.floats(1.0, 100.0)
 shares = st.floats(0.0, 1.0)
@@ -203,7 +203,7 @@ def rates(sparsity: float, quadrotor: Quadrotor) -> np.ndarray:
     replay = flown(quadrotor, learner(), 150)
     rng = np.random.default_rng(2)
     for _ in range(40):
-        policy.update(replay, END_COEFFICIENTS, PRESSURE, rng)
+        policy.update(replay, END_COEFFICIENTS, WEIGHTS, rng)
     generator = torch.Generator().manual_seed(0)
     observations = 0.3 * torch.randn(30, 16, 18, generator=generator)
     flown_actions, restarts = torch.zeros(30, 16, 4), torch.zeros(30, 16, dtype=torch.bool)
