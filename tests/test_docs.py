@@ -24,7 +24,7 @@ from support.places import ROOT
 
 INTERFACES = (ROOT / "docs" / "interfaces.md").read_text()
 PAGES = [
-    *(ROOT / f"{name}.md" for name in ("README", "CHANGELOG", "SECURITY")),
+    *(ROOT / f"{name}.md" for name in ("README", "CHANGELOG", "CONTRIBUTING", "SECURITY")),
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 
@@ -46,7 +46,7 @@ def test_every_parameter_is_listed_with_its_meaning(settings: type) -> None:
         row = next(
             (
                 line
-                for line in INTERFACES.splitlines()
+                for line in (INTERFACES + SAFETY).splitlines()
                 if line.startswith(f"| `{setting.name}` |")
                 and setting.metadata["description"] in line
             ),
@@ -77,3 +77,14 @@ def test_links_and_pictures_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
         if "://" not in target:
             assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_that_the_docs_name_exist(page: Path) -> None:
+    tops = ("ros2_ws", "sim", "training", "tests", "benchmarks", "docker", "launch")
+    files = {file for top in tops for file in (ROOT / top).rglob("*.py")}
+    known = {str(file.relative_to(ROOT)) for file in files}
+    for name in re.findall(r"[\w./-]*\w\.py\b", page.read_text()):
+        if "NAME" not in name and not name.startswith("test_NAME"):
+            end = "/" + name.lstrip("./")
+            assert any(("/" + file).endswith(end) for file in known), name

@@ -105,7 +105,7 @@ def main() -> None:
     """Serve one vehicle until interrupted."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--port", type=int, default=19850, help="UDP port")
-    parser.add_argument("--airframe", default="crazyflie21", help="airframe in quadrotors.yaml")
+    parser.add_argument("--airframe", default="crazyflie21", help="airframe in airframes.yaml")
     arguments = parser.parse_args()
     try:
         double = CrazyflieDouble(ground_firmware(arguments.airframe), port=arguments.port)

@@ -82,7 +82,7 @@ class Lockstep:
         """Put a vehicle on the ground, and a link at the other end of a wire.
 
         Args:
-            airframe: Its name in quadrotors.yaml.
+            airframe: Its name in airframes.yaml.
             link_key: Signing key of the link.
             vehicle_key: Signing key of the vehicle.
             thrust_error: Factor between the link's `hover_thrust` and the truth.

@@ -54,7 +54,7 @@ def main() -> None:
     """Run the double until it is interrupted."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--endpoint", action="append", help=f"repeatable; {ENDPOINT} if not given")
-    parser.add_argument("--airframe", default="crazyflie21", help="airframe in quadrotors.yaml")
+    parser.add_argument("--airframe", default="crazyflie21", help="airframe in airframes.yaml")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="how long to run")
     parser.add_argument("--signing-key", default="", help="file of the key that signs messages")
     parser.add_argument("--prearm-failure", default="", help="text with which arming is denied")

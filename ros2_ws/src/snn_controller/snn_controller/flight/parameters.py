@@ -25,7 +25,7 @@ WORLDS = ("pybullet", "gym_pybullet_drones")
 class GraphSettings(PaceOptions):
     """What the controller and the simulator must agree on."""
 
-    airframe: str = setting("crazyflie21", "airframe in quadrotors.yaml")
+    airframe: str = setting("crazyflie21", "airframe in airframes.yaml")
     hover_height: float = setting(1.0, "height of the hover point in m", low=0.3, high=50.0)
     launcher_pid: int = setting(0, "end when this parent process is gone; 0 to live alone", low=0)
 
