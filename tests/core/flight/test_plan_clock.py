@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from snn_controller.control.trajectories import find_task
+from snn_controller.flight.control_loop import Clocks, ControlLoop
 from snn_controller.flight.flight import Flight
 from snn_controller.flight.plan import FlightPlan
 from snn_controller.flight_log import recorded_flight
@@ -27,6 +28,8 @@ from snn_controller.report.survival import FlightBounds
 from snn_controller.safety.guards import Limits
 from snn_controller.safety.state_machine import Event
 from snn_controller.vehicle.airframe import Quadrotor
+from snn_controller.vehicle.flight_controller import LinkStatus
+from snn_sim.faults.scene import DroneLink
 from support.flight_loop import modes
 from support.states import TICK_NS, hovering, sample
 
@@ -42,7 +45,8 @@ class Estimator:
         self.answered: list[int] = []  # stamps
         self.rows: list[int] = []  # of the log, of the ticks that answer
         self.now = 0
-        self._arrival = 0
+        clocks = Clocks(now=lambda: self.now, steady=lambda: self.now)
+        self.loop = ControlLoop(flight, DroneLink(LinkStatus), clocks)
 
     def run(self, periods: int, *, late: int = 0, held: bool = False) -> None:
         """Let periods pass; samples come some ns late, or are held back to the end."""
@@ -53,18 +57,19 @@ class Estimator:
             if not held or number == periods - 1:
                 self._tell(waiting[-QUEUE:])
                 waiting.clear()
-            elif self.now - self._arrival > TIMEOUT * TICK_NS:
-                self.flight.silence((self.now - self._arrival) * 1e-9, self.now)
+            else:
+                self.loop.watch()
 
     def _tell(self, stamps: Sequence[int]) -> None:
         for stamp in stamps:
             if self.answered and stamp <= self.answered[-1]:
-                continue  # as the node does
+                self.loop.answer(sample(hovering(), stamp))
+                assert self.loop.answered == self.answered[-1]
+                continue
             self.answered.append(stamp)
             rounded = replace(hovering(), velocity=np.full(3, stamp * 1e-18))
             before = self.flight.log.count
-            self.flight.tick(sample(rounded, stamp), self.now)
-            self._arrival = self.now
+            self.loop.answer(sample(rounded, stamp))
             if self.now - stamp <= TIMEOUT * TICK_NS:  # else it is stale, and as if none had come
                 assert self.flight.log.ticks[-1].stamp == stamp
                 self.rows.append(before)
