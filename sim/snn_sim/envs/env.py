@@ -7,7 +7,7 @@ Importing this module registers `snn_controller/Drone-v0`, so
 from __future__ import annotations
 
 import time
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -48,7 +48,7 @@ class DroneEnv(gymnasium.Env[NDArray[Any], NDArray[Any]]):
     `coefficients` may be set between steps; the reward uses what it finds.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {
+    metadata: dict[str, Any] = {  # noqa: RUF012 - Gymnasium declares it as an instance's
         "render_modes": list(RENDER_MODES),
         "render_fps": round(CONTROL_RATE),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -21,14 +21,15 @@ Actions = NDArray[np.floating]
 Flags = NDArray[np.bool_]
 
 
-class DroneVectorEnv(VectorEnv[Observations, Actions, Array]):
+class DroneVectorEnv(VectorEnv[Observations, Actions, NDArray[Any]]):
     """Many drones that hover at their targets; `drones` gives what the observation leaves out.
 
     An episode that ends begins anew in the same step: the observation is the next episode's first,
     and `info["final_obs"]` has the last one of the episode that ended, where `info["_final_obs"]`.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"autoreset_mode": AutoresetMode.SAME_STEP}
+    # Gymnasium declares it as an instance's.
+    metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.SAME_STEP}  # noqa: RUF012
 
     def __init__(
         self,

@@ -446,7 +446,9 @@ class CompiledSequence(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride] - decorated, so by position
+        ctx: Any, *grad_outputs: Tensor
+    ) -> tuple[Tensor | None, ...]:
         """Return the gradients of signal, weight, bias, states and constants."""
         signal, weight, keep, *arrays = ctx.saved_tensors
         traces, constants = arrays[: ctx.count], arrays[ctx.count :]
