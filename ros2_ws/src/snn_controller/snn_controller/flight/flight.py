@@ -274,12 +274,13 @@ class Flight:
         self._prepare(odometry)
         self._heed(Stage.FLIGHT)
         self._watch(state)
+        arbiter, time = self._arbiter, self.time
         if self.mode is not Mode.DESCENT:
-            self._arbiter.see(state, self.time)
+            arbiter.see(state, time)
         if self.mode is Mode.POLICY:
-            self._moment.action = self._arbiter.ask_policy(state, self.time)
+            self._moment.action = arbiter.ask_policy(state, time)
             self._heed(Stage.POLICY)
-        self._arbiter.steer(self.mode, state, self.time)
+        arbiter.steer(self.mode, state, time)
         self._unsettled = missed
 
     def _heed_vehicle(self, now: int) -> None:

@@ -15,6 +15,8 @@ from snn_controller.safety.guard import Guard, Moment, Rule, Stage, Verdict
 from snn_controller.safety.state_machine import Event, Mode
 from snn_controller.vehicle import Array, State
 
+WATCHED_MODES = frozenset({Mode.TAKEOFF, Mode.POLICY})  # in others the drone is on its way down
+
 
 @dataclass(frozen=True)
 class EnvelopeLimits:
@@ -71,7 +73,7 @@ class EnvelopeGuard(Guard):
 
     def check(self, moment: Moment) -> Verdict | None:
         """Say which limit the drone has left, or None."""
-        if moment.sample is None or moment.mode not in (Mode.TAKEOFF, Mode.POLICY):
+        if moment.sample is None or moment.mode not in WATCHED_MODES:
             return None
         return check_envelope(moment.sample.state, self._limits)
 

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from snn_controller.parameter import setting
 from snn_controller.policy import Policy
+from snn_controller.safety.envelope import WATCHED_MODES
 from snn_controller.safety.guard import Guard, Moment, Rule, Stage, Verdict
-from snn_controller.safety.state_machine import Event, Mode
+from snn_controller.safety.state_machine import Event
 
 AT_LIMIT = 0.999  # |a| from which an action counts as saturated
 TIMING_WINDOW = 1.0  # s
@@ -214,8 +215,8 @@ class TimingGuard(Guard):
             self._missed.add(True)
         self._missed.add(False)
         self._late.add(age > self._limits.max_tick_age)
-        flies = moment.mode in (Mode.TAKEOFF, Mode.POLICY)
-        return self._judge() if flies and self._missed.is_full() else None
+        watched = moment.mode in WATCHED_MODES
+        return self._judge() if watched and self._missed.is_full() else None
 
     def _judge(self) -> Verdict | None:
         share, limit = self._missed.count / self._ticks, self._limits.max_missed_share
