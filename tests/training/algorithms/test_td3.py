@@ -19,7 +19,7 @@ from snn_sim.task.action_history import GUIDE_INPUT_SIZE
 from snn_sim.task.reward import END_COEFFICIENTS, START_COEFFICIENTS
 from snn_training.algorithms import runner, td3
 from snn_training.algorithms.td3 import Curriculum, TD3Config, TD3Learner, coefficients_at, follow
-from snn_training.artifacts.guide import fly_blind
+from snn_training.artifacts.guide import fly_closely
 from snn_training.common.bounds import check_bounds
 from snn_training.data.replay import Batch
 from snn_training.evaluation.reporter import ReportingConfig
@@ -57,7 +57,7 @@ def test_a_spiking_actor_learns_with_the_schedule_of_its_slope(tmp_path: Path) -
     actor = run_folder.load_guide(tmp_path / "spiking")
     observation = np.zeros((1, 18), np.float32)
     action = Policy.load(tmp_path / "spiking" / "policy.onnx").step(observation[0])
-    np.testing.assert_allclose(action, fly_blind(actor, observation)[0], atol=1e-5)
+    np.testing.assert_allclose(action, fly_closely(actor, observation)[0][0], atol=1e-5)
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_the_artifact_is_the_best_interval(runs: Path) -> None:
     rng = np.random.default_rng(0)
     observations = rng.normal(size=(40, 18)).astype(np.float32)
     flown = np.stack([policy.step(x) for x in observations])
-    np.testing.assert_allclose(flown, fly_blind(guide, observations), atol=1e-6)
+    np.testing.assert_allclose(flown, fly_closely(guide, observations)[0], atol=1e-6)
     _, rows = outcome(runs / "one")
     best = max(float(row["return_end"]) for row in rows)
     assert policy.metadata.provenance["validation"]["return_end"] == best

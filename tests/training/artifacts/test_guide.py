@@ -14,7 +14,7 @@ from snn_controller.errors import UserError
 from snn_controller.policy.artifact import read_artifact
 from snn_controller.policy.runtime import Policy
 from snn_training.artifacts.file import ArtifactInfo, flight_like_observations
-from snn_training.artifacts.guide import export_guide, fly_blind, fly_closely
+from snn_training.artifacts.guide import export_guide, fly_closely
 from snn_training.networks.actor_critic import GuideActor, SpikingGuideActor
 
 INFO = ArtifactInfo("crazyflie21", provenance={"seed": 3})
@@ -32,7 +32,7 @@ def test_the_artifact_acts_as_the_actor_tick_by_tick(
     export_guide(actor, tmp_path / "guide.onnx", INFO)
     policy = Policy.load(tmp_path / "guide.onnx", airframe="crazyflie21", control_rate=100.0)
     observations = flight_like_observations(60, np.random.default_rng(5))  # longer than the history
-    expected = fly_blind(actor, observations)
+    expected = fly_closely(actor, observations)[0]
     for _ in range(2):  # a reset forgets the actions
         actions = np.stack([policy.step(x) for x in observations])
         np.testing.assert_allclose(actions, expected, atol=1e-6)

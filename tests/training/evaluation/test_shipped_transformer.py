@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ from snn_controller.policy.energy import CMOS_ADDITION, CMOS_MAC
 from snn_controller.policy.runtime import Policy
 from snn_training.evaluation.evaluate import Args, evaluate
 from snn_training.networks.config import transformer_config
-from snn_training.networks.transformer.model import DecisionTransformer, dense_twin
+from snn_training.networks.transformer.model import DecisionTransformer
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +42,7 @@ def test_it_flies_the_fixed_test(cells: dict) -> None:
 
 def test_it_costs_less_than_a_fifth_of_the_dense_one(policy: Policy, cells: dict) -> None:
     config = transformer_config(policy.metadata.provenance["config"]["network"])
-    dense = DecisionTransformer(dense_twin(config)).multiply_accumulates * CMOS_MAC
+    dense = DecisionTransformer(replace(config, kind="dense")).multiply_accumulates * CMOS_MAC
     spikes = cells["standard"]["synaptic_ops"]["mean"] * CMOS_ADDITION
     assert policy.metadata.input_macs == DecisionTransformer(config).multiply_accumulates
     assert spikes + policy.metadata.input_macs * CMOS_MAC < dense / 5.0

@@ -173,18 +173,14 @@ def _fly(
     return {"observation": observations.tolist()}, actions.tolist(), margin
 
 
-def fly_blind(actor: ActorOfGuide, observations: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the actions (ticks, 4) that an actor answers observations (ticks, 18) with."""
-    return fly_closely(actor, observations)[0]
-
-
 @torch.no_grad()
 def fly_closely(
     actor: ActorOfGuide, observations: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], float]:
-    """Return actions as `fly_blind`, and how near a membrane came to its threshold.
+    """Return what an actor answers observations (ticks, 18) with, and how near a membrane came.
 
-    That is infinitely far in an actor without spikes.
+    Actions are (ticks, 4). The distance of a membrane from its threshold is infinite in an actor
+    without spikes.
     """
     history, actions, margin = np.zeros((1, HISTORY_SIZE), np.float32), [], math.inf
     for observation in observations:

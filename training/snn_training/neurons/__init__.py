@@ -17,7 +17,6 @@ from snn_training.neurons.lif import LIF
 from snn_training.neurons.membrane import MembraneConfig, Membranes
 from snn_training.neurons.plasticity import PlasticityConfig
 from snn_training.neurons.registry import (
-    NEURONS,
     NeuronName,
     NeuronOptions,
     ReadoutName,
@@ -46,7 +45,6 @@ __all__ = [
     "LIF",
     "MAX_SLOPE",
     "MIN_SLOPE",
-    "NEURONS",
     "Array",
     "Arrays",
     "CellRanges",

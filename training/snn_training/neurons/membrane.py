@@ -127,13 +127,6 @@ class Membranes(nn.Module):
         )
         return spikes, last
 
-    def volts(self, membrane: Tensor) -> Tensor:
-        """Return V of a state U, of any leading shape."""
-        tau, config = torch.exp(self.log_time_constant), self.config
-        return config.rest + membrane * gain(
-            tau, self.period, config.resistance, config.integration
-        )
-
     def _set_thresholds(self, current: Tensor, rate: float) -> None:
         """Put every threshold where the membrane, were it never reset, passes it at some rate."""
         tau, config = torch.exp(self.log_time_constant.detach()), self.config

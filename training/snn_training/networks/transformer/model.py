@@ -8,7 +8,6 @@ one are, however long the flight.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import cast
 
 import torch
@@ -189,8 +188,3 @@ class DecisionTransformer(nn.Module):
             last_actions = 0.0 * last_actions
         scaled = observations * torch.as_tensor(self.observation_scale)
         return torch.cat([returns, scaled, last_actions], dim=-1)
-
-
-def dense_twin(config: TransformerConfig) -> TransformerConfig:
-    """Return the configuration of the dense transformer of the same size."""
-    return replace(config, kind="dense")

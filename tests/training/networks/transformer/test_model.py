@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from snn_training.networks.transformer.blocks import (
     phase_code,
     phase_steps,
 )
-from snn_training.networks.transformer.model import DecisionTransformer, dense_twin
+from snn_training.networks.transformer.model import DecisionTransformer
 from support.transformer_samples import SMALL, Tokens, tokens, transformer
 
 KINDS = ["spiking", "dense"]
@@ -235,7 +236,7 @@ def test_multiply_accumulates_count_everything_that_is_no_spike() -> None:
     embedding, readout = 23 * 128, 128 * 4
     blocks = 2 * (2 * 256 + 16 + 128)  # phase codes, router, gates
     assert full.multiply_accumulates == embedding + readout + blocks
-    dense = DecisionTransformer(dense_twin(TransformerConfig()))
+    dense = DecisionTransformer(replace(TransformerConfig(), kind="dense"))
     matrices = 2 * (128 * 384 + 128 * 128 + 2 * 128 * 256 + 2 * 20 * 128)
     assert dense.multiply_accumulates == embedding + readout + matrices
 
