@@ -11,15 +11,15 @@ from snn_sim.batched.batch import DroneBatch
 from snn_training.algorithms.td3bc.learner import LossWeights, SequenceConfig, SequenceLearner
 from snn_training.data.replay import Replay
 from snn_training.networks.config import NetworkConfig
-from snn_training.networks.make import make_network, numpy_stepper
+from snn_training.networks.make import make_network
+from snn_training.rollouts.actors import ResumableActor, Teacher
 from snn_training.rollouts.collector import Collector
-from snn_training.rollouts.guided_collector import (
+from snn_training.rollouts.jump_start import (
     PRIVILEGED_SIZE,
     Exploration,
     Privileged,
     SequenceCollector,
 )
-from snn_training.rollouts.guides import GeometricGuide, Guide
 
 TINY = NetworkConfig(hidden=(12, 8), kernel="torch")
 WEIGHTS = LossWeights(value=2.0, cloning=0.2, slope=5.0)
@@ -50,7 +50,7 @@ def fliers(
     network: NetworkConfig = TINY,
     start: str = "standard",
     guided: int = 0,
-    guide: Guide | None = None,
+    guide: ResumableActor | None = None,
     privileged: Privileged = "none",
     exploration: Exploration | None = None,
     episode: int = 500,
@@ -58,7 +58,7 @@ def fliers(
     drones = DroneBatch(quadrotor, count, starts=(start,), episode_steps=episode, seed=4)
     return SequenceCollector(
         Collector(drones, blank_share=0.0, rng=np.random.default_rng(0)),
-        guide or GeometricGuide(),
+        guide or Teacher(),
         make_network(network),
         exploration=exploration or Exploration(0.0, 0.0),
         privileged=privileged,
@@ -74,9 +74,8 @@ def fly(
     guided: int = 0,
 ) -> None:
     """Fly a learner's policy; the guide flies the first ticks of new episodes."""
-    tick = numpy_stepper(learner.actor)
     for _ in range(ticks):
-        replay.add(collector.step(learner.actor, tick, lambda count: np.full(count, guided)))
+        replay.add(collector.step(learner.actor, lambda count: np.full(count, guided)))
 
 
 def flown(

@@ -17,11 +17,15 @@ from snn_controller.errors import UserError
 from snn_controller.policy.runtime import Policy
 from snn_sim.task.episode import EpisodeConfig
 from snn_training.algorithms import bc
-from snn_training.data.windows import Episodes, cut_sequences, sample_batch
+from snn_training.data.segments import (
+    Demonstrations,
+    cut_demonstrations,
+    sample_demonstrations,
+)
 from snn_training.evaluation.reporter import ReportingConfig
 from snn_training.networks.config import NetworkConfig
 from snn_training.neurons.surrogate import SlopeConfig
-from snn_training.rollouts.pybullet import flight_score
+from snn_training.rollouts.scripted import flight_score
 from support.finished_runs import Killed, rows_of
 
 
@@ -101,7 +105,7 @@ def test_other_networks_train_by_the_same_script(tmp_path: Path, options: dict[s
 def test_flight_score_counts_nearness_until_lost() -> None:
     errors = np.array([[0.0, 0.0, 0.3, 9.0], [0.0, 0.6, 0.0, 0.0]], np.float32)
     empty = np.zeros((2, 4, 1), np.float32)
-    score = flight_score(Episodes(empty, empty, errors, np.array([4, 2])))
+    score = flight_score(Demonstrations(empty, empty, errors, np.array([4, 2])))
     assert score == pytest.approx((1.0 + 1.0 + 0.5 + 1.0) / 8.0)
 
 
@@ -158,12 +162,12 @@ def test_bad_arguments_are_one_sentence(tmp_path: Path, options: dict[str, Any],
     assert "\n" not in str(caught.value)
 
 
-def _episodes(lengths: list[int], ticks: int = 200) -> Episodes:
+def _episodes(lengths: list[int], ticks: int = 200) -> Demonstrations:
     count = len(lengths)
     stamp = (
         np.arange(ticks, dtype=np.float32) + 1000.0 * np.arange(count, dtype=np.float32)[:, None]
     )
-    return Episodes(
+    return Demonstrations(
         observations=np.repeat(stamp[..., None], 18, axis=2),
         labels=np.repeat(stamp[..., None], 4, axis=2),
         errors=stamp,
@@ -171,18 +175,18 @@ def _episodes(lengths: list[int], ticks: int = 200) -> Episodes:
     )
 
 
-def test_sequences_stay_inside_episodes_and_skip_warm_up_and_crashes() -> None:
-    sequences = cut_sequences(_episodes([200, 70]), ticks=100, warm_up=50)
-    steps = np.diff(sequences.observations[:, :, 0], axis=1)
+def test_segments_stay_inside_episodes_and_skip_warm_up_and_crashes() -> None:
+    segments = cut_demonstrations(_episodes([200, 70]), ticks=100, warm_up=50)
+    steps = np.diff(segments.observations[:, :, 0], axis=0)
     assert (steps == 1.0).all()  # consecutive ticks of one episode
-    counted = sequences.observations[..., 0][sequences.weights > 0]
+    counted = segments.observations[..., 0][segments.counted]
     assert sorted(counted[counted < 1000]) == list(range(200))  # every tick exactly once
     assert sorted(counted[counted >= 1000]) == list(range(1000, 1070))
 
 
 def test_batches_are_time_first() -> None:
-    sequences = cut_sequences(_episodes([200]), ticks=100, warm_up=50)
-    observations, labels, weights = sample_batch(sequences, 5, np.random.default_rng(0))
+    segments = cut_demonstrations(_episodes([200]), ticks=100, warm_up=50)
+    observations, labels, weights = sample_demonstrations(segments, 5, np.random.default_rng(0))
     assert observations.shape == (100, 5, 18)
     assert labels.shape == (100, 5, 4)
     assert weights.shape == (100, 5, 1)

@@ -18,13 +18,8 @@ pytest.importorskip("minari")
 
 from snn_training.algorithms import iql, runner
 from snn_training.algorithms.iql import IQLConfig, IQLLearner, expectile_loss, mean_value
-from snn_training.data.episodes import EpisodeSet
-from snn_training.data.offline import (
-    all_steps,
-    critic_inputs,
-    sample_policy_windows,
-    transitions_at,
-)
+from snn_training.data.episodes import EpisodeSet, all_steps, critic_inputs, transitions_at
+from snn_training.data.segments import sample_episodes
 from snn_training.data.store import save_episodes
 from snn_training.evaluation.reporter import ReportingConfig
 from snn_training.networks.config import NetworkConfig
@@ -79,9 +74,9 @@ def test_transitions_are_those_of_the_episodes() -> None:
     assert not critic_inputs(episodes, np.array([1]), np.array([0]))[0, 18:].any()
 
 
-def test_windows_count_ticks_whose_state_is_warm() -> None:
+def test_segments_count_ticks_whose_state_is_warm() -> None:
     episodes = make_episodes([40, 9])
-    windows = sample_policy_windows(
+    segments = sample_episodes(
         episodes,
         all_steps(episodes),
         60,
@@ -90,18 +85,18 @@ def test_windows_count_ticks_whose_state_is_warm() -> None:
         start_share=0.5,
         rng=np.random.default_rng(0),
     )
-    assert windows.observations.shape == (12, 60, 18)
-    for column, number in enumerate(windows.episodes):
-        steps, counted = windows.steps[:, column], windows.counted[:, column]
-        begins = np.flatnonzero(windows.restarts[:, column])
+    assert segments.observations.shape == (12, 60, 18)
+    for column, number in enumerate(segments.flights[0]):
+        steps, counted = segments.steps[:, column], segments.counted[:, column]
+        begins = np.flatnonzero(segments.restarts[:, column])
         first = begins[0] if len(begins) else 5
         assert counted.tolist() == [tick >= first for tick in range(12)]
         for array, source in (
-            (windows.actions, episodes.actions),
-            (windows.flown, episodes.applied),
+            (segments.labels, episodes.actions),
+            (segments.actions, episodes.applied),
         ):
             np.testing.assert_array_equal(array[first:, column], source[number, steps[first:]])
-    assert 0 < windows.restarts.any(axis=0).sum() < 60
+    assert 0 < segments.restarts.any(axis=0).sum() < 60
 
 
 def test_an_expectile_is_where_its_loss_is_least() -> None:

@@ -16,7 +16,7 @@ from snn_training.algorithms.runner import slope_of
 from snn_training.algorithms.td3bc.learner import choose_ticks
 from snn_training.algorithms.td3bc.training import SequenceArgs, loss_weights
 from snn_training.data.replay import Replay
-from snn_training.data.windows import sample_windows
+from snn_training.data.segments import sample_replay
 from snn_training.networks.make import unroll
 from snn_training.neurons.surrogate import SlopeConfig, SlopeState, record_score, slope_at
 from support.sequence_samples import WEIGHTS, fliers, flown, fly, learner
@@ -25,13 +25,13 @@ from support.sequence_samples import WEIGHTS, fliers, flown, fly, learner
 def test_1_the_value_has_a_gradient_into_the_actor(quadrotor: Quadrotor) -> None:
     policy = learner()
     replay = flown(quadrotor, policy, 60)
-    windows = sample_windows(
+    windows = sample_replay(
         replay, 6, ticks=20, warm_up=10, start_share=0.5, rng=np.random.default_rng(0)
     )
     chosen = choose_ticks(windows.counted, 32, np.random.default_rng(0))
     parts = (windows.observations, windows.actions, windows.restarts)
     actions = unroll(policy.actor, *map(torch.from_numpy, parts), slope=5.0)
-    inputs = torch.from_numpy(replay.inputs(windows.rows[chosen], windows.drones[chosen]))
+    inputs = torch.from_numpy(replay.inputs(windows.steps[chosen], windows.flights[chosen]))
     policy.value_loss(inputs, actions[chosen]).backward()
     for name, parameter in policy.actor.named_parameters():
         assert parameter.grad is not None, name
@@ -53,7 +53,7 @@ def test_2_only_a_crash_ends_the_future_and_no_target_crosses_a_reset(
 ) -> None:
     policy = learner(steps=1, gamma=0.9, policy_noise=0.0)
     replay = flown(quadrotor, policy, 150, count=8, start="hard", episode=25)
-    windows = sample_windows(
+    windows = sample_replay(
         replay, 40, ticks=20, warm_up=0, start_share=0.5, rng=np.random.default_rng(0)
     )
     ahead = policy.n_step_target(windows, START_COEFFICIENTS)
@@ -64,7 +64,7 @@ def test_2_only_a_crash_ends_the_future_and_no_target_crosses_a_reset(
     assert cut.sum() > 3
     rewards = ahead.sums[chosen]
     np.testing.assert_array_equal(targets[crashed], rewards[crashed])
-    inputs = torch.from_numpy(replay.next_inputs(windows.rows[chosen], windows.drones[chosen]))
+    inputs = torch.from_numpy(replay.next_inputs(windows.steps[chosen], windows.flights[chosen]))
     following = following_by_hand(policy, windows, chosen)
     with torch.no_grad():
         value = torch.minimum(*policy.target_critic(inputs, following)).numpy()
@@ -119,12 +119,12 @@ def test_4_states_are_fresh_in_every_episode(quadrotor: Quadrotor) -> None:
 def test_5_old_rewards_follow_the_curriculum(quadrotor: Quadrotor) -> None:
     policy = learner(steps=1)
     replay = flown(quadrotor, policy, 60, count=3, start="hard")
-    windows = sample_windows(
+    windows = sample_replay(
         replay, 6, ticks=20, warm_up=0, start_share=0.0, rng=np.random.default_rng(0)
     )
     for coefficients in (START_COEFFICIENTS, END_COEFFICIENTS):
         sums = policy.n_step_target(windows, coefficients).sums
-        batch = replay.gather(windows.rows[3], windows.drones[3], coefficients)
+        batch = replay.gather(windows.steps[3], windows.flights[3], coefficients)
         scale = 1.0 - policy.config.gamma
         np.testing.assert_allclose(sums[3], scale * batch.rewards, rtol=1e-4)
 

@@ -29,8 +29,8 @@ from snn_training.artifacts.file import ArtifactInfo
 from snn_training.evaluation.reporter import ReportingConfig
 from snn_training.networks.config import NetworkConfig
 from snn_training.networks.make import make_network
+from snn_training.rollouts.actors import open_guide
 from snn_training.rollouts.collector import Collector
-from snn_training.rollouts.guides import open_guide
 
 QUADROTOR = load_quadrotor("crazyflie21")
 QUIET = ReportingConfig(tensorboard=False, pictures=False, batched=0, pybullet=0)

@@ -21,8 +21,7 @@ from snn_training.algorithms.td3bc.training import guide_return
 from snn_training.evaluation.reporter import ReportingConfig
 from snn_training.networks.config import NetworkConfig
 from snn_training.neurons.surrogate import SlopeConfig
-from snn_training.rollouts.guided_collector import Exploration
-from snn_training.rollouts.jump_start import JumpStart, Schedule
+from snn_training.rollouts.jump_start import Exploration, JumpStart, Schedule
 from snn_training.runs import folder as run_folder
 from support.finished_runs import Killed, outcome, same
 from support.sequence_samples import TINY, config

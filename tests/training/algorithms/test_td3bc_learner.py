@@ -10,14 +10,14 @@ from snn_controller.vehicle.airframe import Quadrotor
 from snn_sim.task.reward import END_COEFFICIENTS, START_COEFFICIENTS
 from snn_training.algorithms.td3bc.learner import SequenceLearner, choose_ticks, mean_over
 from snn_training.data.replay import Replay
-from snn_training.data.windows import Windows, sample_windows, sum_rewards
+from snn_training.data.segments import Segments, sample_replay, sum_rewards
 from snn_training.networks.config import Kind, NetworkConfig
 from support.sequence_samples import TINY, WEIGHTS, flown, learner
 
 
-def windows_of(replay: Replay, count: int = 12, ticks: int = 20) -> Windows:
+def windows_of(replay: Replay, count: int = 12, ticks: int = 20) -> Segments:
     rng = np.random.default_rng(1)
-    return sample_windows(replay, count, ticks=ticks, warm_up=10, start_share=0.5, rng=rng)
+    return sample_replay(replay, count, ticks=ticks, warm_up=10, start_share=0.5, rng=rng)
 
 
 def run(learner: SequenceLearner, replay: Replay, updates: int) -> list:
@@ -34,7 +34,7 @@ def moved(before: list[torch.Tensor], after: list[torch.Tensor]) -> bool:
 
 
 def by_hand(
-    windows: Windows, rewards: np.ndarray, tick: int, window: int, steps: int, gamma: float
+    windows: Segments, rewards: np.ndarray, tick: int, window: int, steps: int, gamma: float
 ) -> tuple[float, float, int]:
     total, discount, last = 0.0, 1.0, tick
     for now in range(tick, min(tick + steps, len(rewards))):
@@ -70,7 +70,7 @@ def test_the_target_takes_the_lower_value_of_the_target_networks(quadrotor: Quad
     chosen = choose_ticks(windows.counted, 0, np.random.default_rng(0))
     got = policy.target_values(replay, windows, ahead, chosen).numpy()
     last = ahead.last[chosen], chosen[1]
-    inputs = torch.from_numpy(replay.next_inputs(windows.rows[last], windows.drones[last]))
+    inputs = torch.from_numpy(replay.next_inputs(windows.steps[last], windows.flights[last]))
     with torch.no_grad():
         value = torch.minimum(*policy.target_critic(inputs, ahead.following[last])).numpy()
     alive = ~windows.terminated[last]

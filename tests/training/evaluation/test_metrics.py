@@ -11,6 +11,7 @@ import pytest
 from snn_controller.policy.energy import NetworkSize
 from snn_controller.vehicle.state import Reference, State
 from snn_sim.task.episode import EPISODE_STEPS
+from snn_training.evaluation.flights import Episode
 from snn_training.evaluation.metrics import (
     NORMAL_95,
     STEADY_STEPS,
@@ -18,7 +19,6 @@ from snn_training.evaluation.metrics import (
     score_network,
     summarise,
 )
-from snn_training.evaluation.pybullet import Episode
 
 HOVER = 0.66
 REFERENCE = Reference(np.array([1.0, 2.0, 3.0]))

@@ -1,4 +1,4 @@
-"""The cells of the fixed test: starts, disturbances, and that an episode stays the same."""
+"""The scenarios of the fixed test: starts, disturbances, and that an episode stays the same."""
 
 from __future__ import annotations
 
@@ -9,29 +9,31 @@ from snn_controller.vehicle.airframe import load_quadrotor
 from snn_controller.vehicle.observation import observe
 from snn_controller.vehicle.state import Reference, State
 from snn_sim.task.disturbances import measure
-from snn_training.evaluation.scenarios import CELLS, draw_episode, episode_generator
+from snn_training.evaluation.scenarios import SCENARIOS, draw_episode, episode_generator
 
 QUADROTOR = load_quadrotor("crazyflie21")
 
 
-def test_cells_are_those_of_the_design_in_their_fixed_order() -> None:
-    assert list(CELLS) == ["easy", "standard", "hard", "published", "robust", "noisy"]
-    assert {name: cell.start for name, cell in CELLS.items() if cell.start != name} == {
+def test_scenarios_are_those_of_the_design_in_their_fixed_order() -> None:
+    assert list(SCENARIOS) == ["easy", "standard", "hard", "published", "robust", "noisy"]
+    assert {
+        name: scenario.start for name, scenario in SCENARIOS.items() if scenario.start != name
+    } == {
         "published": "hard",
         "robust": "standard",
         "noisy": "standard",
     }
-    assert (CELLS["published"].steps, CELLS["published"].guided_steps) == (1000, 50)
+    assert (SCENARIOS["published"].steps, SCENARIOS["published"].guided_steps) == (1000, 50)
 
 
-def test_seeds_and_cells_give_other_starts() -> None:
+def test_seeds_and_scenarios_give_other_starts() -> None:
     keys = [(0, "standard", 0), (1, "standard", 0), (0, "standard", 1), (0, "hard", 0)]
     draws = [episode_generator(*key).uniform() for key in keys]
     assert len(set(draws)) == len(draws)
     assert draws[0] == episode_generator(0, "standard", 0).uniform()
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", SCENARIOS)
 def test_an_episode_is_the_same_whenever_it_is_drawn(name: str) -> None:
     one, other = (draw_episode(name, 3, 7, QUADROTOR) for _ in range(2))
     np.testing.assert_array_equal(one.state.position, other.state.position)
@@ -40,7 +42,7 @@ def test_an_episode_is_the_same_whenever_it_is_drawn(name: str) -> None:
     assert (one.conditions.disturbance is None) == (name != "robust")
     if one.conditions.noise is not None:
         np.testing.assert_array_equal(one.conditions.noise, other.conditions.noise)
-        assert one.conditions.noise.shape == (CELLS[name].steps, 18)
+        assert one.conditions.noise.shape == (SCENARIOS[name].steps, 18)
     if one.conditions.disturbance is not None and other.conditions.disturbance is not None:
         np.testing.assert_array_equal(
             one.conditions.disturbance.force, other.conditions.disturbance.force

@@ -13,12 +13,12 @@ from snn_controller.vehicle.airframe import load_quadrotor
 from snn_controller.vehicle.frames import axis_angle_to_quaternion
 from snn_controller.vehicle.state import State
 from snn_training.evaluation.evaluate import Args, Simulator, evaluate
-from snn_training.evaluation.pybullet import Episode
-from snn_training.evaluation.tracks import (
+from snn_training.evaluation.flights import Episode
+from snn_training.evaluation.metrics import score_flight
+from snn_training.evaluation.scenarios import (
     HOVER_POINT,
     TRACKS,
     draw_flight,
-    score_flight,
     track_references,
 )
 

@@ -92,7 +92,7 @@ def test_the_artifact_is_told_what_was_flown(tmp_path: Path) -> None:
         np.testing.assert_allclose(action, whole[tick, 0], atol=1e-4)
         listening.heed(before[0])
         np.testing.assert_array_equal(listening.step(observations[tick, 0]), action)
-        batched.heed(before)
+        batched.set_applied_action(before)
         np.testing.assert_allclose(batched.step(observations[tick].numpy()), whole[tick], atol=1e-4)
         before = flown[tick].numpy()
     assert policy.metadata.layers[0].fan_in == 18 + 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from snn_controller.vehicle.action import action_from_throttle, throttle_from_action
 from snn_controller.vehicle.airframe import Quadrotor
@@ -13,7 +14,10 @@ from snn_sim.task.action_history import HISTORY_SIZE
 from snn_sim.task.episode import CRASH_DISTANCE, EPISODE_STEPS
 from snn_sim.task.reward import END_COEFFICIENTS, START_COEFFICIENTS, hover_reward
 from snn_training.data.replay import Replay
-from snn_training.rollouts.collector import Collector, validate
+from snn_training.networks.config import NetworkConfig
+from snn_training.networks.make import Network, make_network
+from snn_training.rollouts.actors import Memoryless, NetworkActor, Senses
+from snn_training.rollouts.collector import Collector, validate, validate_network
 
 
 def collector(
@@ -101,11 +105,11 @@ def test_histories_begin_with_the_rotors_or_with_zeros(
     fliers = collector(quadrotor, 8, "hard", blank_share)
     rotors = np.tile(action_from_throttle(fliers.drones.rotors), (1, 32))
     expected = rotors if blank_share == 0.0 else np.zeros_like(rotors)
-    np.testing.assert_allclose(fliers.inputs[:, 18:], expected, atol=1e-6)
+    np.testing.assert_allclose(fliers.histories, expected, atol=1e-6)
     actions = hover(quadrotor, 8)
     fliers.step(actions)
-    np.testing.assert_array_equal(fliers.inputs[:, -4:], actions)
-    np.testing.assert_allclose(fliers.inputs[:, 18:-4], expected[:, 4:], atol=1e-6)
+    np.testing.assert_array_equal(fliers.histories[:, -4:], actions)
+    np.testing.assert_allclose(fliers.histories[:, :-4], expected[:, 4:], atol=1e-6)
 
 
 def test_a_restored_collector_flies_on_identically(quadrotor: Quadrotor) -> None:
@@ -121,24 +125,59 @@ def test_a_restored_collector_flies_on_identically(quadrotor: Quadrotor) -> None
             np.testing.assert_array_equal(array, same)
 
 
+class Fixed(Memoryless):
+    """Commands one action always and remembers what it saw."""
+
+    def __init__(self, action: np.ndarray) -> None:
+        self.action, self.seen = action, []
+
+    def act(self, senses: Senses) -> np.ndarray:
+        self.seen.append((senses.observations.copy(), senses.histories.copy()))
+        return self.action
+
+
 def test_validation_scores_whole_episodes(quadrotor: Quadrotor) -> None:
-    drones = DroneBatch(quadrotor, 4, starts=("hover",), seed=1)
-    seen = []
-
-    def still(inputs: np.ndarray) -> np.ndarray:
-        seen.append(inputs.copy())
-        return hover(quadrotor, 4)
-
-    scores = validate(drones, still)
-    assert len(seen) == EPISODE_STEPS
-    np.testing.assert_array_equal(seen[0][:, 18:], np.zeros((4, HISTORY_SIZE)))
-    offsets = np.square(seen[0][:, :3]).sum(axis=1).mean()
+    still = Fixed(hover(quadrotor, 4))
+    scores = validate(DroneBatch(quadrotor, 4, starts=("hover",), seed=1), still)
+    assert len(still.seen) == EPISODE_STEPS
+    observations, histories = still.seen[0]
+    np.testing.assert_array_equal(histories, np.zeros((4, HISTORY_SIZE)))
+    offsets = np.square(observations[:, :3]).sum(axis=1).mean()
     assert scores["survival"] == 1.0
     assert scores["return_start"] == pytest.approx(500.0 * (1.0 - offsets), rel=1e-3)
     assert scores["return_end"] == pytest.approx(500.0 * (1.0 - 3.5 * offsets), rel=1e-3)
-    fallen = validate(
-        DroneBatch(quadrotor, 4, starts=("easy",)), lambda x: -np.ones((4, 4), np.float32)
-    )
+    assert scores["steady_xy_m"] > 0.01  # where the episodes ended, not where the next begin
+    falling = Fixed(-np.ones((4, 4), np.float32))
+    fallen = validate(DroneBatch(quadrotor, 4, starts=("easy",)), falling)
     assert fallen["survival"] == 0.0
     assert np.isnan(fallen["steady_xy_m"])
     assert 10 < fallen["return_start"] < 60
+
+
+def small_network(**options: float) -> Network:
+    config = NetworkConfig(hidden=(8, 4), **options)  # type: ignore[arg-type]
+    return make_network(config, generator=torch.Generator().manual_seed(0))
+
+
+def test_a_network_remembers_until_it_is_reset(quadrotor: Quadrotor) -> None:
+    senses, actor = collector(quadrotor, 3, "hard"), NetworkActor(small_network(), 3)
+    first = [actor.act(senses).copy() for _ in range(20)]
+    assert any(not np.array_equal(x, first[0]) for x in first)
+    actor.reset(np.array([False, True, False]))
+    again = actor.act(senses)
+    np.testing.assert_array_equal(again[1], first[0][1])
+    actor.reset()
+    np.testing.assert_array_equal(first, [actor.act(senses).copy() for _ in range(20)])
+
+
+def test_networks_are_validated_on_the_same_starts(quadrotor: Quadrotor) -> None:
+    one, same = (validate_network(small_network(), quadrotor, seed=1) for _ in range(2))
+    assert one == same
+    assert one != validate_network(small_network(), quadrotor, seed=2)
+    assert 0.0 <= one["survival"] <= 1.0
+    assert one["return_end"] <= one["return_start"] + 1e-9
+
+
+@pytest.mark.parametrize("rate", [50.0, 500.0])
+def test_other_control_rates_have_no_scores(quadrotor: Quadrotor, rate: float) -> None:
+    assert validate_network(small_network(control_rate=rate), quadrotor, seed=1) == {}

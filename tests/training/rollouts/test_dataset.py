@@ -18,7 +18,7 @@ pytest.importorskip("minari")
 from snn_sim.task.reward import RewardCoefficients
 from snn_training.data.store import load_episodes
 from snn_training.rollouts import dataset
-from snn_training.rollouts.collect import Recipe
+from snn_training.rollouts.recipes import Recipe
 from support.places import ROOT
 
 NAME = "drone/hover/test-v0"

@@ -31,7 +31,12 @@ from snn_training.common import (
     require,
     with_budget,
 )
-from snn_training.data import Episodes, cut_sequences, join, sample_batch
+from snn_training.data import (
+    Demonstrations,
+    cut_demonstrations,
+    join_segments,
+    sample_demonstrations,
+)
 from snn_training.evaluation import ReportingConfig
 from snn_training.networks import NetworkConfig, make_network, network_rules
 from snn_training.neurons import (
@@ -44,9 +49,9 @@ from snn_training.neurons import (
 )
 from snn_training.rollouts import (
     TEACHER_GAINS,
+    NetworkActor,
+    demonstrate,
     flight_score,
-    fly_episodes,
-    network_pilot,
     validate_network,
 )
 from snn_training.runs import Row
@@ -148,10 +153,10 @@ class Dataset:
 
     def __init__(self, args: Args) -> None:
         """Begin without any."""
-        self.args, self.rounds, self.scores = args, list[Episodes](), SlopeState()
+        self.args, self.rounds, self.scores = args, list[Demonstrations](), SlopeState()
         self.sequences = None  # those of all rounds, cut
 
-    def add(self, episodes: Episodes) -> None:
+    def add(self, episodes: Demonstrations) -> None:
         """Add the episodes of a round; the first round is the guide's."""
         if self.rounds:
             self.scores = record_score(self.scores, flight_score(episodes))
@@ -165,7 +170,7 @@ class Dataset:
         """
         if self.sequences is None:
             raise ValueError("no round has been flown yet")
-        return sample_batch(self.sequences, self.args.batch, rng)
+        return sample_demonstrations(self.sequences, self.args.batch, rng)
 
     def snapshot(self) -> dict[str, Any]:
         """Return what all rounds brought."""
@@ -175,12 +180,12 @@ class Dataset:
     def restore(self, snapshot: Mapping[str, Any]) -> None:
         """Go on after the rounds of a snapshot."""
         for part in snapshot["rounds"].values():
-            self._cut(Episodes(**part))
+            self._cut(Demonstrations(**part))
         self.scores = SlopeState(tuple(snapshot["scores"]))
 
-    def _cut(self, episodes: Episodes) -> None:
-        cut = cut_sequences(episodes, ticks=self.args.sequence, warm_up=self.args.warm_up)
-        self.sequences = cut if self.sequences is None else join([self.sequences, cut])
+    def _cut(self, episodes: Demonstrations) -> None:
+        cut = cut_demonstrations(episodes, ticks=self.args.sequence, warm_up=self.args.warm_up)
+        self.sequences = cut if self.sequences is None else join_segments([self.sequences, cut])
         self.rounds.append(episodes)
 
 
@@ -218,13 +223,13 @@ class CloningTraining(Training[CloningLearner]):
         share = number / max(self.args.rounds - 1, 1)
         self.slope = slope_at(self.args.slope, share, self.dataset.scores)
 
-    def collect(self, *, guide_flies: bool) -> Episodes:
+    def collect(self, *, guide_flies: bool) -> Demonstrations:
         """Fly the episodes of a round, by the guide or by the student."""
         args, policy = self.args, self.learner.actor
         parts = [
-            fly_episodes(
+            demonstrate(
                 self.drones,
-                None if guide_flies else network_pilot(policy, len(self.drones)),
+                None if guide_flies else NetworkActor(policy, len(self.drones)),
                 config=args.episodes,
                 gains=args.guide,
                 noise=args.guide_noise if guide_flies else args.student_noise,
@@ -232,7 +237,7 @@ class CloningTraining(Training[CloningLearner]):
             )
             for _ in range(args.flights)
         ]
-        return Episodes(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+        return Demonstrations(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
     def step(self, progress: float) -> list[float]:
         """Take one gradient step."""
@@ -279,7 +284,7 @@ def main(args: Args) -> bool:
     )
 
 
-def flight_figures(episodes: Episodes) -> Row:
+def flight_figures(episodes: Demonstrations) -> Row:
     """Return how near to their references the survivors ended, and the share that was lost."""
     survivors = episodes.lengths == episodes.errors.shape[1]
     steady = episodes.errors[survivors, -STEADY_TICKS:]

@@ -41,13 +41,13 @@ from snn_training.common import bounded, check_bounds, layers, plain_name, requi
 from snn_training.data import (
     EpisodeSet,
     Numbers,
-    PolicyWindows,
+    Segments,
     all_steps,
     check_episodes,
     critic_inputs,
     load_episodes,
     returns_to_go,
-    sample_policy_windows,
+    sample_episodes,
     split_by_episode,
     transitions_at,
 )
@@ -190,14 +190,14 @@ class IQLLearner(Kept):
         return errors.item(), value.detach().mean().item()
 
     @torch.no_grad()
-    def weights(self, episodes: EpisodeSet, windows: PolicyWindows) -> Tensor:
+    def weights(self, episodes: EpisodeSet, windows: Segments) -> Tensor:
         """Return what each tick (ticks, n) counts in the cloning."""
         counted, weights = windows.counted, torch.ones(windows.counted.shape)
         if self.config.beta == 0.0:
             return weights
-        numbers = np.broadcast_to(windows.episodes, counted.shape)[counted]
-        inputs = torch.from_numpy(critic_inputs(episodes, numbers, windows.steps[counted]))
-        actions = torch.from_numpy(windows.actions[counted])
+        numbers, steps = windows.flights[counted], windows.steps[counted]
+        inputs = torch.from_numpy(critic_inputs(episodes, numbers, steps))
+        actions = torch.from_numpy(windows.labels[counted])
         advantage = torch.minimum(*self.target_critic(inputs, actions)) - self.value(inputs)
         weights[torch.from_numpy(counted)] = torch.exp(self.sharpness * advantage).clamp(
             max=self.config.largest_weight
@@ -221,9 +221,9 @@ class IQLLearner(Kept):
 
     def _sample(
         self, episodes: EpisodeSet, steps: tuple[Numbers, Numbers], rng: np.random.Generator
-    ) -> PolicyWindows:
+    ) -> Segments:
         config = self.config
-        return sample_policy_windows(
+        return sample_episodes(
             episodes,
             steps,
             config.batch,
@@ -233,8 +233,8 @@ class IQLLearner(Kept):
             rng=rng,
         )
 
-    def _act(self, windows: PolicyWindows, slope: float) -> Tensor:
-        parts = (windows.observations, windows.flown, windows.restarts)
+    def _act(self, windows: Segments, slope: float) -> Tensor:
+        parts = (windows.observations, windows.actions, windows.restarts)
         return unroll(self.actor, *map(torch.from_numpy, parts), slope=slope)
 
 
@@ -268,10 +268,10 @@ def expectile_loss(errors: Tensor, expectile: float) -> Tensor:
     return (weights * errors.square()).mean()
 
 
-def cloning_loss(actions: Tensor, windows: PolicyWindows, weights: Tensor) -> Tensor:
+def cloning_loss(actions: Tensor, windows: Segments, weights: Tensor) -> Tensor:
     """Return the weighted mean squared distance from the data's actions, over counted ticks."""
     counted: NDArray[np.bool_] = windows.counted
-    errors = (actions - torch.from_numpy(windows.actions)).square().sum(dim=-1)
+    errors = (actions - torch.from_numpy(windows.labels)).square().sum(dim=-1)
     share = torch.from_numpy(counted).float()
     return (weights * errors * share).sum() / share.sum().clamp(min=1.0)
 

@@ -52,7 +52,7 @@ from snn_training.data import Batch, Replay
 from snn_training.evaluation import ReportingConfig
 from snn_training.networks import ActorKind, TwinCritic, make_actor
 from snn_training.neurons import SlopeConfig, slope_rules
-from snn_training.rollouts import VALIDATION_SEED, Collector, validate
+from snn_training.rollouts import VALIDATION_SEED, Collector, HistoryActor, validate
 from snn_training.runs import Row
 
 STUDY = {"intervals": 20}  # what --budget study changes
@@ -314,7 +314,8 @@ class TD3Training(Training[TD3Learner]):
         """
         args, learner = self.args, self.learner
         deviation = exploration_at(args, progress)
-        actions = explore(act(learner, self.collector.inputs), deviation, self.rng)
+        actions = HistoryActor(learner.actor).act(self.collector)
+        actions = explore(actions, deviation, self.rng)
         self.replay.add(self.collector.step(actions))
         coefficients = coefficients_at(args.curriculum, progress)
         learner.set_progress(progress)
@@ -342,7 +343,7 @@ class TD3Training(Training[TD3Learner]):
             "critic_loss": float(f"{loss:.4g}"),
             "value": float(f"{value:.4g}"),
             "slope": round(learner.actor.slope, 2),
-            **rounded(validate(drones, lambda inputs: act(learner, inputs))),
+            **rounded(validate(drones, HistoryActor(learner.actor))),
         }
 
     def export(self, path: Path, provenance: dict[str, Any]) -> None:
@@ -362,12 +363,6 @@ def main(args: Args) -> bool:
     return run_training(
         args, lambda: TD3Training(args), iterations=args.intervals, steps=args.ticks
     )
-
-
-@torch.no_grad()
-def act(learner: TD3Learner, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the actor's actions (n, 4) without noise."""
-    return learner.actor(torch.from_numpy(inputs)).numpy()
 
 
 def explore(

@@ -1,66 +1,66 @@
-"""Flights as data: episodes, windows of them, replay buffers, datasets."""
+"""Flights as data: episodes, segments of them, replay buffers, datasets."""
 
 from snn_training.data.episodes import (
     PART_NAMES,
     EpisodeSet,
-    Numbers,
-    Rows,
+    all_steps,
     check_episodes,
+    critic_inputs,
     join_sets,
     relabel,
     returns_to_go,
     split_by_episode,
     take,
-)
-from snn_training.data.offline import (
-    PolicyWindows,
-    all_steps,
-    critic_inputs,
-    sample_policy_windows,
     transitions_at,
 )
-from snn_training.data.replay import NOTHING, Batch, Replay, Transitions
-from snn_training.data.report import describe, plot_episodes
-from snn_training.data.store import check_free, dataset_folder, load_episodes, save_episodes
-from snn_training.data.windows import (
-    Episodes,
-    Windows,
-    cut_sequences,
-    join,
-    sample_batch,
-    sample_windows,
+from snn_training.data.replay import (
+    NOTHING,
+    Batch,
+    Flags,
+    Numbers,
+    Replay,
+    Rows,
+    Transitions,
+)
+from snn_training.data.segments import (
+    Demonstrations,
+    Segments,
+    cut_demonstrations,
+    join_segments,
+    sample_demonstrations,
+    sample_episodes,
+    sample_replay,
     splice,
     sum_rewards,
 )
+from snn_training.data.store import check_free, dataset_folder, load_episodes, save_episodes
 
 __all__ = [
     "NOTHING",
     "PART_NAMES",
     "Batch",
+    "Demonstrations",
     "EpisodeSet",
-    "Episodes",
+    "Flags",
     "Numbers",
-    "PolicyWindows",
     "Replay",
     "Rows",
+    "Segments",
     "Transitions",
-    "Windows",
     "all_steps",
     "check_episodes",
     "check_free",
     "critic_inputs",
-    "cut_sequences",
+    "cut_demonstrations",
     "dataset_folder",
-    "describe",
-    "join",
+    "join_segments",
     "join_sets",
     "load_episodes",
-    "plot_episodes",
     "relabel",
     "returns_to_go",
-    "sample_batch",
-    "sample_policy_windows",
-    "sample_windows",
+    "sample_demonstrations",
+    "sample_episodes",
+    "sample_replay",
     "save_episodes",
     "splice",
     "split_by_episode",

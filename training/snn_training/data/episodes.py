@@ -1,7 +1,7 @@
 """Whole episodes as arrays, whoever flew them: what offline learners learn from.
 
 NumPy only. Rewards are not final: their parts are kept, so `relabel` pays them by any coefficients.
-Everything that can be computed from the episodes (returns-to-go, statistics, windows) is computed
+Everything that can be computed from the episodes (returns-to-go, transitions, segments) is computed
 when it is asked for and never stored.
 """
 
@@ -10,16 +10,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snn_controller.errors import UserError
-from snn_sim.task import RewardCoefficients
+from snn_sim.task import GUIDE_INPUT_SIZE, HISTORY_STEPS, RewardCoefficients
+from snn_training.data.replay import Batch, Flags, Numbers, Rows
 
-Rows = NDArray[np.float32]
-Numbers = NDArray[np.int64]
 PART_NAMES = ("position", "velocity", "throttle", "attitude", "survival")
 
 
@@ -34,7 +33,7 @@ class EpisodeSet:
     actions: Rows  # (episodes, steps, 4) as the pilot commanded them
     rewards: Rows  # (episodes, steps)
     lengths: Numbers  # (episodes,) steps flown
-    terminated: NDArray[np.bool_]  # (episodes,) crashed; the others were cut by the clock
+    terminated: Flags  # (episodes,) crashed; the others were cut by the clock
     applied: Rows  # (episodes, steps, 4) as flown, after whatever disturbed the commands
     parts: Rows  # (episodes, steps, 5) of the reward, in the order of `RewardCoefficients`
     skills: list[str]  # of the pilots, one an episode
@@ -50,7 +49,7 @@ class EpisodeSet:
         return int(self.lengths.sum())
 
     @property
-    def alive(self) -> NDArray[np.bool_]:
+    def alive(self) -> Flags:
         """Which steps (episodes, steps) were flown."""
         return np.arange(self.actions.shape[1]) < self.lengths[:, None]
 
@@ -58,25 +57,6 @@ class EpisodeSet:
     def returns(self) -> Rows:
         """Sum of the rewards (episodes,)."""
         return self.rewards.sum(axis=1)
-
-
-class Normalisation(NamedTuple):
-    """Statistics of observations over all steps flown; `(x - mean) / deviation` is at unit size."""
-
-    mean: Rows  # (18,)
-    deviation: Rows  # (18,) never zero
-
-
-class Windows(NamedTuple):
-    """Stretches of episodes of equal length, zeros on the left where an episode is younger."""
-
-    observations: Rows  # (n, window, 18)
-    actions: Rows  # (n, window, 4) commanded, what is to be learnt
-    applied: Rows  # (n, window, 4) flown just before each step; zeros before an episode's first
-    rewards: Rows  # (n, window)
-    returns_to_go: Rows  # (n, window) what the episode still earns, this step included
-    steps: Numbers  # (n, window) number of each step in its episode
-    mask: NDArray[np.bool_]  # (n, window) False where padded
 
 
 def returns_to_go(rewards: Rows, lengths: Numbers, *, discount: float = 1.0) -> Rows:
@@ -135,7 +115,7 @@ def split_by_episode(
 ) -> tuple[EpisodeSet, EpisodeSet]:
     """Return a share in [0, 1] of the episodes of every skill, and the others.
 
-    Whole episodes go to one side, because windows of one episode overlap; and every skill is on
+    Whole episodes go to one side, because segments of one episode overlap; and every skill is on
     both sides in the same proportion.
     """
     chosen = np.zeros(len(episodes), np.bool_)
@@ -146,15 +126,6 @@ def split_by_episode(
     return take(episodes, chosen), take(episodes, ~chosen)
 
 
-def normalisation(episodes: EpisodeSet) -> Normalisation:
-    """Return mean and deviation of the observations that actions were chosen on."""
-    seen = episodes.observations[:, :-1][episodes.alive].astype(np.float64)
-    return Normalisation(
-        seen.mean(axis=0).astype(np.float32),
-        np.maximum(seen.std(axis=0), 1e-6).astype(np.float32),
-    )
-
-
 def relabel(episodes: EpisodeSet, coefficients: RewardCoefficients) -> EpisodeSet:
     """Return the episodes paid by other coefficients of the reward."""
     rewards = (episodes.parts @ coefficients.as_array()).astype(np.float32)
@@ -163,39 +134,31 @@ def relabel(episodes: EpisodeSet, coefficients: RewardCoefficients) -> EpisodeSe
     return replace(episodes, rewards=rewards, metadata=metadata)
 
 
-def window_ends(episodes: EpisodeSet, *, stride: int = 1) -> tuple[Numbers, Numbers]:
-    """Return episode and step (n,), (n,) of every step that a window can end at."""
-    numbers, ends = np.nonzero(episodes.alive[:, ::stride])
-    return numbers, ends * stride
+def all_steps(episodes: EpisodeSet) -> tuple[Numbers, Numbers]:
+    """Return episode and step (n,), (n,) of every step that was flown."""
+    numbers, steps = np.nonzero(episodes.alive)
+    return numbers, steps
 
 
-def cut_windows(
-    episodes: EpisodeSet, numbers: Numbers, ends: Numbers, window: int, *, to_go: Rows | None = None
-) -> Windows:
-    """Cut the windows that end with a step, that step included.
-
-    Args:
-        episodes: To cut from.
-        numbers: Episode (n,) of each window.
-        ends: Last step (n,) of each window, below its episode's length.
-        window: Steps of a window; what lies before an episode's first step is padded.
-        to_go: `returns_to_go` of the episodes, for who cuts often; None computes them.
-    """
-    rows = numbers[:, None]
-    steps = ends[:, None] + np.arange(1 - window, 1)
-    mask, steps = steps >= 0, np.maximum(steps, 0)
-    to_go = returns_to_go(episodes.rewards, episodes.lengths) if to_go is None else to_go
-    before = np.where((steps > 0)[..., None], episodes.applied[rows, np.maximum(steps - 1, 0)], 0.0)
-    padded = mask[..., None]
-    return Windows(
-        observations=episodes.observations[rows, steps] * padded,
-        actions=episodes.actions[rows, steps] * padded,
-        applied=before.astype(np.float32) * padded,
-        rewards=episodes.rewards[rows, steps] * mask,
-        returns_to_go=to_go[rows, steps] * mask,
-        steps=steps * mask,
-        mask=mask,
+def transitions_at(episodes: EpisodeSet, numbers: Numbers, steps: Numbers) -> Batch:
+    """Return the transitions of steps (n,) of episodes (n,); actions are those commanded."""
+    last = steps == episodes.lengths[numbers] - 1
+    return Batch(
+        critic_inputs(episodes, numbers, steps),
+        episodes.actions[numbers, steps],
+        episodes.rewards[numbers, steps],
+        critic_inputs(episodes, numbers, steps + 1),
+        episodes.terminated[numbers] & last,
     )
+
+
+def critic_inputs(episodes: EpisodeSet, numbers: Numbers, steps: Numbers) -> Rows:
+    """Return what critics see (n, 146) before steps (n,); zeros stand for earlier actions."""
+    before = steps[:, None] - np.arange(HISTORY_STEPS, 0, -1)
+    known = (before >= 0)[..., None]
+    history = episodes.applied[numbers[:, None], np.maximum(before, 0)] * known
+    inputs = [episodes.observations[numbers, steps], history.reshape(len(numbers), -1)]
+    return np.concatenate(inputs, axis=1).reshape(-1, GUIDE_INPUT_SIZE)
 
 
 def check_episodes(episodes: EpisodeSet, name: str, *, window: int = 1) -> list[str]:

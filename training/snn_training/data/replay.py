@@ -19,6 +19,8 @@ from snn_controller.vehicle import ACTION_SIZE, OBSERVATION_SIZE
 from snn_sim.task import GUIDE_INPUT_SIZE, HISTORY_STEPS, REWARD_PARTS, RewardCoefficients
 
 Rows = NDArray[np.float32]
+Flags = NDArray[np.bool_]
+Numbers = NDArray[np.int64]
 NOTHING: Rows = np.zeros(0, np.float32)
 
 
@@ -29,8 +31,8 @@ class Transitions(NamedTuple):
     actions: Rows  # (drones, 4) in [-1, 1] as flown, exploration included
     next_observations: Rows  # (drones, 18) after the step, of the same episode
     reward_parts: Rows  # (drones, 5)
-    terminated: NDArray[np.bool_]  # crashed: nothing comes after
-    truncated: NDArray[np.bool_]  # cut by the clock: the flight would have gone on
+    terminated: Flags  # crashed: nothing comes after
+    truncated: Flags  # cut by the clock: the flight would have gone on
     steps: NDArray[np.int32]  # ticks that the episode had before this one
     start_commands: Rows  # (drones, 4) in [-1, 1], the history before the episode's first tick
     labels: Rows = NOTHING  # (drones, 4) what the guide would have done before the step
@@ -39,14 +41,13 @@ class Transitions(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Sampled transitions, copies of what is stored."""
+    """Single steps for critics, copies of what is stored."""
 
     inputs: Rows  # (n, 146 + privileged) observation, action history, what else critics see
     actions: Rows  # (n, 4)
     rewards: Rows  # (n,)
     next_inputs: Rows  # (n, 146 + privileged)
-    terminated: NDArray[np.bool_]  # (n,) no value comes after
-    truncated: NDArray[np.bool_]  # (n,) the value of the next state still counts
+    terminated: Flags  # (n,) crashed: no value comes after, as it does where the clock cut
 
 
 class Replay:
@@ -122,13 +123,13 @@ class Replay:
         # The history of the oldest rows of a full ring has been overwritten.
         return 0 if self.added <= self.rows else self.added - self.rows + HISTORY_STEPS
 
-    def take(self, field: str, row: NDArray[np.int64], drone: NDArray[np.int64]) -> NDArray[Any]:
+    def take(self, field: str, row: Numbers, drone: Numbers) -> NDArray[Any]:
         """Return copies of a field of `Transitions` at rows (...), drones (...)."""
         array = getattr(self._arrays, field)
         flat = array.reshape(self.rows * self.drones, *array.shape[2:])
         return flat[row % self.rows * self.drones + drone]
 
-    def beginnings(self, start: int, end: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def beginnings(self, start: int, end: int) -> tuple[Numbers, Numbers]:
         """Return rows and drones (n,), (n,) of the first ticks of episodes in a span of rows."""
         span = slice(*np.searchsorted(self._begin_rows, (start, end)))
         return self._begin_rows[span], self._begin_drones[span]
@@ -143,8 +144,8 @@ class Replay:
 
     def gather(
         self,
-        row: NDArray[np.int64],
-        drone: NDArray[np.int64],
+        row: Numbers,
+        drone: Numbers,
         coefficients: RewardCoefficients,
     ) -> Batch:
         """Return the transitions of rows (n,), counted from the first ever added, and drones."""
@@ -155,17 +156,16 @@ class Replay:
             rewards=self.take("reward_parts", row, drone) @ weights,
             next_inputs=self.next_inputs(row, drone),
             terminated=self.take("terminated", row, drone),
-            truncated=self.take("truncated", row, drone),
         )
 
-    def inputs(self, row: NDArray[np.int64], drone: NDArray[np.int64]) -> Rows:
+    def inputs(self, row: Numbers, drone: Numbers) -> Rows:
         """Return what critics see before transitions (n, 146 + privileged)."""
         history = self._histories(row, drone, np.arange(HISTORY_STEPS, 0, -1))
         return _join(
             self.take("observations", row, drone), history, self.take("privileged", row, drone)
         )
 
-    def next_inputs(self, row: NDArray[np.int64], drone: NDArray[np.int64]) -> Rows:
+    def next_inputs(self, row: Numbers, drone: Numbers) -> Rows:
         """Return what critics see after transitions (n, 146 + privileged), in their episodes."""
         history = self._histories(row, drone, np.arange(HISTORY_STEPS - 1, -1, -1))
         return _join(
@@ -174,9 +174,7 @@ class Replay:
             self.take("next_privileged", row, drone),
         )
 
-    def _histories(
-        self, row: NDArray[np.int64], drone: NDArray[np.int64], back: NDArray[np.int64]
-    ) -> Rows:
+    def _histories(self, row: Numbers, drone: Numbers, back: Numbers) -> Rows:
         """Return the actions (n, 32, 4) so many ticks before each transition, oldest first."""
         slots = (row[:, None] - back) % self.rows * self.drones + drone[:, None]
         actions = self._arrays.actions.reshape(-1, ACTION_SIZE)[slots]

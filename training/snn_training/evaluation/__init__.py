@@ -2,13 +2,12 @@
 
 from snn_training.evaluation.evaluate import Args, evaluate
 from snn_training.evaluation.reporter import SCORES, Reporter, ReportingConfig
-from snn_training.evaluation.scenarios import CELLS, Split
+from snn_training.evaluation.scenarios import SCENARIOS, TRACKS, Split
 from snn_training.evaluation.table import CELL_SCORES, TRACK_SCORES, Column, markdown_table
-from snn_training.evaluation.tracks import TRACKS
 
 __all__ = [
-    "CELLS",
     "CELL_SCORES",
+    "SCENARIOS",
     "SCORES",
     "TRACKS",
     "TRACK_SCORES",

@@ -10,26 +10,35 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, get_args
 
-from snn_controller.control import GuideGains
+import tyro
+
 from snn_controller.errors import UserError
-from snn_controller.policy import CONSTANTS_PJ
+from snn_controller.policy import CONSTANTS_PJ, network_size
 from snn_controller.system import write_atomically
 from snn_controller.vehicle import Quadrotor
-from snn_sim.bullet import Drone
-from snn_sim.task import CONTROL_RATE
 from snn_training.common import git_hash, run_jobs
-from snn_training.evaluation.batched import fly_batch
-from snn_training.evaluation.metrics import Scores, score_episode, score_network, summarise
-from snn_training.evaluation.pilots import GeometricPilot, Pilot, PolicyPilot, load_pilot
-from snn_training.evaluation.pybullet import Episode, fly_episode
-from snn_training.evaluation.scenarios import CELLS, ORIGIN, STREAMS, Draw, Split, draw_episode
+from snn_training.evaluation.flights import Episode, Simulator, fly, load_candidate
+from snn_training.evaluation.metrics import (
+    Scores,
+    score_episode,
+    score_flight,
+    score_network,
+    summarise,
+)
+from snn_training.evaluation.scenarios import (
+    ORIGIN,
+    SCENARIOS,
+    STREAMS,
+    TRACKS,
+    Split,
+    draw_episode,
+    draw_flight,
+)
 from snn_training.evaluation.table import format_report
-from snn_training.evaluation.tracks import TRACKS, draw_flight, score_flight
 
-DEFAULT_CELLS = ("easy", "standard", "hard")
-Simulator = Literal["batched", "pybullet"]
+DEFAULT_SCENARIOS = ("easy", "standard", "hard")
 BATCH = {"pybullet": 10, "batched": 500}  # episodes a task of a worker process
 TRACK_BATCH = {"pybullet": 5, "batched": 100}  # flights, which are longer
 
@@ -42,12 +51,12 @@ class Args:
     """A policy.onnx file, or `geometric` for the guide on the true state."""
     sim: Simulator = "batched"
     """Simulator: the compiled batched twin, or PyBullet, which takes about 15 times as long."""
-    cells: tuple[str, ...] = DEFAULT_CELLS
-    """Cells of the fixed test: easy, standard, hard, published, robust, noisy."""
+    cells: Annotated[tuple[str, ...], tyro.conf.arg(aliases=("--scenarios",))] = DEFAULT_SCENARIOS
+    """Scenarios of the fixed test: easy, standard, hard, published, robust, noisy."""
     tracks: tuple[str, ...] = ()
     """Tracks to fly as well: hover, step, figure8, figure8_fast, square."""
     episodes: int = 200
-    """Episodes per cell; `easy` has a single start and is flown once."""
+    """Episodes per scenario; `easy` has a single start and is flown once."""
     flights: int = 20
     """Flights per track."""
     seed: int = 0
@@ -66,7 +75,7 @@ class Args:
 
 @dataclass(frozen=True)
 class Job:
-    """Some episodes of one cell or track."""
+    """Some episodes of one scenario or track."""
 
     args: Args
     name: str
@@ -83,15 +92,14 @@ def main(args: Args) -> None:
 
 
 def evaluate(args: Args) -> dict[str, Any]:
-    """Return the report: what was scored, and per cell and track each score with its interval.
+    """Return the report: what was scored, and per scenario and track each score with its interval.
 
     Raises:
-        UserError: A cell or track is unknown, a number impossible or the policy unusable.
+        UserError: A scenario or track is unknown, a number impossible or the policy unusable.
     """
     _check(args)
-    load_pilot(
-        args.policy, "", target_return=args.target_return
-    )  # an unusable policy is refused before any worker starts
+    # an unusable policy is refused before any worker starts
+    load_candidate(args.policy, "", sim="pybullet", count=1, target_return=args.target_return)
     rows: dict[str, dict[int, Scores]] = {name: {} for name in (*args.cells, *args.tracks)}
     for job, scores in run_jobs(
         run_job, list(_jobs(args)), workers=args.workers, size=lambda job: len(job.episodes)
@@ -117,21 +125,19 @@ def evaluate(args: Args) -> dict[str, Any]:
 def run_job(job: Job) -> list[Scores]:
     """Fly the episodes of a job and return their scores in order."""
     args, name = job.args, job.name
-    batch = len(job.episodes) if args.sim == "batched" else None
-    pilot, quadrotor = load_pilot(
+    draw = draw_flight if name in args.tracks else draw_episode
+    candidate = load_candidate(
         args.policy,
         name,
-        batch=batch,
+        sim=args.sim,
+        count=len(job.episodes),
         forget=args.reset_every_tick,
         target_return=args.target_return,
     )
-    size = pilot.size if isinstance(pilot, PolicyPilot) else None
-    draw = draw_flight if name in args.tracks else draw_episode
+    quadrotor, policy = candidate.quadrotor, candidate.policy
+    size = None if policy is None else network_size(policy.metadata)
     draws = [draw(name, args.seed, i, quadrotor, split=args.split) for i in job.episodes]
-    guided = draws[0].conditions.guided_steps > 0
-    guide = GeometricPilot(quadrotor, GuideGains()) if guided else None
-    fly = fly_batch if args.sim == "batched" else _fly_in_pybullet
-    episodes = fly(quadrotor, pilot, draws, guide=guide)
+    episodes = fly(candidate, draws, args.sim)
     return [_score(job, episode, quadrotor) | score_network(episode, size) for episode in episodes]
 
 
@@ -141,25 +147,18 @@ def _score(job: Job, episode: Episode, quadrotor: Quadrotor) -> Scores:
     return score_episode(episode, ORIGIN, hover_throttle=quadrotor.hover_throttle)
 
 
-def _fly_in_pybullet(
-    quadrotor: Quadrotor, pilot: Pilot, draws: list[Draw], *, guide: Pilot | None = None
-) -> list[Episode]:
-    with Drone(quadrotor, control_rate=CONTROL_RATE, ground=False) as drone:
-        return [fly_episode(drone, pilot, draw, guide=guide) for draw in draws]
-
-
 def _check(args: Args) -> None:
     for option, given, known in (
         ("sim", (args.sim,), get_args(Simulator)),
         ("split", (args.split,), tuple(STREAMS)),
-        ("cell", args.cells, tuple(CELLS)),
+        ("cell", args.cells, tuple(SCENARIOS)),
         ("track", args.tracks, TRACKS),
     ):
         unknown = [name for name in given if name not in known]
         if unknown:
             raise UserError(f"unknown {option} '{unknown[0]}'; choose from: {', '.join(known)}")
     if not args.cells and not args.tracks:
-        raise UserError(f"nothing to fly; choose --cells from: {', '.join(CELLS)}, or --tracks")
+        raise UserError(f"nothing to fly; choose --cells from: {', '.join(SCENARIOS)}, or --tracks")
     if min(args.episodes, args.flights, args.workers) < 1 or args.seed < 0:
         raise UserError(
             "--episodes, --flights and --workers must be at least 1, and --seed at least 0"
@@ -168,7 +167,7 @@ def _check(args: Args) -> None:
 
 def _jobs(args: Args) -> Iterator[Job]:
     for cell in args.cells:
-        count = 1 if CELLS[cell].single_start else args.episodes
+        count = 1 if SCENARIOS[cell].single_start else args.episodes
         yield from _split(args, cell, count, BATCH[args.sim])
     for track in args.tracks:
         yield from _split(args, track, args.flights, TRACK_BATCH[args.sim])

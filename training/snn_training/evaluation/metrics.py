@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from snn_controller.flight_log import FlightColumns
 from snn_controller.policy import TARGETS, NetworkSize, tick_energies
+from snn_controller.report import POLICY_MODE, FlightBounds, find_failure
 from snn_controller.vehicle import Array, Reference
-from snn_sim.task import END_COEFFICIENTS, START_COEFFICIENTS, reward_parts
-from snn_training.evaluation.pybullet import Episode
+from snn_sim.task import CONTROL_RATE, END_COEFFICIENTS, START_COEFFICIENTS, reward_parts
+from snn_training.evaluation.flights import Episode
+from snn_training.evaluation.scenarios import SETTLING_STEPS, track_duration, track_references
 
 STEADY_STEPS = 100  # the last second of a full episode counts as steady
 NORMAL_95 = 1.959964  # two-sided 95 % point of the standard normal distribution
@@ -41,6 +46,24 @@ def score_episode(episode: Episode, reference: Reference, *, hover_throttle: flo
         "rms_z_m": _root_mean_square(vertical),
         "steady_xy_m": _steady(horizontal, episode),
         "steady_z_m": _steady(vertical, episode),
+        "action_step": mean_step(episode.actions),
+    }
+
+
+def score_flight(episode: Episode, track: str) -> Scores:
+    """Return the scores of one flight; errors of survivors only, NaN otherwise.
+
+    `rms_m` runs over all but the first 2 s, `steady_m` over the last second.
+    """
+    references = track_references(track, len(episode.actions))
+    columns = episode_columns(episode, references, period=1.0 / CONTROL_RATE)
+    survived = find_failure(columns, FlightBounds(track_duration(track))) is None
+    error = np.linalg.norm(episode.states.position - references.position, axis=1)
+    counted, steady = error[SETTLING_STEPS:], error[-STEADY_STEPS:]
+    return {
+        "survival": float(survived),
+        "rms_m": float(np.sqrt(np.mean(counted**2))) if survived else float("nan"),
+        "steady_m": float(np.mean(steady)) if survived else float("nan"),
         "action_step": mean_step(episode.actions),
     }
 
@@ -119,3 +142,43 @@ def _wilson(values: Array) -> dict[str, float]:
         "low": max(0.0, float(centre - half)),
         "high": min(1.0, float(centre + half)),
     }
+
+
+def episode_columns(
+    episode: Episode,
+    references: Reference,
+    *,
+    period: float,
+    spikes: Mapping[str, NDArray[np.bool_]] | None = None,
+) -> FlightColumns:
+    """Return an episode of T steps, which the policy flew from its first step to its last.
+
+    Args:
+        episode: The episode.
+        references: Batch (T,), or one for all steps.
+        period: Seconds of a step.
+        spikes: Layer -> (T, neurons), where they are known.
+    """
+    steps, states = len(episode.actions), episode.states
+    return FlightColumns(
+        time=step_times(steps, period),
+        mode=np.full(steps, POLICY_MODE),
+        verdict=np.full(steps, ""),
+        position=states.position,
+        quaternion=states.quaternion,
+        velocity=states.velocity,
+        body_rates=states.body_rates,
+        reference_position=np.broadcast_to(references.position, (steps, 3)),
+        reference_velocity=np.broadcast_to(references.velocity, (steps, 3)),
+        command=episode.throttles,
+        synaptic_ops=np.zeros(steps, np.int64),
+        missed=np.zeros(steps, np.int64),
+        network_ran=np.full(steps, bool(spikes)),
+        spikes=dict(spikes or {}),
+        membranes={},
+    )
+
+
+def step_times(steps: int, period: float) -> Array:
+    """Return the time (steps,) in s at the end of each step."""
+    return np.arange(1.0, steps + 1.0) * period

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +19,10 @@ from snn_controller.report.plots import (
     note,
     write_picture,
 )
-from snn_controller.vehicle import Array, Reference, State, tilt_angle
+from snn_controller.vehicle import Array, tilt_angle
 from snn_sim.task import CONTROL_RATE
-from snn_training.evaluation.batched import fly_batch
-from snn_training.evaluation.columns import episode_columns, step_times
-from snn_training.evaluation.pilots import Pilot, load_pilot
-from snn_training.evaluation.pybullet import Episode
+from snn_training.evaluation.flights import Episode, fly, load_candidate
+from snn_training.evaluation.metrics import episode_columns, step_times
 from snn_training.evaluation.scenarios import ORIGIN, draw_episode
 
 if TYPE_CHECKING:
@@ -33,38 +30,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-CELL = "standard"
+SCENARIO = "standard"
 FLIGHTS = 4  # as many as there are colours
 SIZE = (9.0, 8.0)  # inch
 RESOLUTION = 90  # dots per inch
-
-
-@dataclass
-class _Watch:
-    """A pilot of several drones that keeps what the network of the first one fires."""
-
-    pilot: Pilot
-    ticks: list[dict[str, NDArray[np.bool_]]] = field(default_factory=list)
-
-    def reset(self) -> None:
-        self.ticks.clear()
-        self.pilot.reset()
-
-    def step(self, state: State, reference: Reference, rotors: Array) -> tuple[Array, Array]:
-        answer = self.pilot.step(state, reference, rotors)
-        self.ticks.append({layer: fired[0] for layer, fired in self.spikes.items()})
-        return answer
-
-    def heed(self, action: Array) -> None:
-        self.pilot.heed(action)
-
-    @property
-    def spikes(self) -> dict[str, NDArray[np.bool_]]:
-        return self.pilot.spikes
-
-    @property
-    def synaptic_ops(self) -> Any:
-        return self.pilot.synaptic_ops
 
 
 def draw_rollout(policy: Path, picture: Path, *, title: str = "") -> None:
@@ -75,12 +44,18 @@ def draw_rollout(policy: Path, picture: Path, *, title: str = "") -> None:
     Raises:
         UserError: The policy is unusable or the picture cannot be written.
     """
-    pilot, quadrotor = load_pilot(str(policy), CELL, batch=FLIGHTS)
-    watch = _Watch(pilot)
-    draws = [draw_episode(CELL, 0, i, quadrotor, split="validation") for i in range(FLIGHTS)]
-    episodes = fly_batch(quadrotor, watch, draws)
-    ticks = watch.ticks[: len(episodes[0].actions)]
-    spikes = {layer: np.stack([tick[layer] for tick in ticks]) for layer in ticks[0]}
+    candidate = load_candidate(str(policy), SCENARIO, sim="batched", count=FLIGHTS)
+    quadrotor, network = candidate.quadrotor, candidate.policy
+    draws = [draw_episode(SCENARIO, 0, i, quadrotor, split="validation") for i in range(FLIGHTS)]
+    ticks: list[dict[str, NDArray[np.bool_]]] = []  # what the network of the first drone fires
+
+    def watch() -> None:
+        fired = {} if network is None else network.spikes
+        ticks.append({layer: spikes[0] for layer, spikes in fired.items()})
+
+    episodes = fly(candidate, draws, "batched", watch=watch)
+    flown = ticks[: len(episodes[0].actions)]
+    spikes = {layer: np.stack([tick[layer] for tick in flown]) for layer in flown[0]}
     flight = episode_columns(episodes[0], ORIGIN, period=1.0 / CONTROL_RATE, spikes=spikes)
     hover = quadrotor.hover_throttle
     write_picture(

@@ -8,7 +8,7 @@ with the artifact's own self-test among other rows. If it does, it is run drone 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import onnx
@@ -25,6 +25,15 @@ _DTYPES = {"tensor(float)": np.float32, "tensor(int64)": np.int64, "tensor(bool)
 Arrays = dict[str, NDArray[Any]]
 
 
+class Observed(Protocol):
+    """Whatever shows observations (count, 18)."""
+
+    @property
+    def observations(self) -> NDArray[np.float32]:
+        """Observations (count, 18), as in flight."""
+        ...
+
+
 class BatchedPolicy:
     """One policy with a neuron state per drone."""
 
@@ -34,8 +43,8 @@ class BatchedPolicy:
         self._target_return = policy.target_return
         self.count = count
         content = read_artifact(policy.path)
-        self._session, self.row_by_row = open_session(content), True
-        batched = _open_batched(content)
+        self._session, self.row_by_row = open_session(content), count > 1
+        batched = _open_batched(content) if count > 1 else None
         if batched is not None and _passes_self_test(batched, policy):
             self._session, self.row_by_row = batched, False
         self._nodes = {node.name: node for node in self._session.get_inputs()}
@@ -53,9 +62,13 @@ class BatchedPolicy:
         self._action = np.zeros((self.count, ACTION_SIZE), np.float32)
         self._outputs = {}
 
-    def heed(self, flown: NDArray[np.float32]) -> None:
+    def act(self, senses: Observed) -> NDArray[np.float32]:
+        """Return the actions (count, 4), as an actor of `snn_training.rollouts.actors`."""
+        return self.step(senses.observations)
+
+    def set_applied_action(self, applied: NDArray[np.floating]) -> None:
         """Remember that other actions (count, 4) were flown than the last that `step` gave."""
-        self._action = np.array(flown, np.float32)
+        self._action = np.array(applied, np.float32)
 
     def snapshot(self) -> Arrays:
         """Return copies of the states and of the last action."""

@@ -18,7 +18,7 @@ import tyro
 from snn_controller.errors import UserError
 from snn_training.evaluation import (
     CELL_SCORES,
-    CELLS,
+    SCENARIOS,
     SCORES,
     TRACK_SCORES,
     TRACKS,
@@ -99,7 +99,7 @@ def _read(path: Path) -> list[Report]:
 
 
 def _columns(args: Args) -> Iterator[Column]:
-    _require("cell", args.cells, tuple(CELLS))
+    _require("cell", args.cells, tuple(SCENARIOS))
     _require("score", args.scores, tuple(CELL_SCORES))
     _require("track", args.tracks, TRACKS)
     _require("track score", args.track_scores, tuple(TRACK_SCORES))

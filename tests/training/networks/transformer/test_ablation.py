@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,20 +11,19 @@ import pytest
 import torch
 
 from snn_controller.policy.runtime import Policy
-from snn_controller.vehicle.airframe import load_quadrotor
 from snn_controller.vehicle.observation import observe
 from snn_controller.vehicle.state import Reference, State
 from snn_training.artifacts.export import export_policy
 from snn_training.artifacts.file import ArtifactInfo
 from snn_training.artifacts.guide import export_guide
 from snn_training.evaluation.evaluate import Args, Simulator, evaluate
-from snn_training.evaluation.pilots import PolicyPilot
+from snn_training.evaluation.flights import AmnesicActor
 from snn_training.networks.actor_critic import GuideActor
 from snn_training.networks.config import NetworkConfig
 from snn_training.networks.make import make_network
+from snn_training.rollouts.actors import Actor
 from snn_training.rollouts.batched_policy import BatchedPolicy
 
-QUADROTOR = load_quadrotor("crazyflie21")
 ORIGIN = Reference(np.zeros(3))
 TICKS, DRONES = 12, 3
 KINDS: dict[str, dict[str, Any]] = {
@@ -63,9 +63,9 @@ def states() -> list[State]:
     ]
 
 
-def fly(pilot: PolicyPilot) -> np.ndarray:
-    rotors = np.full((DRONES, 4), 0.5)
-    return np.stack([pilot.step(state, ORIGIN, rotors)[0] for state in states()])
+def fly(actor: Actor) -> np.ndarray:
+    senses: list[Any] = [SimpleNamespace(observations=observe(x, ORIGIN)) for x in states()]
+    return np.stack([actor.act(x) for x in senses])
 
 
 def test_every_tick_is_a_first_tick(artifact: Path) -> None:
@@ -76,19 +76,11 @@ def test_every_tick_is_a_first_tick(artifact: Path) -> None:
             policy.reset()
             expected[tick, drone] = policy.step(observation)
     batched = BatchedPolicy(policy, DRONES)
-    ablated = fly(PolicyPilot(batched, QUADROTOR, reset_every_tick=True))
+    ablated = fly(AmnesicActor(batched))
     np.testing.assert_allclose(ablated, expected, atol=1e-5)
     batched.reset()
-    whole = fly(PolicyPilot(batched, QUADROTOR))
+    whole = fly(batched)
     assert np.allclose(whole, expected, atol=1e-5) == (artifact.stem in FORGETFUL)
-
-
-def test_one_drone_forgets_alike(artifact: Path) -> None:
-    policy = Policy.load(artifact)
-    pilot = PolicyPilot(policy, QUADROTOR, reset_every_tick=True)
-    state = State(np.full(3, 0.1), np.array([0.0, 0.0, 0.0, 1.0]), np.zeros(3), np.zeros(3))
-    actions = [pilot.step(state, ORIGIN, np.full(4, 0.5))[0] for _ in range(5)]
-    np.testing.assert_array_equal(actions, [actions[0]] * 5)
 
 
 @pytest.mark.parametrize("sim", ["batched", "pybullet"])

@@ -8,18 +8,17 @@ validation.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from snn_controller.errors import UserError
-from snn_controller.vehicle import ACTION_SIZE, OBSERVATION_SIZE, Quadrotor, load_quadrotor
+from snn_controller.vehicle import ACTION_SIZE, Quadrotor, load_quadrotor
 from snn_sim.envs import make_drones
 from snn_training.algorithms.decision_transformer.data import Lanes, Segments, return_range
 from snn_training.algorithms.decision_transformer.learner import (
@@ -39,15 +38,22 @@ from snn_training.common import (
     some,
     with_budget,
 )
-from snn_training.data import EpisodeSet, check_episodes, load_episodes, split_by_episode, take
+from snn_training.data import (
+    EpisodeSet,
+    Flags,
+    Rows,
+    check_episodes,
+    load_episodes,
+    split_by_episode,
+    take,
+)
 from snn_training.evaluation import ReportingConfig
 from snn_training.networks.transformer import Conditioning, FlyingTransformer, TransformerConfig
 from snn_training.neurons import PlasticityConfig, SlopeConfig, slope_rules
-from snn_training.rollouts import VALIDATION_SEED, validate
+from snn_training.rollouts import VALIDATION_SEED, Memoryless, Senses, validate
 from snn_training.runs import Row
 
 HELD_OUT = 0.02  # share of the episodes of every skill
-Rows = NDArray[np.float32]
 EPISODE_RETURNS = (0.0, 500.0)  # that may be asked for where the data does not say
 PANELS = {
     "loss": "cloning loss",
@@ -172,7 +178,7 @@ class TransformerTraining(Training[TransformerLearner]):
         """Return the scores of standard starts on the batched twin, the same ones for a seed."""
         count, seed = self.args.validation, VALIDATION_SEED + self.args.seed
         drones = make_drones("batched", self.quadrotor, count, starts=("standard",), seed=seed)
-        return validate(drones, transformer_pilot(self.flying(), count))
+        return validate(drones, TransformerActor(self.flying(), count))
 
     def flying(self) -> FlyingTransformer:
         """Return the network as it is now, as it flies."""
@@ -230,20 +236,31 @@ def conditioning_of(args: Args, episodes: EpisodeSet, quadrotor: Quadrotor) -> C
     return Conditioning(target, low, high, float(quadrotor.hover_throttle))
 
 
-def transformer_pilot(flying: FlyingTransformer, count: int) -> Callable[[Rows], Rows]:
-    """Return a pilot of a number of drones, from inputs (count, 146) with the actions flown."""
-    states = flying.initial_states(count)
-    asked = torch.full((count, 1), flying.conditioning.target)
+class TransformerActor(Memoryless):
+    """A decision transformer, which sees the actions flown, with states for each drone."""
 
-    def fly(inputs: Rows) -> Rows:
-        nonlocal states
-        observations = torch.from_numpy(inputs[:, :OBSERVATION_SIZE].copy())
-        flown = torch.from_numpy(inputs[:, -ACTION_SIZE:].copy())
-        with torch.no_grad():
-            actions, states, _ = flying(observations, flown, asked, states)
+    def __init__(self, flying: FlyingTransformer, count: int) -> None:
+        """Take the network, for so many drones."""
+        self.flying, self.count = flying, count
+        self.asked = torch.full((count, 1), flying.conditioning.target)
+        self.states = flying.initial_states(count)
+
+    def reset(self, drones: Flags | None = None) -> None:
+        """Begin anew on every drone, or on those of a mask (count,)."""
+        if drones is None:
+            self.states = self.flying.initial_states(self.count)
+        elif drones.any():
+            mask = torch.from_numpy(drones)
+            for state in self.states.values():
+                state[mask] = 0
+
+    @torch.no_grad()
+    def act(self, senses: Senses) -> Rows:
+        """Return the actions (count, 4) and advance the states."""
+        observations = torch.from_numpy(senses.observations.copy())
+        flown = torch.from_numpy(senses.histories[:, -ACTION_SIZE:].copy())
+        actions, self.states, _ = self.flying(observations, flown, self.asked, self.states)
         return actions.numpy()
-
-    return fly
 
 
 def summary_of(episodes: EpisodeSet) -> dict[str, Any]:

@@ -30,7 +30,6 @@ from snn_training.common import (
     with_budget,
     with_simulator,
 )
-from snn_training.networks import numpy_stepper
 from snn_training.rollouts import JumpStart, gates_passed, guided_ticks, jump_start_rules
 
 STUDY = {**SEQUENCE_STUDY, "drones": 256, "ticks": 4}  # room for the jump start to grow
@@ -83,10 +82,8 @@ class JumpStartTraining(SequenceTraining):
 
     def fly_tick(self, progress: float) -> None:
         """Fly one tick with every drone and store it."""
-        network = self.learner.cpu_actor()
         flown = self.collector.step(
-            network,
-            numpy_stepper(network),
+            self.learner.cpu_actor(),
             lambda count: self.horizons(progress, count, self.rng),
             progress=progress,
         )

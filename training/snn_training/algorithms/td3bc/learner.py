@@ -19,7 +19,7 @@ from snn_sim.task import EPISODE_STEPS, RewardCoefficients
 from snn_training.algorithms.runner import Kept
 from snn_training.algorithms.td3 import clipped_noise, descend, follow, target_of
 from snn_training.common import bounded, layers
-from snn_training.data import Replay, Windows, sample_windows, splice, sum_rewards
+from snn_training.data import Replay, Segments, sample_replay, splice, sum_rewards
 from snn_training.networks import (
     Network,
     NetworkConfig,
@@ -177,7 +177,7 @@ class SequenceLearner(Kept):
     ) -> Losses:
         """Take one gradient step on windows drawn from the replay, which stays as it is."""
         config = self.config
-        windows = sample_windows(
+        windows = sample_replay(
             replay,
             config.batch,
             ticks=config.sequence,
@@ -196,18 +196,18 @@ class SequenceLearner(Kept):
         return Losses(critic, value, *self.actor_losses)
 
     @torch.no_grad()
-    def following_actions(self, windows: Windows) -> Tensor:
+    def following_actions(self, windows: Segments) -> Tensor:
         """Return the target actor's actions (ticks, n, 4) at what follows each tick, noise-free.
 
         After a cut episode that is its last observation; after a crash it means nothing.
         """
-        spliced = splice(windows)
-        parts = (spliced.observations, spliced.actions, spliced.restarts)
+        longer, following = splice(windows)
+        parts = (longer.observations, longer.actions, longer.restarts)
         actions = unroll(self.target_actor, *map(self._tensor, parts), slope=1.0)
-        place = self._tensor(spliced.following)[..., None].expand(-1, -1, actions.shape[-1])
+        place = self._tensor(following)[..., None].expand(-1, -1, actions.shape[-1])
         return actions.gather(0, place)
 
-    def n_step_target(self, windows: Windows, coefficients: RewardCoefficients) -> NStepTarget:
+    def n_step_target(self, windows: Segments, coefficients: RewardCoefficients) -> NStepTarget:
         """Return what the windows say about what follows each of their ticks."""
         config = self.config
         scaled = (1.0 - config.gamma) * np.array(astuple(coefficients))  # values of about one
@@ -217,7 +217,7 @@ class SequenceLearner(Kept):
 
     @torch.no_grad()
     def target_values(
-        self, replay: Replay, windows: Windows, ahead: NStepTarget, chosen: Ticks
+        self, replay: Replay, windows: Segments, ahead: NStepTarget, chosen: Ticks
     ) -> Tensor:
         """Return what the critics should say of chosen ticks (n,).
 
@@ -226,7 +226,7 @@ class SequenceLearner(Kept):
         future.
         """
         config, last = self.config, (ahead.last[chosen], chosen[1])
-        inputs = replay.next_inputs(windows.rows[last], windows.drones[last])
+        inputs = replay.next_inputs(windows.steps[last], windows.flights[last])
         actions = ahead.following[last]
         limit = config.noise_clip
         noise = clipped_noise(actions.shape, config.policy_noise, limit, self.generator)
@@ -241,7 +241,7 @@ class SequenceLearner(Kept):
         value = self.critic.first_value(inputs, actions)
         return -value.mean() / value.detach().abs().mean().clamp(min=1e-6)
 
-    def cloning_loss(self, actions: Tensor, windows: Windows) -> Tensor:
+    def cloning_loss(self, actions: Tensor, windows: Segments) -> Tensor:
         """Return the mean squared distance from what is to be cloned, over counted ticks."""
         flown = self.config.bc_target == "flown"
         target = self._tensor(windows.actions if flown else windows.labels)
@@ -253,7 +253,7 @@ class SequenceLearner(Kept):
             pull = error.square()
         return mean_over(pull.sum(dim=-1), self._tensor(windows.counted))
 
-    def change_loss(self, actions: Tensor, windows: Windows) -> Tensor:
+    def change_loss(self, actions: Tensor, windows: Segments) -> Tensor:
         """Return the mean squared change of the actions from tick to tick of an episode.
 
         Where the guide is cloned, only what the guide would not have changed costs anything, so
@@ -278,11 +278,11 @@ class SequenceLearner(Kept):
         self.critic_optimizer.param_groups[0]["lr"] = share * self.config.critic_rate
 
     def _critic_step(
-        self, replay: Replay, windows: Windows, ahead: NStepTarget, rng: np.random.Generator
+        self, replay: Replay, windows: Segments, ahead: NStepTarget, rng: np.random.Generator
     ) -> tuple[Tensor, Ticks, float, float]:
         """Take a step of the critics; return inputs, which ticks they are of, loss and value."""
         chosen = choose_ticks(windows.counted, self.config.critic_batch, rng)
-        inputs = self._tensor(replay.inputs(windows.rows[chosen], windows.drones[chosen]))
+        inputs = self._tensor(replay.inputs(windows.steps[chosen], windows.flights[chosen]))
         target = self.target_values(replay, windows, ahead, chosen)
         actions = self._tensor(windows.actions[chosen])
         first, second = self.critic(inputs, actions)
@@ -292,7 +292,7 @@ class SequenceLearner(Kept):
 
     def _update_actor(
         self,
-        windows: Windows,
+        windows: Segments,
         inputs: Tensor,
         chosen: Ticks,
         weights: LossWeights,

@@ -29,7 +29,6 @@ from snn_training.common import (
     with_budget,
     with_simulator,
 )
-from snn_training.networks import numpy_stepper
 from snn_training.rollouts import Exploration
 
 STUDY = {**SEQUENCE_STUDY, "flown_ticks": 750}  # as many as a study's replay holds
@@ -61,7 +60,7 @@ class OfflineTraining(SequenceTraining):
         """Let the guide fly the data set."""
         network = self.learner.cpu_actor()
         for _ in tqdm(range(self.replay.added, self.flown_ticks), desc="data set", unit="tick"):
-            self.replay.add(self.collector.step(network, numpy_stepper(network), all_guided))
+            self.replay.add(self.collector.step(network, all_guided))
 
 
 def main(args: Args) -> bool:

@@ -6,7 +6,7 @@ The guide that `--guide` names is trained first where it is to be, in the run's 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +18,6 @@ from snn_controller.errors import UserError
 from snn_controller.vehicle import ActionKind, Quadrotor, load_quadrotor
 from snn_sim.envs import ConcatenatedDrones, Drones, RateVariation, Simulator, make_drones
 from snn_sim.task import (
-    END_COEFFICIENTS,
     EPISODE_STEPS,
     HISTORY_STEPS,
     EpisodeConfig,
@@ -54,6 +53,7 @@ from snn_training.rollouts import (
     Privileged,
     SequenceCollector,
     open_guide,
+    validate,
     validate_network,
 )
 from snn_training.runs import CHECKPOINT, POLICY, Row
@@ -335,17 +335,7 @@ def guide_return(
         starts=("standard",),
         seed=VALIDATION_SEED + seed,
     )
-    collector = Collector(
-        drones, blank_share=1.0, rng=np.random.default_rng(0), action_kind=action_kind
-    )
-    guide, total = open_guide(choice, episodes, action_kind), 0.0
-    flying, weights = np.ones(episodes, np.bool_), np.array(astuple(END_COEFFICIENTS))
-    for _ in range(EPISODE_STEPS):
-        flown = collector.step(guide.act(collector))
-        total += float((flown.reward_parts[flying] @ weights).sum())
-        guide.heed(flown.actions, flown.terminated | flown.truncated)
-        flying &= ~flown.terminated
-    return total / episodes
+    return validate(drones, open_guide(choice, episodes, action_kind))["return_end"]
 
 
 def sequence_rules(args: SequenceArgs) -> Rules:

@@ -13,8 +13,7 @@ from snn_controller.vehicle.observation import observe
 from snn_controller.vehicle.state import Reference, State
 from snn_sim.task.reward import END_COEFFICIENTS, START_COEFFICIENTS
 from snn_training.data.episodes import EpisodeSet, returns_to_go
-from snn_training.rollouts.collect import CONDITIONS, RANDOM, Recipe, collect
-from snn_training.rollouts.skill import Handicap
+from snn_training.rollouts.recipes import CONDITIONS, RANDOM, Degradation, Recipe, collect
 
 HOVER = str(policy_path("hover"))
 STILL = {"starts": ("standard",), "conditions": ("nominal",), "moving_share": 0.0}
@@ -90,7 +89,7 @@ def test_the_pilot_sees_what_is_stored() -> None:
     from snn_controller.policy.runtime import Policy
 
     recipe = Recipe(
-        HOVER, episodes=3, starts=("hard",), conditions=("noisy",), handicap=Handicap(noise=0.1)
+        HOVER, episodes=3, starts=("hard",), conditions=("noisy",), handicap=Degradation(noise=0.1)
     )
     episodes = collect(recipe, seed=5)
     policy = Policy.load(HOVER)
@@ -105,7 +104,7 @@ def test_the_pilot_sees_what_is_stored() -> None:
 
 
 def test_disturbed_commands_stay_the_pilots_own() -> None:
-    episodes = collect(Recipe(HOVER, episodes=8, handicap=Handicap(noise=0.2), **STILL), seed=2)
+    episodes = collect(Recipe(HOVER, episodes=8, handicap=Degradation(noise=0.2), **STILL), seed=2)
     moved = (episodes.applied - episodes.actions)[episodes.alive]
     assert 0.15 < moved.std() < 0.25
     calm = collect(Recipe(HOVER, episodes=8, **STILL), seed=2)
@@ -114,9 +113,9 @@ def test_disturbed_commands_stay_the_pilots_own() -> None:
 
 @pytest.mark.parametrize(
     ("handicap", "name"),
-    [(Handicap(random_share=0.3), "random"), (Handicap(held_share=0.3), "held")],
+    [(Degradation(random_share=0.3), "random"), (Degradation(held_share=0.3), "held")],
 )
-def test_slips_make_a_pilot_worse_and_count_as_its_own(handicap: Handicap, name: str) -> None:
+def test_slips_make_a_pilot_worse_and_count_as_its_own(handicap: Degradation, name: str) -> None:
     good = collect(Recipe(HOVER, episodes=40, **STILL), seed=6)
     worse = collect(Recipe(HOVER, name, episodes=40, handicap=handicap, **STILL), seed=6)
     np.testing.assert_array_equal(worse.applied, worse.actions)
@@ -154,8 +153,8 @@ def test_observations_are_those_of_the_state() -> None:
         ({"conditions": ("storm",)}, "unknown condition 'storm'; choose from: nominal, robust"),
         ({"starts": ("moon",)}, "moon"),
         ({"episodes": 0}, "at least one episode"),
-        ({"handicap": Handicap(random_share=0.7, held_share=0.7)}, "shares of 0 to 1"),
-        ({"handicap": Handicap(noise=-1.0)}, "noise of at least 0"),
+        ({"handicap": Degradation(random_share=0.7, held_share=0.7)}, "shares of 0 to 1"),
+        ({"handicap": Degradation(noise=-1.0)}, "noise of at least 0"),
         ({"policy": "nobody"}, "there is no guide 'nobody'"),
     ],
 )
@@ -166,3 +165,23 @@ def test_an_impossible_recipe_is_one_sentence(change: dict, sentence: str) -> No
 
 def test_conditions_disturb_ever_more() -> None:
     assert CONDITIONS["pushed"].push > CONDITIONS["robust"].push > 0.0
+
+
+@pytest.mark.parametrize("pilot", ["geometric", "hover_mlp"])
+def test_leaning_pilots_hover_above_the_target_by_what_each_drew_and_survive(pilot: str) -> None:
+    policy = pilot if pilot == "geometric" else str(policy_path(pilot))
+    recipe = Recipe(
+        policy,
+        episodes=20,
+        starts=("hover",),
+        conditions=("nominal",),
+        moving_share=0.0,
+        handicap=Degradation(lean=0.4),
+    )
+    episodes = collect(recipe, seed=3)
+    assert not episodes.terminated.any()
+    heights = episodes.observations[:, -1, 2]
+    assert heights.min() > -0.02
+    assert heights.max() < 0.42
+    assert heights.std() > 0.08  # each its own
+    assert np.corrcoef(heights**2, episodes.returns)[0, 1] < -0.97  # the higher, the less
