@@ -14,7 +14,12 @@ import torch
 from snn_controller.errors import UserError
 from snn_controller.policy.runtime import Policy
 from snn_training.algorithms import runner
-from snn_training.algorithms.decision_transformer.data import Chunk, Lanes, Segments, return_range
+from snn_training.algorithms.decision_transformer.data import (
+    Chunk,
+    Lanes,
+    SegmentConfig,
+    return_range,
+)
 from snn_training.algorithms.decision_transformer.learner import (
     TransformerLearner,
     TransformerLearnerConfig,
@@ -47,7 +52,7 @@ def numbered(lengths: list[int]) -> EpisodeSet:
 
 def test_every_row_is_of_one_tick_and_the_last_action_of_the_one_before() -> None:
     episodes = numbered([60, 45, 80])
-    lanes, rng = Lanes(episodes, 16, 10, Segments(ticks=30)), np.random.default_rng(0)
+    lanes, rng = Lanes(episodes, 16, 10, SegmentConfig(ticks=30)), np.random.default_rng(0)
     means = mean_returns_to_go(episodes.rewards, episodes.lengths)
     for _ in range(12):
         chunk = lanes.chunk(rng)
@@ -66,7 +71,10 @@ def test_every_row_is_of_one_tick_and_the_last_action_of_the_one_before() -> Non
 
 
 def test_chunks_follow_each_other_until_a_stretch_ends() -> None:
-    lanes, rng = Lanes(numbered([200] * 5), 32, 10, Segments(ticks=40)), np.random.default_rng(1)
+    lanes, rng = (
+        Lanes(numbered([200] * 5), 32, 10, SegmentConfig(ticks=40)),
+        np.random.default_rng(1),
+    )
     before, begun = lanes.chunk(rng), 0
     assert not before.keep.any()  # everyone begins
     for _ in range(20):
@@ -81,7 +89,7 @@ def test_chunks_follow_each_other_until_a_stretch_ends() -> None:
 
 
 def test_what_lies_after_an_end_has_no_weight() -> None:
-    lanes, rng = Lanes(numbered([7, 9]), 8, 20, Segments(ticks=20)), np.random.default_rng(0)
+    lanes, rng = Lanes(numbered([7, 9]), 8, 20, SegmentConfig(ticks=20)), np.random.default_rng(0)
     chunk = lanes.chunk(rng)
     lengths = np.array([7, 9])[chunk.observations[0, :, 0].int().numpy()]
     np.testing.assert_array_equal(chunk.weights.sum(0)[:, 0].numpy(), lengths)
@@ -89,7 +97,7 @@ def test_what_lies_after_an_end_has_no_weight() -> None:
 
 def test_lanes_go_on_from_a_snapshot() -> None:
     episodes = numbered([100, 50, 70])
-    one, other = (Lanes(episodes, 6, 10, Segments(ticks=20)) for _ in range(2))
+    one, other = (Lanes(episodes, 6, 10, SegmentConfig(ticks=20)) for _ in range(2))
     rng = np.random.default_rng(3)
     for _ in range(5):
         one.chunk(rng)
@@ -158,7 +166,7 @@ def test_states_are_reset_where_a_stretch_begins_and_phases_begin_anywhere() -> 
 def test_it_learns_what_can_be_learnt() -> None:
     episodes = make_episodes([100] * 20)
     episodes = replace(episodes, actions=np.tanh(episodes.observations[:, :-1, 12:16]))
-    lanes, rng = Lanes(episodes, 8, 10, Segments(ticks=20)), np.random.default_rng(0)
+    lanes, rng = Lanes(episodes, 8, 10, SegmentConfig(ticks=20)), np.random.default_rng(0)
     learner = TransformerLearner(CONFIG, TransformerConfig(**SMALL), seed=0)
     losses = [learner.update(lanes, 10.0, 150, rng).cloning for _ in range(150)]
     assert np.mean(losses[-20:]) < 0.6 * np.mean(losses[:20])
@@ -169,7 +177,7 @@ def test_it_learns_what_can_be_learnt() -> None:
 def test_the_same_seed_learns_the_same_bit_by_bit() -> None:
     weights = []
     for _ in range(2):
-        lanes = Lanes(make_episodes([60] * 10), 8, 10, Segments(ticks=20))
+        lanes = Lanes(make_episodes([60] * 10), 8, 10, SegmentConfig(ticks=20))
         learner, rng = TransformerLearner(CONFIG, TransformerConfig(**SMALL), seed=3), None
         rng = np.random.default_rng(0)
         for _ in range(4):

@@ -14,6 +14,7 @@ from snn_controller.policy.runtime import Policy
 from snn_controller.vehicle.action import throttle_from_action
 from snn_controller.vehicle.airframe import load_quadrotor
 from snn_controller.vehicle.frames import Array
+from snn_controller.vehicle.observation import OBSERVATION_VERSION, OBSERVATIONS
 from snn_controller.vehicle.state import State
 from snn_sim.task.episode import EPISODE_STEPS, sample_start
 from snn_training.evaluation.flights import Candidate, Episode, Simulator, fly, load_candidate
@@ -32,8 +33,10 @@ class FixedPolicy:
 
     def __init__(self, action: Any, kind: str = "motors") -> None:
         self.action = np.array(action)[None]
-        self.metadata = SimpleNamespace(action_kind=kind)
-        self.spikes: dict[str, NDArray[np.bool_]] = {"hidden": np.array([[True, False]])}
+        self.metadata = SimpleNamespace(
+            action_kind=kind, observation=OBSERVATIONS[OBSERVATION_VERSION]
+        )
+        self.spike_shares = {"hidden": np.array([0.5])}
         self.synaptic_ops = np.array([3])
         self.resets = 0
         self.applied: list[Array] = []

@@ -1,4 +1,4 @@
-"""Recorded flights as episodes: the stretches that the policy flew, and what they earned."""
+"""Recorded flights as episodes: the spans that the policy flew, and what they earned."""
 
 from __future__ import annotations
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snn_controller.control import GuideGains, RateGains, autopilot_gains, control_rates
-from snn_controller.policy import Policy
+from snn_controller.policy import Policy, PolicyMetadata
 from snn_controller.vehicle import (
     Array,
     Quadrotor,
@@ -35,7 +35,6 @@ from snn_training.rollouts import (
     Worlds,
     fly_script,
     motor_throttles,
-    spike_counts,
     stack_states,
 )
 
@@ -58,19 +57,65 @@ class Episode:
     synaptic_ops: float  # mean a step
 
 
+class ScoredPolicy(Actor, Protocol):
+    """A policy on drones side by side, and what its network does."""
+
+    metadata: PolicyMetadata
+
+    @property
+    def spike_shares(self) -> dict[str, Any]:
+        """Share of each layer's neurons (count,) that fired in the last tick."""
+        ...
+
+    @property
+    def synaptic_ops(self) -> Any:
+        """Synaptic operations (count,) of the last tick."""
+        ...
+
+
 @dataclass(frozen=True)
 class Candidate:
     """What is put to the test: an actor, and the airframe it flies."""
 
     actor: Actor
     quadrotor: Quadrotor
-    policy: BatchedPolicy | None = None  # that the actor flies by, None for the controller
+    policy: ScoredPolicy | None = None  # that the actor flies by, None for the controller
+
+
+class SinglePolicy(Memoryless):
+    """A policy of one drone, as it ticks in flight."""
+
+    def __init__(self, policy: Policy) -> None:
+        """Take the loaded policy."""
+        self._policy, self.metadata = policy, policy.metadata
+
+    def reset(self, drones: NDArray[np.bool_] | None = None) -> None:
+        """Forget the past."""
+        self._policy.reset()
+
+    def act(self, senses: Senses) -> NDArray[np.float32]:
+        """Return the action (1, 4)."""
+        return self._policy.step(senses.observations[0])[None]
+
+    def set_applied_action(self, applied: NDArray[np.floating]) -> None:
+        """Tell the policy what was flown, where it sees its last action."""
+        self._policy.heed(applied[0])
+
+    @property
+    def spike_shares(self) -> dict[str, float]:
+        """Share of each layer's neurons that fired in the last tick."""
+        return self._policy.spike_shares()
+
+    @property
+    def synaptic_ops(self) -> int:
+        """Synaptic operations of the last tick."""
+        return self._policy.synaptic_ops
 
 
 class AmnesicActor(Memoryless):
     """A policy without its memory, to see what that is worth."""
 
-    def __init__(self, policy: BatchedPolicy) -> None:
+    def __init__(self, policy: ScoredPolicy) -> None:
         """Take the policy."""
         self.policy = policy
 
@@ -110,9 +155,9 @@ def load_candidate(
     loaded = Policy.load(policy, control_rate=CONTROL_RATE)
     if target_return is not None:
         loaded.aim(target_return)
-    batched = BatchedPolicy(loaded, count if sim == "batched" else 1)
-    actor = AmnesicActor(batched) if forget else batched
-    return Candidate(actor, load_quadrotor(loaded.metadata.airframe), batched)
+    tested = BatchedPolicy(loaded, count) if sim == "batched" else SinglePolicy(loaded)
+    actor = AmnesicActor(tested) if forget else tested
+    return Candidate(actor, load_quadrotor(loaded.metadata.airframe), tested)
 
 
 def fly(
@@ -209,7 +254,7 @@ def _throttles_of(
 class _Record:
     """What is kept of each step of all drones; a drone counts until its episode ends."""
 
-    def __init__(self, count: int, steps: int, policy: BatchedPolicy | None) -> None:
+    def __init__(self, count: int, steps: int, policy: ScoredPolicy | None) -> None:
         self._policy = policy
         self._lengths = np.zeros(count, np.int64)
         self._operations = np.zeros(count)
@@ -224,9 +269,8 @@ class _Record:
         np.concatenate([*parts, moment.actions, moment.throttles], axis=1, out=rows)
         self._lengths += flying
         if self._policy is not None:
-            for layer, fired in self._policy.spikes.items():
-                total = self._spikes.setdefault(layer, np.zeros(len(flying)))
-                total += flying * spike_counts(fired) / fired.shape[1]
+            for layer, share in self._policy.spike_shares.items():
+                self._spikes[layer] = self._spikes.get(layer, 0.0) + flying * share
             self._operations += flying * self._policy.synaptic_ops
 
     def episodes(self, crashed: NDArray[np.bool_]) -> list[Episode]:

@@ -24,6 +24,7 @@ from snn_sim.task import CONTROL_RATE
 from snn_training.evaluation.flights import Episode, fly, load_candidate
 from snn_training.evaluation.metrics import episode_columns, step_times
 from snn_training.evaluation.scenarios import ORIGIN, draw_episode
+from snn_training.rollouts import BatchedPolicy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,7 +51,7 @@ def draw_rollout(policy: Path, picture: Path, *, title: str = "") -> None:
     ticks: list[dict[str, NDArray[np.bool_]]] = []  # what the network of the first drone fires
 
     def watch() -> None:
-        fired = {} if network is None else network.spikes
+        fired = network.spikes if isinstance(network, BatchedPolicy) else {}
         ticks.append({layer: spikes[0] for layer, spikes in fired.items()})
 
     episodes = fly(candidate, draws, "batched", watch=watch)

@@ -11,7 +11,7 @@ from snn_training.rollouts.actors import (
     Senses,
     open_guide,
 )
-from snn_training.rollouts.batched_policy import BatchedPolicy, spike_counts
+from snn_training.rollouts.batched_policy import BatchedPolicy
 from snn_training.rollouts.collector import (
     VALIDATION_SEED,
     Collector,
@@ -69,7 +69,6 @@ __all__ = [
     "jump_start_rules",
     "motor_throttles",
     "open_guide",
-    "spike_counts",
     "stack_states",
     "validate",
     "validate_network",

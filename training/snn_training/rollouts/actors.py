@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -45,6 +45,9 @@ TEACHER_GAINS = GuideGains(
     yaw=7.0,
     rate=RateGains(tilt_rate=40.0, yaw_rate=5.0, lead=1.5),
 )
+
+
+Kinematics = TypeVar("Kinematics", State, Reference)
 
 
 class Senses(Protocol):
@@ -190,16 +193,11 @@ class GeometricActor(Memoryless):
         options = {"quadrotor": senses.quadrotor, "gains": self.gains}
         if not self.one_by_one:
             return geometric_control(state, reference, rotors, **options)
-        shape = state.position.shape
-        targets = Reference(
-            np.broadcast_to(reference.position, shape), np.broadcast_to(reference.velocity, shape)
+        rows = (
+            geometric_control(row_of(state, i), row_of(reference, i), rotors[i], **options)
+            for i in range(len(rotors))
         )
-        return np.stack(
-            [
-                geometric_control(_row(state, i), _row(targets, i), rotors[i], **options)
-                for i in range(len(rotors))
-            ]
-        )
+        return np.array(list(rows))
 
 
 class HistoryActor(Memoryless):
@@ -335,6 +333,11 @@ def open_guide(choice: str, count: int, action_kind: ActionKind = "motors") -> R
     )
 
 
-def _row(batch: Any, number: int) -> Any:
-    """Return one drone of a dataclass of arrays (count, ...)."""
-    return type(batch)(*(getattr(batch, field.name)[number] for field in fields(batch)))
+def row_of(batch: Kinematics, number: int) -> Kinematics:
+    """Return one drone of states or references, batch (count,) or one for all."""
+    if batch.position.ndim == 1:
+        return batch
+    row = type(batch)(*(getattr(batch, field.name)[number] for field in fields(batch)))
+    if "rotation" in vars(batch):  # cached, and dear
+        vars(row)["rotation"] = vars(batch)["rotation"][number]
+    return row

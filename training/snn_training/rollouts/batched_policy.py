@@ -43,8 +43,8 @@ class BatchedPolicy:
         self._target_return = policy.target_return
         self.count = count
         content = read_artifact(policy.path)
-        self._session, self.row_by_row = open_session(content), count > 1
-        batched = _open_batched(content) if count > 1 else None
+        self._session, self.row_by_row = open_session(content), True
+        batched = _open_batched(content)
         if batched is not None and _passes_self_test(batched, policy):
             self._session, self.row_by_row = batched, False
         self._nodes = {node.name: node for node in self._session.get_inputs()}
@@ -95,6 +95,11 @@ class BatchedPolicy:
     def spikes(self) -> dict[str, NDArray[np.bool_]]:
         """Spikes of the last tick, layer -> (count, neurons)."""
         return {x.name: self._outputs[f"spikes_{x.name}"] != 0 for x in self.metadata.layers}
+
+    @property
+    def spike_shares(self) -> dict[str, NDArray[np.float64]]:
+        """Share of each layer's neurons (count,) that fired in the last tick."""
+        return {name: spike_counts(x) / x.shape[1] for name, x in self.spikes.items()}
 
     @property
     def synaptic_ops(self) -> NDArray[np.int64]:

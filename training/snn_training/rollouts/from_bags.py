@@ -1,6 +1,6 @@
 """Recorded flights as episodes: what a policy did in the air becomes what it learns from.
 
-An episode is a stretch in which the network ran in every tick, at most as long as an episode of the
+An episode is a span in which the network ran in every tick, at most as long as an episode of the
 fixed test. It begins anew where ticks were lost, the neurons were reset or the motors stopped. No
 episode of a bag counts as crashed: nothing is known of the flight without the policy.
 """
@@ -72,8 +72,8 @@ def episodes_of_bags(
     return join_sets(sets)
 
 
-def stretches(flight: RecordedFlight) -> list[tuple[int, int]]:
-    """Return first and last tick of the stretches that become episodes.
+def episode_spans(flight: RecordedFlight) -> list[tuple[int, int]]:
+    """Return first and last tick of the spans that become episodes.
 
     The last tick only ends the last step: its observation is seen, its action is not used.
     """
@@ -98,7 +98,7 @@ def _episodes_of(
     observations = flight.observed_by(OBSERVATIONS[OBSERVATION_VERSION])
     return [
         _episode(flight, observations, first, last, skill, coefficients)
-        for first, last in stretches(flight)
+        for first, last in episode_spans(flight)
     ]
 
 

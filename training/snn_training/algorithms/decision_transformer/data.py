@@ -25,7 +25,7 @@ RANGE = (1.0, 99.0)  # percentiles of the episodes' returns that may be asked fo
 
 
 @dataclass(frozen=True)
-class Segments:
+class SegmentConfig:
     """How episodes are cut."""
 
     ticks: int = bounded(60, 1)
@@ -49,7 +49,7 @@ class Chunk(NamedTuple):
 class Lanes:
     """Segments side by side; `chunk` gives the next ticks of all. Draws by a generator given."""
 
-    def __init__(self, episodes: EpisodeSet, lanes: int, ticks: int, config: Segments) -> None:
+    def __init__(self, episodes: EpisodeSet, lanes: int, ticks: int, config: SegmentConfig) -> None:
         """Hold the episodes as tensors; `ticks` is the length of a chunk."""
         self.lanes, self.ticks, self.config = lanes, ticks, config
         actions, applied = episodes.actions, episodes.applied

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from snn_controller.errors import UserError
 from snn_controller.vehicle import ACTION_SIZE, Quadrotor, load_quadrotor
 from snn_sim.envs import make_drones
-from snn_training.algorithms.decision_transformer.data import Lanes, Segments, return_range
+from snn_training.algorithms.decision_transformer.data import Lanes, SegmentConfig, return_range
 from snn_training.algorithms.decision_transformer.learner import (
     Losses,
     TransformerLearner,
@@ -104,7 +104,7 @@ class Args(RunOptions):
     """Episodes of each validation."""
     threads: int = bounded(1, 1, 64)
     """Threads of PyTorch; results are reproducible for the same number only."""
-    stretches: Segments = field(default_factory=Segments)
+    stretches: SegmentConfig = field(default_factory=SegmentConfig)
     """How episodes are cut."""
     learner: TransformerLearnerConfig = field(default_factory=TransformerLearnerConfig)
     """How the network learns."""
