@@ -73,7 +73,7 @@ class Link:
 
     module: str  # with a dot in front: below this package
     factory: str  # takes `LinkOptions`; by topics: the node, `LinkOptions`, the kind of command
-    needs: str  # what pip installs when the module's import fails
+    needs: str = ""  # what pip installs when the module's import fails; empty for nothing
     action_kinds: frozenset[ActionKind] = RATES_ONLY
     has_pilot: bool = False  # somebody is there to whom the vehicle can be left
     by_topics: bool = False  # a ROS node opens it
@@ -133,6 +133,8 @@ def open_link(
     try:
         module = import_module(link.module, __package__)
     except ImportError as error:
+        if not link.needs:
+            raise
         raise UserError(
             f"link '{name}' needs {link.needs} ({error}): pip install {link.needs}"
         ) from error
