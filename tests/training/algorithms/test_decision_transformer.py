@@ -71,10 +71,8 @@ def test_every_row_is_of_one_tick_and_the_last_action_of_the_one_before() -> Non
 
 
 def test_chunks_follow_each_other_until_a_stretch_ends() -> None:
-    lanes, rng = (
-        Lanes(numbered([200] * 5), 32, 10, SegmentConfig(ticks=40)),
-        np.random.default_rng(1),
-    )
+    lanes = Lanes(numbered([200] * 5), 32, 10, SegmentConfig(ticks=40))
+    rng = np.random.default_rng(1)
     before, begun = lanes.chunk(rng), 0
     assert not before.keep.any()  # everyone begins
     for _ in range(20):

@@ -11,7 +11,15 @@ import pytest
 import tyro
 
 from snn_controller.errors import UserError
-from snn_training.common.bounds import CHECK, bounded, check_bounds, layers, plain_name, some
+from snn_training.common.bounds import (
+    CHECK,
+    Rules,
+    bounded,
+    check_bounds,
+    layers,
+    plain_name,
+    some,
+)
 
 
 @dataclass(frozen=True)
@@ -22,6 +30,12 @@ class Inner:
     """Rate."""
     hidden: tuple[int, ...] = layers((8,))
     """Layers."""
+    first_rate: float = bounded(0.6, above=0)
+    """Another rate."""
+
+    def relations(self) -> Rules:
+        """The rate falls."""
+        return {"last-rate": (self.last_rate <= self.first_rate, "at most --learner.first-rate")}
 
 
 @dataclass
@@ -61,6 +75,10 @@ class Outer:
             "--learner.last-rate is out of range; it must be above 0 and at most 1",
         ),
         (
+            {"learner": Inner(last_rate=0.7)},
+            "--learner.last-rate is out of range; it must be at most --learner.first-rate",
+        ),
+        (
             {"learner": Inner(hidden=())},
             "--learner.hidden is out of range; it must be one to eight layers of 1 to 4096 neurons",
         ),
@@ -74,7 +92,7 @@ def test_what_is_out_of_bounds_is_one_sentence(options: dict[str, Any], sentence
 
 def test_what_is_within_passes_and_the_command_line_shows_its_default() -> None:
     check_bounds(Outer(count=100_000, share=0.999, size=1e9))
-    assert tyro.cli(Outer, args=["--learner.last-rate", "1"]).learner == Inner(last_rate=1.0)
+    assert tyro.cli(Outer, args=["--learner.last-rate", "0.1"]).learner == Inner(last_rate=0.1)
     assert tyro.cli(Outer, args=[]) == Outer()
 
 

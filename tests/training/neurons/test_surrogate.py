@@ -28,7 +28,6 @@ from snn_training.neurons.surrogate import (
     record_score,
     slope_at,
     sparsity_loss,
-    sparsity_rules,
     surrogate_gradient,
 )
 from support.sequence_samples import WEIGHTS, flown, learner
@@ -215,9 +214,3 @@ def test_a_price_on_spikes_lowers_the_rate_of_every_layer(quadrotor: Quadrotor) 
     free, priced = rates(0.0, quadrotor), rates(300.0, quadrotor)
     assert len(free) == 2
     assert (priced < 0.8 * free).all()
-
-
-def test_rules_refuse_what_is_no_rate() -> None:
-    assert all(good for good, _ in sparsity_rules(1.0, 0.1).values())
-    assert not sparsity_rules(-1.0, 0.1, "learner.")["learner.sparsity"][0]
-    assert not sparsity_rules(1.0, 1.5)["target-rate"][0]

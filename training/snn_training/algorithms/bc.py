@@ -38,13 +38,12 @@ from snn_training.data import (
     sample_demonstrations,
 )
 from snn_training.evaluation import ReportingConfig
-from snn_training.networks import NetworkConfig, make_network, network_rules
+from snn_training.networks import NetworkConfig, make_network
 from snn_training.neurons import (
     SlopeConfig,
     SlopeState,
     record_score,
     slope_at,
-    slope_rules,
     sparsity_loss,
 )
 from snn_training.rollouts import (
@@ -308,7 +307,5 @@ def check(args: Args) -> None:
             "warm-up": (args.warm_up < args.sequence, "0 or more and shorter than --sequence"),
             "sequence": (args.sequence <= args.episodes.ticks, "1 to --episodes.ticks"),
             "network.action-feedback": feedback,
-            **network_rules(args.network),
-            **slope_rules(args.slope),
         }
     )

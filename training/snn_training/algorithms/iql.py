@@ -37,7 +37,7 @@ from snn_training.algorithms.runner import (
 from snn_training.algorithms.td3 import descend, follow
 from snn_training.algorithms.td3bc.training import SMOOTH_NETWORK
 from snn_training.artifacts import ArtifactInfo, export_policy, load_network
-from snn_training.common import bounded, check_bounds, layers, plain_name, require
+from snn_training.common import Rules, bounded, check_bounds, layers, plain_name
 from snn_training.data import (
     EpisodeSet,
     Numbers,
@@ -59,10 +59,9 @@ from snn_training.networks import (
     TwinCritic,
     make_layers,
     make_network,
-    network_rules,
     unroll,
 )
-from snn_training.neurons import SlopeConfig, slope_rules
+from snn_training.neurons import SlopeConfig
 from snn_training.rollouts import validate_network
 from snn_training.runs import Row
 
@@ -110,6 +109,11 @@ class IQLConfig:
     """Ticks that fill the state of a window that begins in mid-flight."""
     start_share: float = bounded(0.6, 0, 1)
     """Share of windows that begin with an episode, from zero states as in flight."""
+
+    def relations(self) -> Rules:
+        """Return what ties the options together."""
+        shorter = self.warm_up < self.sequence
+        return {"warm-up": (shorter, "0 or more and shorter than --learner.sequence")}
 
 
 class Losses(NamedTuple):
@@ -438,12 +442,3 @@ def check(args: Args) -> None:
     if not args.dataset:
         raise UserError("there is nothing to learn from; give --dataset, as dataset.py names it")
     check_bounds(args)
-    learner = args.learner
-    warm_up = learner.warm_up < learner.sequence, "0 or more and shorter than --learner.sequence"
-    require(
-        {
-            "learner.warm-up": warm_up,
-            **network_rules(args.network),
-            **slope_rules(args.slope),
-        }
-    )

@@ -251,7 +251,7 @@ def _open(args: Options, training: Training, folder: Path, config: Mapping[str, 
     run, state = resume_run(training.script, folder, config)
     try:
         training.restore(state)
-    except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+    except (UserError, KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
         raise UserError(
             f"{folder / CHECKPOINT} does not fit this release ({str(error).splitlines()[0]}); go "
             f"on with commit {run.provenance.get('git')}, or train anew under another --name"

@@ -51,7 +51,7 @@ from snn_training.common import (
 from snn_training.data import Batch, Replay
 from snn_training.evaluation import ReportingConfig
 from snn_training.networks import ActorKind, TwinCritic, make_actor
-from snn_training.neurons import SlopeConfig, slope_rules
+from snn_training.neurons import SlopeConfig
 from snn_training.rollouts import VALIDATION_SEED, Collector, HistoryActor, validate
 from snn_training.runs import Row
 
@@ -392,6 +392,5 @@ def check(args: Args) -> None:
         {
             "drones": (args.drones <= largest, f"1 to {largest} with --sim {args.sim}"),
             "replay": (args.replay >= least, f"{least} (33 ticks of every drone) to 20000000"),
-            **slope_rules(args.slope),
         }
     )

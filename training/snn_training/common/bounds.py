@@ -5,7 +5,7 @@
         rate: float = bounded(3e-4, above=0, at_most=1)
 
 `check_bounds` refuses what is out of them in a sentence that names the option as the command line
-does, `--learner.rate`. What ties two options together is a function of its own with `require`.
+does, `--learner.rate`. What ties options of one dataclass together is its method `relations`.
 """
 
 from __future__ import annotations
@@ -104,6 +104,8 @@ def check_bounds(options: Any, prefix: str = "") -> None:
         elif CHECK in each.metadata:
             good, allowed = each.metadata[CHECK]
             require({name: (good(value), allowed)})
+    relations: Rules = options.relations() if hasattr(options, "relations") else {}
+    require({prefix + name: rule for name, rule in relations.items()})
 
 
 def require(rules: Rules) -> None:

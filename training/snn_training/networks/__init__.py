@@ -8,11 +8,10 @@ from snn_training.networks.actor_critic import (
     SpikingGuideActor,
     SteppedNetwork,
     TwinCritic,
-    good_sizes,
     make_actor,
     make_layers,
 )
-from snn_training.networks.config import NetworkConfig, network_rules
+from snn_training.networks.config import NetworkConfig
 from snn_training.networks.make import (
     BASELINES,
     Network,
@@ -36,11 +35,9 @@ __all__ = [
     "SpikingPolicy",
     "SteppedNetwork",
     "TwinCritic",
-    "good_sizes",
     "make_actor",
     "make_layers",
     "make_network",
-    "network_rules",
     "numpy_stepper",
     "unroll",
     "unroll_spiking",

@@ -93,11 +93,6 @@ def _linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
     return layer
 
 
-def good_sizes(sizes: tuple[int, ...]) -> bool:
-    """Whether these are one to eight layers of 1 to 4096 neurons."""
-    return 1 <= len(sizes) <= 8 and min(sizes) >= 1 and max(sizes) <= 4096
-
-
 class SteppedNetwork(nn.Module):
     """Inputs (n, inputs) to outputs (n, outputs) through LIF layers."""
 

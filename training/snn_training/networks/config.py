@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from snn_controller.vehicle import OBSERVATION_VERSION, OBSERVATIONS
-from snn_training.common import Rules
+from snn_training.common import Rules, bounded, checked
 from snn_training.neurons import (
     KernelName,
     MembraneConfig,
@@ -15,34 +15,6 @@ from snn_training.neurons import (
     ReadoutName,
     SynapseName,
 )
-
-
-def network_rules(network: NetworkConfig) -> Rules:
-    """Return the rules of a network's shape and of how it is initialised."""
-    sizes = network.hidden
-    return {
-        "network.hidden": (len(sizes) > 0 and min(sizes) > 0, "one or more positive numbers"),
-        "network.control-rate": (1.0 <= network.control_rate <= 1000.0, "1 to 1000 Hz"),
-        "network.min-time-constant": (
-            0.0 < network.min_time_constant <= network.max_time_constant <= 100.0,
-            "above 0 s and at most --network.max-time-constant, which is at most 100 s",
-        ),
-        "network.min-threshold": (
-            0.0 < network.min_threshold <= network.max_threshold <= 100.0,
-            "above 0 and at most --network.max-threshold, which is at most 100",
-        ),
-        "network.input-gain": (0.0 < network.input_gain <= 1000.0, "above 0 and at most 1000"),
-        "network.readout-gain": (0.0 < network.readout_gain <= 1000.0, "above 0 and at most 1000"),
-        "network.readout-time-constant": (
-            0.0 < network.readout_time_constant <= 100.0,
-            "above 0 and at most 100 s",
-        ),
-        "network.synapse-time-constant": (
-            0.0 < network.synapse_time_constant <= 100.0,
-            "above 0 and at most 100 s",
-        ),
-    }
-
 
 Kind = Literal[NeuronName, "gru", "mlp", "mlp_history"]
 # Brings each number of the observation to about unit size.
@@ -53,25 +25,29 @@ OBSERVATION_SCALE: tuple[float, ...] = tuple(OBSERVATIONS[OBSERVATION_VERSION].s
 class NetworkConfig(NeuronOptions):
     """Shape of the policy."""
 
-    hidden: tuple[int, ...] = (256, 128)
+    hidden: tuple[int, ...] = checked(
+        (256, 128),
+        lambda sizes: len(sizes) > 0 and min(sizes) > 0,
+        "one or more positive numbers",
+    )
     """Neurons of each LIF layer."""
     readout: ReadoutName = "spikes"
     """`spikes` reads the last layer's spikes; `leaky` low-passes them, one state an action."""
-    control_rate: float = 100.0
+    control_rate: float = bounded(100.0, 1, 1000, note=" Hz")
     """Ticks a second."""
-    min_time_constant: float = 0.010
+    min_time_constant: float = bounded(0.010, above=0, note=" s")
     """Shortest initial membrane time constant in s."""
-    max_time_constant: float = 0.300
+    max_time_constant: float = bounded(0.300, above=0, at_most=100, note=" s")
     """Longest initial membrane time constant in s."""
-    min_threshold: float = 0.02
+    min_threshold: float = bounded(0.02, above=0)
     """Lowest initial threshold; a spread makes neurons answer to different levels."""
-    max_threshold: float = 0.5
+    max_threshold: float = bounded(0.5, above=0, at_most=100)
     """Highest initial threshold."""
-    input_gain: float = 3.0
+    input_gain: float = bounded(3.0, above=0, at_most=1000)
     """Scales the initial input currents."""
-    readout_gain: float = 1.0
+    readout_gain: float = bounded(1.0, above=0, at_most=1000)
     """Scales the initial weights of the read-out; small ones leave less jitter."""
-    readout_time_constant: float = 0.010
+    readout_time_constant: float = bounded(0.010, above=0, at_most=100, note=" s")
     """Initial time constant in s of the leaky read-out."""
     kind: Kind = "spiking"
     """Spiking network, or a baseline with the same layers: `gru` (the last layer remembers), `mlp`
@@ -87,13 +63,26 @@ class NetworkConfig(NeuronOptions):
     what came of it, that tells of delay, lag and mass."""
     synapse: SynapseName = "instant"
     """`current`: input currents decay with learnt time constants (current-based LIF, CuBa)."""
-    synapse_time_constant: float = 0.010
+    synapse_time_constant: float = bounded(0.010, above=0, at_most=100, note=" s")
     """Initial time constant in s of the synaptic currents."""
     memory: bool = True
     """Without memory every tick starts from zero states: what does the state bring?"""
     kernel: KernelName = "torch"
     """What computes the recurrence in training: PyTorch, numba, or the fastest there is (`auto`).
     `c` is accepted from older runs and means numba."""
+
+    def relations(self) -> Rules:
+        """Return what ties the options together."""
+        return {
+            "min-time-constant": (
+                self.min_time_constant <= self.max_time_constant,
+                "above 0 s and at most --network.max-time-constant",
+            ),
+            "min-threshold": (
+                self.min_threshold <= self.max_threshold,
+                "above 0 and at most --network.max-threshold",
+            ),
+        }
 
 
 @dataclass(frozen=True)
@@ -102,17 +91,19 @@ class TransformerConfig:
 
     kind: Literal["spiking", "dense"] = "spiking"
     """`spiking`, or a `dense` one of the same size: softmax attention, GELU, layer norms."""
-    width: int = 128
+    width: int = bounded(128, 1, 4096)
     """Numbers of a token (d)."""
-    layers: int = 2
+    layers: int = bounded(2, 1, 32)
     """Blocks of attention and perceptron."""
-    heads: int = 4
+    heads: int = bounded(4, 1)
     """Heads of attention."""
-    hidden: int = 256
+    hidden: int = bounded(256, 1, 16384)
     """Neurons of a block's perceptron."""
-    window: int = 20
+    window: int = bounded(20, 2, 500, note=", which is an episode")
     """Ticks that attention looks back, the present one included."""
-    control_rate: float = 100.0
+    control_rate: float = checked(
+        100.0, lambda rate: rate == 100.0, "100 Hz, that of the batched simulator"
+    )
     """Ticks a second."""
     conditioned: bool = True
     """Tokens hold the return-to-go; without it, this is behaviour cloning."""
@@ -126,6 +117,17 @@ class TransformerConfig:
     """The action is read from the residual `stream`, or from `spikes` of a last layer."""
     membranes: MembraneConfig = field(default_factory=MembraneConfig)
     """Constants of the neurons."""
+
+    def relations(self) -> Rules:
+        """Return what ties the options together."""
+        constant, euler = self.membranes.min_time_constant, self.membranes.integration == "euler"
+        return {
+            "heads": (self.width % self.heads == 0, "a divisor of --network.width"),
+            "membranes.min-time-constant": (
+                not euler or constant >= 1.0 / self.control_rate,
+                "a tick at least where the integration is euler",
+            ),
+        }
 
 
 def transformer_config(values: dict[str, Any]) -> TransformerConfig:

@@ -35,9 +35,7 @@ from snn_training.neurons.surrogate import (
     record_score,
     slope_after,
     slope_at,
-    slope_rules,
     sparsity_loss,
-    sparsity_rules,
     surrogate_gradient,
 )
 
@@ -72,9 +70,7 @@ __all__ = [
     "run_layer",
     "slope_after",
     "slope_at",
-    "slope_rules",
     "sparsity_loss",
-    "sparsity_rules",
     "step_layer",
     "surrogate_gradient",
 ]

@@ -19,6 +19,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from snn_training.common import Rules, bounded
 from snn_training.neurons.cell import has_kernel, run_cell
 from snn_training.neurons.lif import LIF
 from snn_training.neurons.surrogate import heaviside
@@ -32,11 +33,11 @@ MIN_THRESHOLD = 0.02  # of U, when thresholds are set by data
 class MembraneConfig:
     """Constants of the neurons of a network; time constants and thresholds are learnt from here."""
 
-    min_time_constant: float = 0.005
+    min_time_constant: float = bounded(0.005, above=0, note=" s")
     """Shortest initial tau_m in s; neurons of a layer are spread up to the longest."""
-    max_time_constant: float = 0.060
+    max_time_constant: float = bounded(0.060, above=0, at_most=100, note=" s")
     """Longest initial tau_m in s."""
-    resistance: float = 1.0
+    resistance: float = bounded(1.0, above=0)
     """R_m; the capacitance is C_m = tau_m / R_m."""
     rest: float = 0.0
     """V_rest, which a hard reset returns to."""
@@ -46,6 +47,16 @@ class MembraneConfig:
     """`exact` for a current that is constant over a tick, or forward `euler`."""
     reset: Reset = "hard"
     """`hard` returns to V_rest, `soft` lowers the membrane by V_th - V_rest; a tick later."""
+
+    def relations(self) -> Rules:
+        """Return what ties the constants together."""
+        return {
+            "min-time-constant": (
+                self.min_time_constant <= self.max_time_constant,
+                "above 0 s and at most --network.membranes.max-time-constant",
+            ),
+            "threshold": (self.threshold > self.rest, "above --network.membranes.rest"),
+        }
 
 
 def decay(time_constant: Any, period: float, integration: Integration) -> Any:

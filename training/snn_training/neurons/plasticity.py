@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from snn_training.common import bounded
+
 ELIGIBILITY, PLASTIC = "eligibility", "plastic_weight"
 MEAN, HEARD = "reward_mean", "reward_weight"  # sums of rewards and of their weights
 
@@ -25,13 +27,13 @@ class PlasticityConfig:
 
     enabled: bool = False
     """Let the read-out learn in flight."""
-    rate: float = 1e-5
+    rate: float = bounded(1e-5, 0, 1)
     """Step size eta."""
-    trace: float = 0.95
+    trace: float = bounded(0.95, 0, below=1)
     """Decay lambda of the trace a tick."""
-    mean: float = 0.99
+    mean: float = bounded(0.99, 0, below=1)
     """Decay of the running mean of the reward a tick."""
-    bound: float = 0.002
+    bound: float = bounded(0.002, 0, 1)
     """Largest change of a weight."""
 
 

@@ -25,7 +25,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from snn_training.common import Rules
+from snn_training.common import bounded
 
 MIN_SLOPE, MAX_SLOPE = 1.0, 100.0
 
@@ -80,11 +80,11 @@ class SlopeConfig:
 
     schedule: Schedule = "fixed"
     """`fixed` keeps `start`; `interval` climbs in equal steps; `adaptive` follows the score."""
-    start: float = 5.0
+    start: float = bounded(5.0, MIN_SLOPE, MAX_SLOPE)
     """Slope k at the start, 1 to 100; adaptive: until the first score."""
-    end: float = 100.0
+    end: float = bounded(100.0, MIN_SLOPE, MAX_SLOPE)
     """Slope k at the end of the interval schedule, 1 to 100."""
-    intervals: int = 10
+    intervals: int = bounded(10, 1)
     """Intervals of equal length and constant slope of the interval schedule."""
 
 
@@ -174,16 +174,6 @@ def clamp_slope(slope: float) -> float:
     return min(max(slope, MIN_SLOPE), MAX_SLOPE)
 
 
-def slope_rules(slope: SlopeConfig) -> Rules:
-    """Return the rules of a schedule of the surrogate slope."""
-    allowed = f"{MIN_SLOPE:g} to {MAX_SLOPE:g}"
-    return {
-        "slope.start": (MIN_SLOPE <= slope.start <= MAX_SLOPE, allowed),
-        "slope.end": (MIN_SLOPE <= slope.end <= MAX_SLOPE, allowed),
-        "slope.intervals": (slope.intervals >= 1, "at least 1"),
-    }
-
-
 def sparsity_loss(spikes: Sequence[Tensor], target_rate: float) -> Tensor:
     """Return the mean over layers of the squared excess of their rates.
 
@@ -197,11 +187,3 @@ def sparsity_loss(spikes: Sequence[Tensor], target_rate: float) -> Tensor:
         return torch.zeros(())
     rates = torch.stack([layer.mean() for layer in spikes])
     return (rates - target_rate).clamp(min=0.0).square().mean()
-
-
-def sparsity_rules(weight: float, target_rate: float, prefix: str = "") -> Rules:
-    """Return the rules of the two options, whose names begin with a prefix."""
-    return {
-        f"{prefix}sparsity": (0.0 <= weight <= 10_000.0, "0 to 10000"),
-        f"{prefix}target-rate": (0.0 <= target_rate <= 1.0, "0 to 1"),
-    }

@@ -26,7 +26,6 @@ from snn_training.rollouts.jump_start import (
     SequenceCollector,
     gates_passed,
     guided_ticks,
-    jump_start_rules,
 )
 from snn_training.rollouts.scripted import (
     BatchedWorlds,
@@ -66,7 +65,6 @@ __all__ = [
     "fly_script",
     "gates_passed",
     "guided_ticks",
-    "jump_start_rules",
     "motor_throttles",
     "open_guide",
     "stack_states",

@@ -17,7 +17,8 @@ from typing import Any, Literal
 import numpy as np
 
 from snn_controller.vehicle import ACTION_SIZE
-from snn_training.common import Rules
+from snn_sim.task import EPISODE_STEPS
+from snn_training.common import bounded
 from snn_training.data import Flags, Numbers, Rows, Transitions
 from snn_training.networks import Network
 from snn_training.rollouts.actors import GuidedActor, NetworkActor, ResumableActor
@@ -37,18 +38,18 @@ class JumpStart:
     """`linear`: N grows with the run; `random`: N is drawn anew for every episode, from what
     `linear` has reached; `gated`: N grows a step whenever the policy flies well enough; `none`:
     the policy flies everything."""
-    first: int = 50
+    first: int = bounded(50, 0, EPISODE_STEPS, note=", the ticks of an episode")
     """Ticks N at the end of an episode that the policy flies at first."""
-    last_guided: int = 50
+    last_guided: int = bounded(50, 0, EPISODE_STEPS, note=", the ticks of an episode")
     """Ticks that the guide flies once N has grown."""
-    until: float = 0.4
+    until: float = bounded(0.4, above=0, at_most=1)
     """Share of the run at which N has grown (linear, random)."""
-    cold_from: float = 0.4
+    cold_from: float = bounded(0.4, 0, 1)
     """Share of the run from which the guide flies no more, as in the fixed test; 1 is never.
     `gated` waits until N has grown."""
-    stages: int = 10
+    stages: int = bounded(10, 1, 1000)
     """Steps in which N grows (gated)."""
-    gate: float = 0.8
+    gate: float = bounded(0.8, 0, 1)
     """Share of the guide's validation return that the policy must reach for a step (gated)."""
 
 
@@ -89,30 +90,18 @@ def gates_passed(jump: JumpStart, returns: Sequence[float], guide: float) -> int
     return sum(value >= jump.gate * guide for value in returns)
 
 
-def jump_start_rules(jump: JumpStart, episode: int) -> Rules:
-    """Return the rules of a jump start in episodes of some ticks."""
-    return {
-        "jump-start.first": (0 <= jump.first <= episode, "0 to the ticks of an episode"),
-        "jump-start.last-guided": (0 <= jump.last_guided <= episode, "0 to an episode's ticks"),
-        "jump-start.until": (0.0 < jump.until <= 1.0, "above 0 and at most 1"),
-        "jump-start.cold-from": (0.0 <= jump.cold_from <= 1.0, "0 to 1"),
-        "jump-start.stages": (1 <= jump.stages <= 1000, "1 to 1000"),
-        "jump-start.gate": (0.0 <= jump.gate <= 1.0, "0 to 1"),
-    }
-
-
 @dataclass(frozen=True)
 class Exploration:
     """Noise on the flown actions. It wanders, because motors hardly feel white noise."""
 
-    policy: float = 0.1
+    policy: float = bounded(0.1, 0, 2)
     """Noise on the policy's actions, mean over the drones of its standard deviation; they have
     their own sizes, from none to twice this."""
-    guide: float = 0.2
+    guide: float = bounded(0.2, 0, 2)
     """The same for the guide's actions."""
-    memory: float = 0.9
+    memory: float = bounded(0.9, 0, below=1)
     """Correlation of the noise from tick to tick; 0 makes it white."""
-    until: float = 10.0
+    until: float = bounded(10.0, above=0)
     """Share of the run by which the noise has gone, linearly; far above 1 it hardly fades."""
 
 

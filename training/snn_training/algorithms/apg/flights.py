@@ -23,7 +23,7 @@ from snn_sim.envs import MAX_DELAY, RateLoops, RateVariation, draw_loops, same_l
 from snn_sim.task import EpisodeConfig, References, draw_references, split_flights
 from snn_training.algorithms.apg.drone import DronePhysics, DroneState, read_physics, read_states
 from snn_training.algorithms.apg.rate_control import LoopTensors, loop_tensors
-from snn_training.common import bounded, some
+from snn_training.common import Rules, bounded, some
 from snn_training.networks import Network
 
 
@@ -73,6 +73,12 @@ class PoolConfig:
     """Segments after which a flight ends."""
     end_chance: float = bounded(0.35, 0, 1)
     """Chance of a flight to end with any segment, so that starts, which are hard, come often."""
+
+    def relations(self) -> Rules:
+        """Return what ties the options together."""
+        disturbed = self.robust_share + self.noisy_share
+        allowed = "at least 0, and 1 at most together with --pool.robust-share"
+        return {"noisy-share": (disturbed <= 1.0, allowed)}
 
 
 class Segment(NamedTuple):

@@ -31,7 +31,7 @@ from snn_training.common import (
     with_budget,
 )
 from snn_training.evaluation import ReportingConfig
-from snn_training.networks import NetworkConfig, make_network, network_rules
+from snn_training.networks import NetworkConfig, make_network
 from snn_training.rollouts import validate_network
 from snn_training.runs import Row
 
@@ -156,14 +156,5 @@ def check(args: Args) -> None:
         UserError: One of them is out of range; the sentence names it.
     """
     check_bounds(args)
-    disturbed = args.pool.robust_share + args.pool.noisy_share
-    require(
-        {
-            "pool.noisy-share": (
-                disturbed <= 1.0,
-                "at least 0, and 1 at most together with --pool.robust-share",
-            ),
-            **network_rules(args.network),
-            "network.control-rate": (args.network.control_rate == 100.0, "100, the twin's"),
-        }
-    )
+    rate = args.network.control_rate == 100.0, "100, that of the batched simulator"
+    require({"network.control-rate": rate})

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from snn_training.algorithms.decision_transformer.data import Chunk, Lanes
 from snn_training.algorithms.runner import Kept
-from snn_training.common import bounded
+from snn_training.common import Rules, bounded
 from snn_training.networks.transformer import (
     POSITION,
     TURN,
@@ -53,6 +53,11 @@ class TransformerLearnerConfig:
     cannot be told from one that is dead."""
     silence_weight: float = bounded(1e-3, 0, 1000)
     """Price of the squared shortfall, as a share of the least rate."""
+
+    def relations(self) -> Rules:
+        """Return what ties the options together."""
+        least = 0.0 < self.least_rate <= self.rate or self.silence_weight == 0.0
+        return {"least-rate": (least, "above 0 and at most --learner.rate")}
 
 
 class Losses(NamedTuple):

@@ -30,7 +30,6 @@ from snn_training.algorithms.runner import RunOptions, Training, rounded, run_tr
 from snn_training.artifacts import ArtifactInfo, export_transformer
 from snn_training.common import (
     Budget,
-    Rules,
     bounded,
     check_bounds,
     plain_name,
@@ -49,7 +48,7 @@ from snn_training.data import (
 )
 from snn_training.evaluation import ReportingConfig
 from snn_training.networks.transformer import Conditioning, FlyingTransformer, TransformerConfig
-from snn_training.neurons import PlasticityConfig, SlopeConfig, slope_rules
+from snn_training.neurons import PlasticityConfig, SlopeConfig
 from snn_training.rollouts import VALIDATION_SEED, Memoryless, Senses, validate
 from snn_training.runs import Row
 
@@ -283,55 +282,6 @@ def check(args: Args) -> None:
         UserError: One of them is out of range; the sentence names it.
     """
     check_bounds(args)
-    learner, ticks = args.learner, args.stretches.ticks
-    require(
-        {
-            "stretches.ticks": (
-                ticks >= learner.chunk and ticks % learner.chunk == 0,
-                "a multiple of --learner.chunk",
-            ),
-            "learner.least-rate": (
-                0.0 < learner.least_rate <= learner.rate or learner.silence_weight == 0.0,
-                "above 0 and at most --learner.rate",
-            ),
-            **_network_rules(args.network),
-            **_plasticity_rules(args.plasticity),
-            **slope_rules(args.slope),
-        }
-    )
-
-
-def _plasticity_rules(plasticity: PlasticityConfig) -> Rules:
-    return {
-        "plasticity.rate": (0.0 <= plasticity.rate <= 1.0, "0 to 1"),
-        "plasticity.trace": (0.0 <= plasticity.trace < 1.0, "0 or more and below 1"),
-        "plasticity.mean": (0.0 <= plasticity.mean < 1.0, "0 or more and below 1"),
-        "plasticity.bound": (0.0 <= plasticity.bound <= 1.0, "0 to 1"),
-    }
-
-
-def _network_rules(network: TransformerConfig) -> Rules:
-    membranes, period = network.membranes, 1.0 / network.control_rate
-    shortest, longest = membranes.min_time_constant, membranes.max_time_constant
-    return {
-        "network.width": (1 <= network.width <= 4096, "1 to 4096"),
-        "network.heads": (
-            network.heads >= 1 and network.width % network.heads == 0,
-            "a divisor of --network.width",
-        ),
-        "network.layers": (1 <= network.layers <= 32, "1 to 32"),
-        "network.hidden": (1 <= network.hidden <= 16384, "1 to 16384"),
-        "network.window": (2 <= network.window <= 500, "2 to 500, which is an episode"),
-        "network.control-rate": (network.control_rate == 100.0, "100 Hz, that of the twin"),
-        "network.membranes.min-time-constant": (
-            0.0 < shortest <= longest <= 100.0
-            and not (membranes.integration == "euler" and shortest < period),
-            "above 0 s, at most --network.membranes.max-time-constant, and a tick at least where "
-            "the integration is euler",
-        ),
-        "network.membranes.resistance": (membranes.resistance > 0.0, "above 0"),
-        "network.membranes.threshold": (
-            membranes.threshold > membranes.rest,
-            "above --network.membranes.rest",
-        ),
-    }
+    chunk, ticks = args.learner.chunk, args.stretches.ticks
+    whole = ticks >= chunk and ticks % chunk == 0
+    require({"stretches.ticks": (whole, "a multiple of --learner.chunk")})

@@ -20,7 +20,6 @@ from snn_training.algorithms.td3bc.training import (
     SequenceArgs,
     SequenceTraining,
     guide_return,
-    sequence_rules,
 )
 from snn_training.common import (
     bounded,
@@ -30,7 +29,7 @@ from snn_training.common import (
     with_budget,
     with_simulator,
 )
-from snn_training.rollouts import JumpStart, gates_passed, guided_ticks, jump_start_rules
+from snn_training.rollouts import JumpStart, gates_passed, guided_ticks
 
 STUDY = {**SEQUENCE_STUDY, "drones": 256, "ticks": 4}  # room for the jump start to grow
 
@@ -114,5 +113,4 @@ def check(args: Args) -> None:
     check_bounds(args)
     least = args.learner.sequence
     first = args.first_ticks >= least, f"{least} (a window) to 100000"
-    jump = jump_start_rules(args.jump_start, EPISODE_STEPS)
-    require({**sequence_rules(args), **jump, "first-ticks": first})
+    require({"first-ticks": first})

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from snn_sim.task import EPISODE_STEPS, RewardCoefficients
 from snn_training.algorithms.runner import Kept
 from snn_training.algorithms.td3 import clipped_noise, descend, follow, target_of
-from snn_training.common import bounded, layers
+from snn_training.common import Rules, bounded, layers
 from snn_training.data import Replay, Segments, sample_replay, splice, sum_rewards
 from snn_training.networks import (
     Network,
@@ -93,6 +93,11 @@ class SequenceConfig:
     """Weight of what spiking layers fire beyond `target-rate`; about 30 makes them sparse."""
     target_rate: float = bounded(0.1, 0, 1)
     """Share of a layer's neurons that may spike in a tick without cost."""
+
+    def relations(self) -> Rules:
+        """Return what ties the options together."""
+        shorter = self.warm_up < self.sequence
+        return {"warm-up": (shorter, "0 or more and shorter than --learner.sequence")}
 
 
 class Losses(NamedTuple):

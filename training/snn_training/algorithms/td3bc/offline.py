@@ -19,7 +19,6 @@ from snn_training.algorithms.td3bc.training import (
     SEQUENCE_STUDY,
     SequenceArgs,
     SequenceTraining,
-    sequence_rules,
 )
 from snn_training.common import (
     bounded,
@@ -86,4 +85,4 @@ def check(args: Args) -> None:
     check_bounds(args)
     least, most = args.learner.sequence, args.replay // max(args.drones, 1)
     allowed = f"{least} (a window) to {most} (what --replay keeps of every drone)"
-    require({**sequence_rules(args), "flown-ticks": (least <= args.flown_ticks <= most, allowed)})
+    require({"flown-ticks": (least <= args.flown_ticks <= most, allowed)})

@@ -43,8 +43,8 @@ from snn_training.common import (
 )
 from snn_training.data import Replay
 from snn_training.evaluation import ReportingConfig
-from snn_training.networks import NetworkConfig, network_rules
-from snn_training.neurons import SlopeConfig, slope_rules
+from snn_training.networks import NetworkConfig
+from snn_training.neurons import SlopeConfig
 from snn_training.rollouts import (
     PRIVILEGED_SIZE,
     VALIDATION_SEED,
@@ -154,6 +154,24 @@ class SequenceArgs(RunOptions):
     """Critics, windows and step sizes."""
     reporting: ReportingConfig = field(default_factory=ReportingConfig)
     """Logs, pictures and the scores at the end."""
+
+    def relations(self) -> Rules:
+        """Return what ties the options together."""
+        smallest = (HISTORY_STEPS + self.learner.sequence + 1) * self.drones
+        return {
+            "replay": (
+                smallest <= self.replay,
+                f"{smallest} (for every drone a window and the history before it) to 20000000",
+            ),
+            "step-share": (
+                self.moving_share + self.step_share <= 1.0,
+                "0 or more, and with --moving-share at most 1",
+            ),
+            "network.control-rate": (
+                self.network.control_rate == 100.0,
+                "100 Hz, the rate of the batched simulator",
+            ),
+        }
 
 
 class SequenceTraining(Training[SequenceLearner]):
@@ -336,36 +354,3 @@ def guide_return(
         seed=VALIDATION_SEED + seed,
     )
     return validate(drones, open_guide(choice, episodes, action_kind))["return_end"]
-
-
-def sequence_rules(args: SequenceArgs) -> Rules:
-    """Return what ties the shared options together; each one's own bounds are at its field."""
-    smallest = (HISTORY_STEPS + args.learner.sequence + 1) * args.drones
-    moving, warm_up = args.moving_share + args.step_share, args.learner.warm_up
-    return {
-        "learner.warm-up": (
-            warm_up < args.learner.sequence,
-            "0 or more and shorter than --learner.sequence",
-        ),
-        "replay": (
-            smallest <= args.replay,
-            f"{smallest} (for every drone a window and the history before it) to 20000000",
-        ),
-        "step-share": (moving <= 1.0, "0 or more, and with --moving-share at most 1"),
-        **network_rules(args.network),
-        "network.control-rate": (
-            args.network.control_rate == 100.0,
-            "100 Hz, the rate of the batched twin",
-        ),
-        **_exploration_rules(args.exploration),
-        **slope_rules(args.slope),
-    }
-
-
-def _exploration_rules(exploration: Exploration) -> Rules:
-    return {
-        "exploration.policy": (0.0 <= exploration.policy <= 2.0, "0 to 2"),
-        "exploration.guide": (0.0 <= exploration.guide <= 2.0, "0 to 2"),
-        "exploration.until": (exploration.until > 0.0, "above 0"),
-        "exploration.memory": (0.0 <= exploration.memory < 1.0, "0 or more and below 1"),
-    }
