@@ -47,9 +47,8 @@ def _start_graph(context):
     if Path(__file__).name in {Path(word).name for word in sys.argv}:  # not included by another
         refuse_unknown(word.partition(":=")[0] for word in context.argv if ":=" in word)
     values = {a.name: context.launch_configurations[a.name] for a in ARGUMENTS}
-    return [
-        action for spec in fly_graph(values, launcher_pid=os.getpid()) for action in _node(spec)
-    ]
+    graph = fly_graph(values, launcher_pid=os.getpid(), namespaced=True)
+    return [action for spec in graph for action in _node(spec)]
 
 
 def _node(spec):

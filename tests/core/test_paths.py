@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from snn_controller.paths import policy_path, share_directory
+from snn_controller.paths import log_folder, policy_path, share_directory
 
 SHIPPED = share_directory() / "policies"
 
@@ -30,3 +31,19 @@ def test_a_file_in_the_working_folder_wins(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "hover").touch()
     monkeypatch.chdir(tmp_path)
     assert policy_path("hover") == Path("hover")
+
+
+def test_logs_go_elsewhere_only_where_they_must(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "file").touch()
+    barred = str(tmp_path / "file")
+    assert log_folder({"HOME": str(tmp_path)}) == {}
+    assert log_folder({"HOME": barred, "ROS_HOME": str(tmp_path)}) == {}
+    assert log_folder({"HOME": str(tmp_path), "ROS_HOME": "~/ros"}) == {}
+    assert (tmp_path / "ros" / "log").is_dir()
+    assert log_folder({"HOME": barred, "ROS_LOG_DIR": barred}) == {}  # chosen: ROS says so
+    for environment in ({"HOME": barred}, {}, {"HOME": str(tmp_path), "ROS_HOME": barred}):
+        (name, folder), *more = log_folder(environment).items()
+        assert name == "ROS_LOG_DIR" and Path(folder).parent == tmp_path and not more
+    monkeypatch.setattr(tempfile, "tempdir", barred)
+    assert log_folder({"HOME": barred}) == {}

@@ -160,6 +160,19 @@ def test_security_that_cannot_be_had_is_not_done_without(
     ("yaml", "sentence"),
     [
         ("snn_controller: [1, 2", "check the parameter file"),
+        (
+            "/**:\n  ros__parameters:\n    geofence: [-3.0, 3.0, -3.0, 3, -0.5, 3.0]",
+            "'integer' do not belong at line_num 3); write all values of a list alike:"
+            " among numbers with a point 3.0 instead of 3",
+        ),
+        (
+            "/**: {ros__parameters: {geofence: [-3, 3, -3, 3, 0, 3]}}",
+            "'geofence' must be of type list[float]; write a decimal point, as in 20.0",
+        ),
+        (
+            "/**/flight_controller: {ros__parameters: {max_speed: 0.5}}",
+            "section '**/flight_controller', but no node gets it; name one of: /**/snn_controller",
+        ),
         ("snn_controller: {ros__parameters: {geofense: 1.0}}", "unknown parameter 'geofense'"),
         ("simulator: {ros__parameters: {physics_rate: 333.0}}", "physics_rate 333 Hz must be"),
         ("snn_controller: {ros__parameters: {hover_height: []}}", "'hover_height' has no value"),
@@ -170,12 +183,35 @@ def test_security_that_cannot_be_had_is_not_done_without(
 def test_bad_parameters_fly_nothing_and_show_no_traceback(
     snn_fly, tmp_path: Path, yaml: str, sentence: str
 ) -> None:
-    file = tmp_path / "params.yaml"
+    file = tmp_path / "a folder with a long name" / ("x" * 100) / "params.yaml"
+    file.parent.mkdir(parents=True)
     file.write_text(yaml)
     done = snn_fly(f"params_file:={file}", "duration:=2", f"report:={tmp_path / 'out'}")
     assert done.returncode == 2
     assert sentence in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("home", ["/proc", None])
+def test_a_home_that_cannot_be_written_is_flown_without(
+    snn_fly, ros_environment, tmp_path: Path, home: str | None
+) -> None:
+    for name in ("ROS_LOG_DIR", "ROS_HOME", "HOME"):
+        ros_environment.pop(name, None)
+    ros_environment |= {"HOME": home} if home else {}
+    ros_environment["TMPDIR"] = str(tmp_path)
+    done = snn_fly("duration:=1", f"report:={tmp_path / 'out'}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    (folder,) = tmp_path.glob("ros-log-*")
+    assert f"its logs are in {folder}" in done.stdout
+    assert any(folder.iterdir())
+
+
+def test_a_log_folder_that_cannot_be_made_names_its_variable(snn_fly, ros_environment) -> None:
+    ros_environment["ROS_LOG_DIR"] = "/proc/log"
+    done = snn_fly("duration:=1")
+    assert done.returncode == 2
+    assert "set ROS_LOG_DIR to a folder that can be written" in done.stderr
 
 
 def test_a_folder_that_cannot_be_written_is_refused_before_the_flight(snn_fly) -> None:

@@ -111,3 +111,18 @@ def test_setpoints_are_in_frd() -> None:
     assert message.thrust == pytest.approx(0.4)
     assert message.type_mask == 128 and message.target_system == 4
     assert list(message.q) == [1.0, 0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("horizontal", "vertical", "deviation"),
+    [(0.2, 0.3, 0.3), (math.nan, 0.3, 0.3), (0.3, math.nan, 0.3), (math.nan, math.nan, 0.0)],
+)
+def test_an_accuracy_that_is_not_stated_hides_no_other(horizontal, vertical, deviation) -> None:
+    pair = Pair()
+    pair.take_position(common.MAVLink_local_position_ned_message(100, 0, 0, 0, 0, 0, 0))
+    accuracy = (0, 0, 0, 0, 0, 0, 0, 0, horizontal, vertical)
+    pair.take_accuracy(common.MAVLink_estimator_status_message(*accuracy))
+    attitude = common.MAVLink_attitude_quaternion_message(100, 1, 0, 0, 0, 0, 0, 0)
+    odometry = pair.complete(attitude, 0, NAMES)
+    assert odometry is not None
+    assert odometry.position_deviation == deviation

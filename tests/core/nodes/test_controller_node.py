@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,14 +10,17 @@ import pytest
 
 rclpy = pytest.importorskip("rclpy")
 
+from diagnostic_msgs.msg import DiagnosticStatus  # noqa: E402
 from geometry_msgs.msg import PoseStamped  # noqa: E402
 from lifecycle_msgs.msg import Transition  # noqa: E402
 from lifecycle_msgs.srv import ChangeState  # noqa: E402
+from sensor_msgs.msg import Imu  # noqa: E402
 
 from snn_controller.errors import UserError  # noqa: E402
 from snn_controller.nodes.controller_node import ControllerNode  # noqa: E402
 from snn_controller.nodes.ros.conversions import motors_from_message  # noqa: E402
 from snn_controller.nodes.ros.main import EXIT_USER_ERROR  # noqa: E402
+from snn_controller.safety import Verdict  # noqa: E402
 from snn_controller.vehicle.state import State  # noqa: E402
 from support.node_graph import FIRST  # noqa: E402
 from support.states import TICK_NS, hovering  # noqa: E402
@@ -100,7 +104,7 @@ def test_spikes_membranes_and_diagnostics_are_published(graph) -> None:
     assert g.spin_until(lambda: received["/diagnostics"])
     names = [status.name for status in received["/diagnostics"][0].status]
     assert names == [f"snn_controller: {part}" for part in ("flight", "timing", "neurons")]
-    keys = {pair.key for status in received["/diagnostics"][0].status for pair in status.values}
+    keys = {pair.key for status in received["/diagnostics"][-1].status for pair in status.values}
     assert {"latency_ms_p50", "tick_period_ms_p99", "missed_ticks"} <= keys
     assert {"synaptic_ops_per_tick"} <= keys
     layers = g.controller._flight.policy.metadata.layers
@@ -111,6 +115,46 @@ def test_spikes_membranes_and_diagnostics_are_published(graph) -> None:
     message = received["snn_controller/spikes"][-1]
     assert [dim.size for dim in message.layout.dim] == sizes
     assert set(message.data) <= {0, 1}
+
+
+def told(g) -> list[tuple[bytes, str]]:
+    """Level and message of the flight's status in all diagnostics so far."""
+    statuses = [message.status[0] for message in g.estimator.received["/diagnostics"]]
+    return [(status.level, status.message) for status in statuses]
+
+
+def test_diagnostics_go_on_without_odometry_and_say_so(graph) -> None:
+    g = graph("auto_start:=never")
+    g.activate()
+    silent = "disarmed: no new odometry for 1."
+    # None has ever come.
+    assert g.spin_until(lambda: told(g), seconds=2.0)
+    assert told(g)[-1][0] == DiagnosticStatus.WARN and told(g)[-1][1].startswith(silent)
+    # It comes: that is told before long, once a second.
+    started, number = monotonic(), 0
+    while monotonic() - started < 2.5:
+        g.tick(number)
+        number += 1
+    assert told(g)[-1] == (DiagnosticStatus.OK, "disarmed: ok")
+    # It stops.
+    before = len(told(g))
+    assert g.spin_until(lambda: told(g)[-1][0] == DiagnosticStatus.WARN, seconds=2.0)
+    assert told(g)[-1][1].startswith(silent)
+    g.spin_until(lambda: False, seconds=3.5)
+    assert 4 <= len(told(g)) - before <= 6
+    assert told(g)[-1][1].startswith("disarmed: no new odometry for ")
+
+
+def test_silence_is_told_beside_another_verdict(graph) -> None:
+    g = graph("auto_start:=never")
+    g.activate()
+    g.tick(0)
+    assert not g.call("takeoff").success
+    g.controller._flight.verdict = Verdict("battery", "the battery is low")
+    assert g.spin_until(lambda: "no new odometry" in (told(g) or [(b"", "")])[-1][1], seconds=2.5)
+    level, message = told(g)[-1]
+    assert level == DiagnosticStatus.ERROR
+    assert message.startswith("disarmed: the battery is low; no new odometry for 1.")
 
 
 def test_a_goal_moves_the_reference_and_a_foreign_frame_does_not(graph) -> None:
@@ -127,6 +171,22 @@ def test_a_goal_moves_the_reference_and_a_foreign_frame_does_not(graph) -> None:
         stamps = len(g.estimator.stamps)
         g.tick(stamps)
         assert g.controller._flight.log.ticks[-1].reference.position[0] == expected
+
+
+def test_an_imu_without_accelerometer_is_left_out(graph) -> None:
+    g = graph("auto_start:=never")
+    g.activate()
+    imu = g.estimator.create_publisher(Imu, "imu", 10)
+    assert g.spin_until(imu.get_subscription_count)
+    without = Imu()
+    without.linear_acceleration_covariance[0] = -1.0
+    heard = Imu()
+    heard.linear_acceleration.z = 9.81
+    for message, force in ((without, None), (heard, [0.0, 0.0, 9.81]), (without, [0.0, 0.0, 9.81])):
+        imu.publish(message)
+        g.spin_until(lambda: False, seconds=0.2)
+        told = g.controller._loop.specific_force
+        assert (None if told is None else told.tolist()) == force
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,42 @@ def test_an_estimator_that_doubts_itself_is_not_flown_on(name: str, limit: float
         assert str(judged(value)).startswith(f"deviation: the odometry's {name}")
 
 
+@pytest.mark.parametrize(
+    ("changes", "limits", "words"),
+    [
+        (
+            {"position_deviation": 0.3000004},
+            {},
+            "position has a standard deviation of 0.3000004 m, more than max_position_deviation"
+            " allows, 0.3 m; check the estimator",
+        ),
+        ({"velocity_deviation": 1.25}, {}, "of 1.25 m/s, more than max_velocity_deviation allows"),
+        (
+            {"attitude_deviation": np.deg2rad(17.2)},
+            {},
+            "of 17.2 degrees, more than max_attitude_deviation_deg allows, 15 degrees",
+        ),
+        (
+            {"position_deviation": 1e-9},
+            {"max_position_deviation": 0.0},
+            "of 1e-09 m, more than max_position_deviation allows, 0 m",
+        ),
+        (
+            {"velocity_deviation": np.nextafter(1.0, 2.0)},
+            {},
+            "of 1.0000000000000002 m/s, more than max_velocity_deviation allows, 1 m/s",
+        ),
+        ({"position_deviation": np.inf}, {}, "variance below zero or infinite: there is no estim"),
+        ({"velocity_deviation": np.nan}, {}, "velocity has a standard deviation that is not a num"),
+    ],
+)
+def test_doubt_is_told_with_both_numbers_and_its_parameter(changes, limits, words) -> None:
+    doubtful = replace(sample(hovering(), SECOND), **changes)
+    verdict = check_odometry(doubtful, SECOND, Limits(**limits))
+    assert verdict is not None
+    assert words in verdict.reason
+
+
 def after(before: Odometry, seconds: float = 0.01, **changes: np.ndarray) -> Odometry:
     return sample(replace(before.state, **changes), before.stamp + round(seconds * SECOND))
 

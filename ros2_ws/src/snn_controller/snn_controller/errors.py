@@ -14,6 +14,15 @@ def quote(value: object) -> str:
 
     Files and messages of libraries may hold anything: line breaks, control characters, megabytes.
     """
-    text = str(value)[: LONGEST_QUOTE + 1]
-    line = "".join(letter if letter.isprintable() else "?" for letter in text)
+    line = _printable(str(value)[: LONGEST_QUOTE + 1])
     return line if len(line) <= LONGEST_QUOTE else f"{line[: LONGEST_QUOTE - 3]}..."
+
+
+def quote_end(value: object) -> str:
+    """Return the end of what somebody gave likewise: of a path its file, of an error its cause."""
+    line = _printable(str(value)[-LONGEST_QUOTE - 1 :])
+    return line if len(line) <= LONGEST_QUOTE else f"...{line[3 - LONGEST_QUOTE :]}"
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

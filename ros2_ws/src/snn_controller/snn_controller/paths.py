@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -68,3 +69,30 @@ def check_writable(folder: Path) -> None:
         raise UserError(
             f"report folder {folder} cannot be written ({reason}); give report:=FOLDER"
         ) from error
+
+
+LOG_VARIABLE = "ROS_LOG_DIR"
+
+
+def log_folder(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variable that sends ROS's logs to a temporary folder, where it needs one.
+
+    ROS does not start where it cannot make its log folder, as without a home that can be written.
+    None is needed where somebody has chosen a folder, or the usual one can be written.
+    """
+    if environment.get(LOG_VARIABLE):
+        return {}
+    home = environment.get("HOME", "")
+    usual = environment.get("ROS_HOME") or (os.path.join(home, ".ros") if home else "")
+    try:
+        if usual:
+            folder = os.path.join(home + usual[1:] if usual[0] == "~" else usual, "log")
+            os.makedirs(folder, exist_ok=True)
+            if os.access(folder, os.W_OK | os.X_OK):
+                return {}
+    except OSError:
+        pass
+    try:
+        return {LOG_VARIABLE: tempfile.mkdtemp(prefix="ros-log-")}
+    except OSError:
+        return {}  # ROS refuses to start, which is told

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from snn_controller.bringup.arguments import ARGUMENTS, boolean, check_choices, duration, number
+from snn_controller.bringup.parameter_file import check_sections
 from snn_controller.control import find_task
 from snn_controller.errors import UserError
 from snn_controller.flight import LINKS
@@ -21,6 +22,8 @@ CONTROLLER = "snn_controller"
 RECORDER = "recorder"
 VIEWER = "viewer"
 SIMULATOR = "simulator"
+FIRMWARE = "firmware"
+SET_BY_FILE = (CONTROLLER, SIMULATOR, FIRMWARE)  # nodes that get the parameter file
 FIRMWARE_LINK, FIRMWARE_ENDPOINT, FIRMWARE_PORT = "betaflight", "sitl", 5761
 FIRMWARE_READY = "firmware_ready"  # a node that is up once the firmware is
 # Throttle of the default airframe at the real firmware: what hovering takes, and how it is curved.
@@ -51,18 +54,22 @@ def loopback(environment: Mapping[str, str]) -> dict[str, str]:
     return {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
 
 
-def fly_graph(given: Mapping[str, str], *, launcher_pid: int) -> tuple[NodeSpec, ...]:
+def fly_graph(
+    given: Mapping[str, str], *, launcher_pid: int, namespaced: bool = False
+) -> tuple[NodeSpec, ...]:
     """Return the processes to start, in order.
 
     Args:
         given: Values of launch arguments by name; missing ones take their defaults.
         launcher_pid: Parent process that the nodes must not outlive.
+        namespaced: The nodes may be started in a namespace, as by a launch file.
 
     Raises:
         UserError: A value is not fit for its argument.
     """
     values = {argument.name: argument.default for argument in ARGUMENTS} | dict(given)
     check_choices(values)
+    check_sections(_parameter_file(values["params_file"]), SET_BY_FILE, namespaced=namespaced)
     task = find_task(values["task"])
     simulated, record = values["link"] == LINKS[0], boolean(values, "record")
     firmware = _has_firmware(values)
@@ -132,7 +139,7 @@ def _link_endpoint(values: Mapping[str, str]) -> str:
 
 def _firmware(values: Mapping[str, str], launcher_pid: int) -> NodeSpec:
     return NodeSpec(
-        name="firmware",
+        name=FIRMWARE,
         package="snn_controller",
         executable="firmware",
         module="snn_controller.nodes.firmware_node",

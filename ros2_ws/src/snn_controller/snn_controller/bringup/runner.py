@@ -27,7 +27,7 @@ from snn_controller.bringup.arguments import ARGUMENTS, parse_arguments
 from snn_controller.bringup.graph import CONTROLLER, RECORDER, NodeSpec, fly_graph, loopback
 from snn_controller.errors import UserError
 from snn_controller.flight import NO_FOXGLOVE, check_address
-from snn_controller.paths import check_writable
+from snn_controller.paths import check_writable, log_folder
 from snn_controller.report import fit
 
 PROGRESS_MARK = "progress: "  # a node's log line with this mark is shown live, in place
@@ -233,6 +233,10 @@ def _environment() -> dict[str, str]:
     domain = environment.get("ROS_DOMAIN_ID", "0")
     if not domain.isdigit() or int(domain) > MAX_DOMAIN:
         raise UserError(f"ROS_DOMAIN_ID is '{domain}' but must be a number from 0 to {MAX_DOMAIN}")
+    elsewhere = log_folder(environment)
+    environment.update(elsewhere)
+    for folder in elsewhere.values():
+        print(f"ROS's usual log folder cannot be written; its logs are in {folder}", flush=True)
     environment.setdefault("AMENT_PREFIX_PATH", sys.prefix)  # where wheels keep package shares
     environment.setdefault("PYTHONSAFEPATH", "1")  # a folder `sim/` in the cwd must not win
     environment.setdefault("PYTHONUNBUFFERED", "1")

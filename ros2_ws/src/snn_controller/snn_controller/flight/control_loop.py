@@ -144,6 +144,11 @@ class ControlLoop:
             self._send(max(self.answered, 0))
 
     @property
+    def seconds_without_odometry(self) -> float:
+        """Steady time in s since the newest odometry that was answered, or since the beginning."""
+        return (self._clocks.steady() - self._arrival) * 1e-9
+
+    @property
     def is_over(self) -> bool:
         """Whether the flight is done, and a vehicle that it armed is disarmed or had time to.
 
@@ -202,7 +207,7 @@ class ControlLoop:
         self._finish_if_over()
 
     def _notice_silence(self) -> None:
-        seconds = (self._clocks.steady() - self._arrival) * 1e-9
+        seconds = self.seconds_without_odometry
         if self.answered < 0:
             self._await_odometry(seconds)
             return

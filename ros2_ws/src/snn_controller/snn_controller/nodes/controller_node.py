@@ -34,6 +34,9 @@ from snn_controller.report import flight_info
 from snn_controller.safety import Event
 from snn_controller.vehicle import ActionKind, FlightController, odometry_from_message
 
+TELEMETRY_PERIOD = 0.2  # s between looks at whether diagnostics are due without a tick
+NOT_MEASURED = -1.0  # first number of a covariance in sensor_msgs/Imu: that part says nothing
+
 
 class ControllerNode(ManagedNode):
     """Flies one policy. configure loads and checks it, activate flies, deactivate stops."""
@@ -96,7 +99,10 @@ class ControllerNode(ManagedNode):
             self.create_subscription(Imu, "imu", self._on_imu, qos_profile_sensor_data),
         ]
         period = LINKS[self.settings.link].poll_period(self.settings)
-        self._watchdog = self.create_timer(period, self._loop.watch, clock=steady_clock())
+        self._timers_in_flight = [
+            self.create_timer(period, self._loop.watch, clock=steady_clock()),
+            self.create_timer(TELEMETRY_PERIOD, self._watch_telemetry, clock=steady_clock()),
+        ]
         return super().on_activate(state)
 
     @explained
@@ -149,6 +155,10 @@ class ControllerNode(ManagedNode):
         if self._loop is not None:
             self._loop.answer(odometry_from_message(message), arrival)
 
+    def _watch_telemetry(self) -> None:
+        if self._loop is not None:
+            self._telemetry.watch(self._loop.flight, self._loop.seconds_without_odometry)
+
     def _ask(self, event: Event) -> str | None:
         """Do what the operator asks for, or return the sentence that refuses it."""
         if self._loop is None:
@@ -157,9 +167,10 @@ class ControllerNode(ManagedNode):
 
     def _on_imu(self, message: Imu) -> None:
         """Keep what an accelerometer says, which is held against gravity before arming."""
+        if self._loop is None or message.linear_acceleration_covariance[0] == NOT_MEASURED:
+            return
         force = message.linear_acceleration
-        if self._loop is not None:
-            self._loop.specific_force = np.array([force.x, force.y, force.z])
+        self._loop.specific_force = np.array([force.x, force.y, force.z])
 
     def _on_goal(self, message: PoseStamped) -> None:
         assert self._flight is not None
@@ -181,7 +192,8 @@ class ControllerNode(ManagedNode):
         loop, self._loop = self._loop, None
         gc.enable()
         loop.close()
-        self.destroy_timer(self._watchdog)
+        for timer in self._timers_in_flight:
+            self.destroy_timer(timer)
         for subscription in self._subscriptions_in_flight:
             self.destroy_subscription(subscription)
         self._telemetry.finish(self._flight)

@@ -118,18 +118,39 @@ def _check_age(stamp: int, now: int, limits: EstimateLimits) -> Verdict | None:
 
 def _check_deviations(sample: Odometry, limits: EstimateLimits) -> Verdict | None:
     attitude_limit = math.radians(limits.max_attitude_deviation_deg)
-    for name, value, limit, unit in (
-        ("position", sample.position_deviation, limits.max_position_deviation, "m"),
-        ("velocity", sample.velocity_deviation, limits.max_velocity_deviation, "m/s"),
-        ("attitude", sample.attitude_deviation, attitude_limit, "rad"),
-    ):
-        if not value <= limit:  # NaN too
-            return Verdict(
-                "deviation",
-                f"the odometry's {name} has a standard deviation of {value:.2g} {unit}, more than"
-                f" {limit:.2g} {unit}; check the estimator",
-            )
+    if not sample.position_deviation <= limits.max_position_deviation:  # NaN too
+        return _doubt("position", sample.position_deviation, "m", limits)
+    if not sample.velocity_deviation <= limits.max_velocity_deviation:
+        return _doubt("velocity", sample.velocity_deviation, "m/s", limits)
+    if not sample.attitude_deviation <= attitude_limit:
+        return _doubt("attitude", math.degrees(sample.attitude_deviation), "degrees", limits)
     return None
+
+
+def _doubt(what: str, value: float, unit: str, limits: EstimateLimits) -> Verdict:
+    """Say by how much too uncertain a part of the odometry is, and which parameter bounds it."""
+    parameter = f"max_{what}_deviation" + ("_deg" if unit == "degrees" else "")
+    if math.isnan(value):
+        words = f"the odometry's {what} has a standard deviation that is not a number (NaN)"
+    elif math.isinf(value):
+        words = f"the odometry's {what} has a variance below zero or infinite: there is no estimate"
+    else:
+        told, limit = _apart(value, getattr(limits, parameter))
+        words = (
+            f"the odometry's {what} has a standard deviation of {told} {unit}, more than"
+            f" {parameter} allows, {limit} {unit}"
+        )
+    return Verdict("deviation", f"{words}; check the estimator")
+
+
+def _apart(value: float, limit: float) -> tuple[str, str]:
+    """Return two numbers with as many digits as it takes to tell them apart, three at least."""
+    told = bound = ""
+    for digits in range(3, 18):  # no two doubles share 17
+        told, bound = f"{value:.{digits}g}", f"{limit:.{digits}g}"
+        if told != bound:
+            break
+    return told, bound
 
 
 def check_jump(before: Odometry, sample: Odometry, limits: EstimateLimits) -> Verdict | None:

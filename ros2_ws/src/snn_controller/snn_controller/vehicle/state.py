@@ -99,8 +99,8 @@ def stamp_to_ns(stamp: Any) -> int:
 def odometry_from_message(message: Any) -> Odometry:
     """Read odometry; the twist, given in the child frame (REP-105), is turned into the world.
 
-    Numbers that are not finite pass through: the guards judge them. A covariance of all zeros
-    states nothing; one below zero says that there is no estimate.
+    A state that is not finite passes through: the guards judge it. Variances of NaN, and of zero
+    all three, state nothing; one below zero says that there is no estimate.
     """
     pose, twist = message.pose.pose, message.twist.twist
     position, orientation = pose.position, pose.orientation
@@ -126,8 +126,10 @@ def odometry_from_message(message: Any) -> Odometry:
 
 
 def _deviation(variances: Array) -> float:
-    """Return the largest standard deviation of variances (3,), infinity for impossible ones."""
+    """Return the largest standard deviation that variances (3,) state, infinity below zero."""
     x, y, z = variances.tolist()
     if x == y == z == 0.0:
         return 0.0
+    if math.isnan(x + y + z):  # seldom: each by itself, and zero in place of what is not stated
+        x, y, z = (0.0 if math.isnan(variance) else variance for variance in (x, y, z))
     return math.sqrt(max(x, y, z)) if min(x, y, z) >= 0.0 else math.inf

@@ -70,8 +70,8 @@ class Pair:
 
     def take_accuracy(self, message: Any) -> None:
         """Keep the accuracy of ESTIMATOR_STATUS (230), where the firmware sends it."""
-        accuracy = max(message.pos_horiz_accuracy, message.pos_vert_accuracy)
-        self._deviation = accuracy if math.isfinite(accuracy) else 0.0
+        told = (message.pos_horiz_accuracy, message.pos_vert_accuracy)
+        self._deviation = max((x for x in told if math.isfinite(x)), default=0.0)
 
     def complete(self, message: Any, stamp: int, names: FrameNames) -> Odometry | None:
         """Return the state at ATTITUDE_QUATERNION, or None without a position near it."""

@@ -36,30 +36,40 @@ from snn_controller.nodes.ros.conversions import (
 from snn_controller.nodes.ros.qos import LOCKSTEP_HISTORY, Audience
 from snn_controller.report import dashboard_line
 
+LONGEST_SILENCE = 1.0  # s of wall time without odometry beyond which diagnostics say so
 WINDOW = 100  # ticks that percentiles and rates look back on
 
 
-def diagnose(flight: Flight, name: str, now: int) -> DiagnosticArray:
-    """Return the statuses of a flight at a time in ns."""
+def diagnose(flight: Flight, name: str, now: int, silence: float = 0.0) -> DiagnosticArray:
+    """Return the statuses of a flight at a time in ns, after some s without odometry."""
     ticks = flight.log.ticks[-WINDOW:]
     array = DiagnosticArray(
-        status=[_mode(flight, name), _timing(flight.log, ticks, name), _neurons(ticks, name)]
+        status=[
+            _mode(flight, name, silence),
+            _timing(flight.log, ticks, name),
+            _neurons(ticks, name),
+        ]
     )
     array.header.stamp = ns_to_stamp(now)
     return array
 
 
-def _mode(flight: Flight, name: str) -> DiagnosticStatus:
-    bad = flight.verdict is not None
-    reason = flight.verdict.reason if flight.verdict else "ok"
+def _mode(flight: Flight, name: str, silence: float) -> DiagnosticStatus:
+    level, reasons = DiagnosticStatus.OK, []
+    if silence > LONGEST_SILENCE:
+        level = DiagnosticStatus.WARN
+        reasons.append(f"no new odometry for {silence:.1f} s; check its sender and the link")
+    if flight.verdict is not None:
+        level = DiagnosticStatus.ERROR
+        reasons.insert(0, flight.verdict.reason)
     tick = flight.log.ticks[-1] if flight.log.ticks else None
     error = math.nan
     if tick is not None:
         error = float(np.linalg.norm(tick.state.position - tick.reference.position))
     return _status(
         f"{name}: flight",
-        DiagnosticStatus.ERROR if bad else DiagnosticStatus.OK,
-        f"{flight.mode.value}: {reason}",
+        level,
+        f"{flight.mode.value}: {'; '.join(reasons) or 'ok'}",
         {"time_s": flight.time, "position_error_m": error},
     )
 
@@ -168,7 +178,7 @@ def _layout(layers: Sequence[str]) -> MultiArrayLayout:
     )
 
 
-STATUS_PERIOD = 1.0  # s of flight between diagnostics
+STATUS_PERIOD = 1.0  # s of flight between diagnostics, or of wall time where flight time stands
 
 
 class Telemetry:
@@ -188,7 +198,8 @@ class Telemetry:
         """Start the pace of a flight and tell its facts."""
         self._ticks.begin(info)
         self._status_time = self._neuron_time = 0.0
-        self._progress_time = monotonic()
+        self._progress_time = self._told_status = monotonic()
+        self._told_silence = False
         self._announced = flight.mode
 
     def release(self) -> None:
@@ -225,9 +236,22 @@ class Telemetry:
             self._node.get_logger().warning(f"{flight.mode.value}: {flight.verdict.reason}")
             self._diagnose(flight)
 
-    def _diagnose(self, flight: Flight) -> None:
+    def watch(self, flight: Flight, silence: float) -> None:
+        """Publish diagnostics that no tick has; `silence` is wall time in s without odometry.
+
+        Call it several times a second: a silence that begins or ends is told at once.
+        """
+        silent = silence > LONGEST_SILENCE
+        due = monotonic() - self._told_status >= STATUS_PERIOD
+        if due or silent is not self._told_silence:
+            self._told_silence = silent
+            self._status_time = flight.time  # the next tick need not tell it again
+            self._diagnose(flight, silence)
+
+    def _diagnose(self, flight: Flight, silence: float = 0.0) -> None:
+        self._told_status = monotonic()
         now = self._node.get_clock().now().nanoseconds
-        self._diagnostics.publish(diagnose(flight, self._node.get_name(), now))
+        self._diagnostics.publish(diagnose(flight, self._node.get_name(), now, silence))
 
     def _tell_progress(self, flight: Flight) -> None:
         """Show the dashboard, paced by the wall clock: in lockstep time flies."""

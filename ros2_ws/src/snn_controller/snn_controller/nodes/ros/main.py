@@ -8,6 +8,7 @@ one machine hold a name of the kernel too.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -21,7 +22,8 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import try_shutdown
 
-from snn_controller.errors import UserError, quote
+from snn_controller.errors import UserError, quote_end
+from snn_controller.paths import LOG_VARIABLE, log_folder
 from snn_controller.system import hold_name
 
 EXIT_USER_ERROR = 2
@@ -81,16 +83,43 @@ def steady_clock() -> Clock:
 def start_ros(words: list[str] | None = None) -> None:
     """Start ROS with the words of a command line, by default the process's own.
 
+    Its logs go to a temporary folder where the usual one cannot be written.
+
     Raises:
         UserError: ROS refuses: a broken parameter file, an impossible domain, no keystore.
     """
+    os.environ.update(log_folder(os.environ))
     try:
         rclpy.init(args=words, signal_handler_options=SignalHandlerOptions.NO)
     except (RuntimeError, ValueError) as error:  # rcl's own errors
-        raise UserError(
-            f"ROS does not start ({quote(str(error).splitlines()[0])}); check the parameter file,"
-            " ROS_DOMAIN_ID and ROS_SECURITY_KEYSTORE"
-        ) from error
+        raise UserError(explain_start(str(error))) from error
+
+
+# What rcl says, and where in its own source, which is nobody's business.
+_REFUSED_FILE = re.compile(
+    r"parse params file: '--params-file (?P<file>.*)'\. Error: (?P<cause>.*)"
+)
+_SOURCE_LINES = re.compile(r"(,? at [^ ]+\.(c|cpp|h|hpp):\d+)+$")
+
+
+def explain_start(error: str) -> str:
+    """Return the sentence for an error with which ROS refuses to start: the cause and its mend.
+
+    A parameter file's path may be of any length; it must not push out the cause and the line.
+    """
+    text = _SOURCE_LINES.sub("", " ".join(error.split()).replace(" , at ", ", at "))
+    mend = "check the parameter file, ROS_DOMAIN_ID and ROS_SECURITY_KEYSTORE"
+    refused = _REFUSED_FILE.search(text)
+    if refused is not None:
+        text = f"{quote_end(refused['file'])}: {quote_end(refused['cause'])}"
+        mend = "check the parameter file at that line"
+    else:
+        text = quote_end(text)  # the cause stands last
+    if "Sequence should be of same type" in text:
+        mend = "write all values of a list alike: among numbers with a point 3.0 instead of 3"
+    if "log directory" in text:
+        mend = f"set {LOG_VARIABLE} to a folder that can be written"
+    return f"ROS does not start ({text}); {mend}"
 
 
 def _create(create: Callable[[], Any]) -> Any:

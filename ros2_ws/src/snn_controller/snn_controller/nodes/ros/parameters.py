@@ -34,7 +34,9 @@ def _declare(node: Node, setting: Field[Any]) -> Any:
     try:
         value = node.declare_parameter(setting.name, default, _descriptor(setting)).value
     except rclpy.exceptions.InvalidParameterTypeException as error:
-        hint = "write a decimal point, as in 20.0" if setting.type == "float" else "mend the YAML"
+        hint = (
+            "write a decimal point, as in 20.0" if "float" in str(setting.type) else "mend the YAML"
+        )
         raise UserError(
             f"parameter '{setting.name}' must be of type {setting.type}; {hint}"
         ) from error
