@@ -53,6 +53,8 @@ def test_every_parameter_is_listed_with_its_meaning(settings: type) -> None:
             None,
         )
         assert row is not None, f"{setting.name}: {setting.metadata['description']}"
+        for choice in setting.metadata.get("choices") or ():
+            assert f"`{choice}`" in row, f"{setting.name}: {choice}"
 
 
 def test_every_argument_is_listed_with_its_meaning() -> None:

@@ -254,7 +254,7 @@ class CloningTraining(Training[CloningLearner]):
             "updates": number * args.updates,
             "loss": float(f"{np.mean([x[0] for x in losses]):.3g}"),
             **self.flown,
-            **{f"spike_rate_lif{i + 1}": x for i, x in enumerate(rates)},
+            **{f"spike_rate_{x}": rate for x, rate in zip(policy.layer_names, rates, strict=True)},
             **validate_network(policy, self.quadrotor, seed=args.seed),
             "slope": round(self.slope, 2),
             "seconds": round(before + time.monotonic() - self.began, 1),

@@ -30,7 +30,7 @@ class NetworkConfig(NeuronOptions):
         lambda sizes: len(sizes) > 0 and min(sizes) > 0,
         "one or more positive numbers",
     )
-    """Neurons of each LIF layer."""
+    """Neurons of each layer."""
     readout: ReadoutName = "spikes"
     """`spikes` reads the last layer's spikes; `leaky` low-passes them, one state an action."""
     control_rate: float = bounded(100.0, 1, 1000, note=" Hz")
@@ -50,8 +50,9 @@ class NetworkConfig(NeuronOptions):
     readout_time_constant: float = bounded(0.010, above=0, at_most=100, note=" s")
     """Initial time constant in s of the leaky read-out."""
     kind: Kind = "spiking"
-    """Spiking network, or a baseline with the same layers: `gru` (the last layer remembers), `mlp`
-    (no memory), `mlp_history` (no memory, but sees its last 32 actions)."""
+    """A network of LIF neurons (`spiking`) or of another neuron model, or a baseline with the same
+    layers: `gru` (the last layer remembers), `mlp` (no memory), `mlp_history` (no memory, but sees
+    its last 32 actions)."""
     activation: Literal["relu", "tanh"] = "relu"
     """Of the baselines' layers; bounded ones keep gradients through long flights tame."""
     reset: Literal["soft", "hard"] = "soft"
