@@ -193,6 +193,7 @@ def test_test_equipment_is_imported_by_nothing_that_ships() -> None:
             assert not module.startswith(("snn_sim.doubles", "snn_sim.faults")), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "blocked"),
     [

@@ -127,6 +127,7 @@ def test_mavlink_link() -> None:
     assert 0.0 < result["cut"]["left_offboard"][0] < 2.0
 
 
+@pytest.mark.slow
 @in_real_time
 def test_crazyflie_link() -> None:
     words = ("--hover", "9", "--cuts", "1", "--frames", "400")
@@ -135,6 +136,7 @@ def test_crazyflie_link() -> None:
     assert len(result["cuts"]) == 1 and result["damaged"]["moved"] == 0
 
 
+@pytest.mark.slow
 @in_real_time
 def test_node_latency(tmp_path: Path, ros_environment: dict[str, str]) -> None:
     report = tmp_path / "latency.json"

@@ -63,6 +63,7 @@ def nodes_of(launcher: int) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 def test_the_same_seed_flies_the_same_flight(snn_fly, tmp_path: Path) -> None:
     reports = []
     for name in ("first", "second"):
@@ -78,6 +79,7 @@ def test_the_same_seed_flies_the_same_flight(snn_fly, tmp_path: Path) -> None:
     assert first["missed_ticks"] == 0
 
 
+@pytest.mark.slow
 def test_record_leaves_a_bag_of_the_whole_flight(snn_fly, tmp_path: Path) -> None:
     from rosbags.highlevel import AnyReader
 
@@ -89,6 +91,7 @@ def test_record_leaves_a_bag_of_the_whole_flight(snn_fly, tmp_path: Path) -> Non
     assert counts["/motors"] >= 201
 
 
+@pytest.mark.slow
 @in_real_time
 def test_takeoff_land_in_real_time(snn_fly, tmp_path: Path) -> None:
     done = snn_fly(
@@ -125,6 +128,7 @@ def test_a_domain_that_does_not_exist_is_one_sentence(
     assert "ROS_DOMAIN_ID is '300'" in done.stderr
 
 
+@pytest.mark.slow
 def test_only_the_policy_that_was_pinned_flies(snn_fly, tmp_path: Path) -> None:
     report = f"report:={tmp_path / 'out'}"
     pin = hashlib.sha256(policy_path("").read_bytes()).hexdigest()
@@ -214,6 +218,7 @@ def test_a_log_folder_that_cannot_be_made_names_its_variable(snn_fly, ros_enviro
     assert "set ROS_LOG_DIR to a folder that can be written" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_folder_that_cannot_be_written_is_refused_before_the_flight(snn_fly) -> None:
     done = snn_fly("duration:=2", "report:=/proc/nowhere")
     assert done.returncode == 2
@@ -235,6 +240,7 @@ def test_an_altered_policy_flies_nothing_and_shows_no_traceback(snn_fly, tmp_pat
     assert not (tmp_path / "out" / "report.json").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
 def test_no_node_outlives_the_launcher(ros_environment, tmp_path: Path, number: int) -> None:
     marker = os.getpid() * 1000 + number

@@ -155,6 +155,7 @@ def test_an_operators_request_is_a_tick_of_the_same_instant(make: Any) -> None:
     assert first.stamp == estimator.answered[19] and first.decision is None
 
 
+@pytest.mark.slow
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     pieces=st.lists(

@@ -73,6 +73,7 @@ def conditioned(folder: Path) -> str:
     return str(path)
 
 
+@pytest.mark.slow
 def test_a_policy_is_asked_for_the_return_that_is_set(tmp_path: Path) -> None:
     policy = conditioned(tmp_path)
     said: list[str] = []
@@ -86,6 +87,7 @@ def test_a_policy_is_asked_for_the_return_that_is_set(tmp_path: Path) -> None:
     assert "learnt returns of 100 to 490, so it is asked for 490 instead of 9999" in said[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asked", [float("nan"), float("inf")])
 def test_a_return_that_is_no_number_is_refused(tmp_path: Path, asked: float) -> None:
     settings = ControllerSettings(policy=conditioned(tmp_path), target_return=asked)

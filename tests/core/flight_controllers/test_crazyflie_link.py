@@ -50,6 +50,7 @@ def link(double: CrazyflieDouble) -> Iterator[CrazyflieLink]:
     assert connected.wait_released()
 
 
+@pytest.mark.slow
 @in_real_time
 def test_it_arms_hovers_survives_a_push_lands_and_gives_the_modes_back(
     double: CrazyflieDouble,
@@ -182,6 +183,7 @@ def test_builds_that_want_arming_are_asked(protocol: int) -> None:
     double.stop()
 
 
+@pytest.mark.slow
 @in_real_time
 def test_lost_packets_cost_time_only(double: CrazyflieDouble) -> None:
     double.loss = 0.1
@@ -222,6 +224,7 @@ def test_stamps_are_on_the_callers_clock(link: CrazyflieLink) -> None:
     assert (np.diff(stamps) > 0).all()
 
 
+@pytest.mark.slow
 @in_real_time
 def test_a_wrong_hover_thrust_is_corrected_in_flight(double: CrazyflieDouble) -> None:
     options = LinkOptions(endpoint=double.endpoint, hover_thrust=0.9 * HOVER_THRUST / 65535)

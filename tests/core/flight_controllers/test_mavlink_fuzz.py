@@ -124,6 +124,7 @@ def test_a_link_that_is_not_armed_asks_for_nothing(said: list[bytes], datagrams:
             assert message.command in HARMLESS_COMMANDS
 
 
+@pytest.mark.slow
 def test_a_hover_goes_on_while_damage_comes_from_both_sides(said: list[bytes]) -> None:
     pair = Lockstep()
     pair.run(2.0)

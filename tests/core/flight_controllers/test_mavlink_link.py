@@ -67,6 +67,7 @@ def test_it_arms_after_a_second_of_stop_commands_and_lifts_nothing(pair: Lockste
     assert pair.double.body.on_ground
 
 
+@pytest.mark.slow
 def test_it_hovers_for_30_s_and_recovers_from_kicks_about_every_axis(flying: Lockstep) -> None:
     """Takes 9 s: 15,000 physics steps, each with a rate loop of the double."""
     path = flying.fly(30.0, POINT)
@@ -225,6 +226,7 @@ def test_signed_both_ends_fly_and_unsigned_or_forged_ones_do_not() -> None:
         pair.close()
 
 
+@pytest.mark.slow
 def test_a_flight_begins_at_the_origin_heading_along_x_wherever_the_vehicle_stands() -> None:
     pair = Lockstep()
     heading, place = 2.0, np.array([3.0, -2.0, pair.double.body.state.position[2]])
@@ -242,6 +244,7 @@ def test_a_flight_begins_at_the_origin_heading_along_x_wherever_the_vehicle_stan
     pair.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [0.85, 1.15])  # of the throttle: 28 % and 32 % of the thrust
 def test_a_wrong_hover_thrust_is_corrected_in_flight(error: float) -> None:
     """Takes 6 s."""

@@ -59,6 +59,7 @@ def test_odometry_sent_twice_gets_the_same_answer_and_no_second_tick(graph) -> N
     assert g.controller._flight.log.count == 2
 
 
+@pytest.mark.slow
 def test_activation_resets_the_neurons(graph) -> None:
     g = graph()
 

@@ -39,6 +39,7 @@ def split(ticks: list) -> dict:
     return split_rows(np.array([message.data for message in ticks]), labels, sizes)
 
 
+@pytest.mark.slow
 def test_ticks_and_facts_of_two_flights_are_told_apart(graph) -> None:
     g = graph("tick_listeners:=1", "seed:=5", "duration:=20.0")
     ticks, infos = listen(g)

@@ -56,6 +56,7 @@ def judge_words(folder: Path, **parameters: object) -> list[str]:
     return ["--ros-args", *(word for k, v in given.items() for word in ("-p", f"{k}:={v}"))]
 
 
+@pytest.mark.slow
 def test_a_flight_is_judged_by_what_a_third_party_sees(start, tmp_path: Path) -> None:
     judge = start("nodes.judge_node", *judge_words(tmp_path / "judge"))
     start("bringup.runner", "part:=simulator", *FLIGHT)

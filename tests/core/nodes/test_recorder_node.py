@@ -85,6 +85,7 @@ def read(folder: Path) -> dict[str, list[bytes]]:
     return topics
 
 
+@pytest.mark.slow
 def test_known_and_discovered_topics_are_recorded_whole(tmp_path: Path, node: Node) -> None:
     recorder = start(folder=tmp_path / "bag", reliable=True, topics="[odom, motors, words]")
     odometries = node.create_publisher(Odometry, "odom", 50)

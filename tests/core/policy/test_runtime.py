@@ -116,6 +116,7 @@ def test_two_policies_do_not_share_state(good: Path) -> None:
         assert (one.step(observation) == action).all()
 
 
+@pytest.mark.slow
 def test_an_artifact_of_another_rate_loads(tmp_path: Path) -> None:
     path = write_artifact(tmp_path / "fast.onnx", control_rate=500.0)
     assert Policy.load(path, control_rate=500.0).metadata.control_rate == 500.0

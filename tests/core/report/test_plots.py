@@ -56,6 +56,7 @@ def test_spiking_flight_with_thresholds(tmp_path: Path) -> None:
     assert (tmp_path / "plain.png").read_bytes() != (tmp_path / "more.png").read_bytes()
 
 
+@pytest.mark.slow
 def test_the_same_flight_gives_the_same_file(tmp_path: Path) -> None:
     log = make_flight(seconds=1.0)
     report = summarise(log, FlightFacts("hover", FlightBounds(1.0)))
@@ -100,6 +101,7 @@ def test_silent_network_and_one_without_membranes(tmp_path: Path) -> None:
     draw(log, tmp_path / "flight.png")
 
 
+@pytest.mark.slow
 def test_membranes_of_fewer_neurons_than_fire(tmp_path: Path) -> None:
     log = make_flight(seconds=0.5)
     for row, tick in enumerate(log.ticks):

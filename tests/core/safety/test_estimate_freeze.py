@@ -185,6 +185,7 @@ def test_a_drone_on_a_table_may_stand_still(policy: Policy, quadrotor: Quadrotor
     assert flight.verdict is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", [np.float64, np.float32])
 @pytest.mark.parametrize("airframe", ["crazyflie21", "x500"])
 def test_the_stillest_hover_of_the_simulator_is_no_freeze(airframe: str, precision: type) -> None:

@@ -81,6 +81,7 @@ def largest_differences(one: State, other: State) -> Array:
     return np.array([position, 2.0 * np.arccos(cosine).max(), velocity, rates])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quadrotor", [QUADROTOR, UNEQUAL], ids=["crazyflie21", "unequal"])
 def test_agrees_with_rk4_at_small_steps(quadrotor: Quadrotor) -> None:
     cases = [tumbling(seed, quadrotor, 200) for seed in range(3)]

@@ -118,6 +118,7 @@ def fly(folder: Path) -> dict[str, Any]:
     return json.loads(report.read_text())["results"][0]
 
 
+@pytest.mark.slow
 @in_real_time
 def test_the_firmware_hovers_recovers_and_disarms_when_the_link_is_lost(
     firmware: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -148,6 +149,7 @@ def test_the_double_has_the_settings_of_the_real_firmware(firmware: Path) -> Non
     assert answers == SETTINGS
 
 
+@pytest.mark.slow
 @in_real_time
 def test_one_command_flies_the_whole_stack_with_the_firmware(
     firmware: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ros_environment: dict[str, str]
@@ -172,6 +174,7 @@ def test_one_command_flies_the_whole_stack_with_the_firmware(
     assert report["link"] == "betaflight" and report["action_kind"] == "thrust_rates"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["controller killed", "damaged bytes and garbage"])
 @in_real_time
 def test_a_fault_on_the_way_to_the_firmware_ends_as_it_must(

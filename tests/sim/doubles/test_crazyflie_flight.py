@@ -92,6 +92,7 @@ def operated(policy_file: Path, quadrotor: Quadrotor) -> Iterator[Operated]:
     double.firmware.drone.close()
 
 
+@pytest.mark.slow
 @in_real_time
 def test_it_arms_takes_off_flies_lands_and_flies_again(operated: Operated) -> None:
     for _ in range(2):
@@ -127,6 +128,7 @@ def test_a_kill_stops_the_motors_within_three_ticks(operated: Operated) -> None:
     assert operated.double.firmware.supervisor.phase is Phase.LOCKED
 
 
+@pytest.mark.slow
 @in_real_time
 def test_a_vehicle_that_is_locked_is_not_armed_and_says_why(operated: Operated) -> None:
     operated.double.firmware.supervisor.stop()

@@ -161,6 +161,7 @@ class SdkPilot:
         return p.north_m, p.east_m, p.down_m
 
 
+@pytest.mark.slow
 @in_real_time
 def test_mavsdk_arms_it_flies_it_in_ned_and_sees_its_failsafe(port: int) -> None:
     """Takes 14 s: MAVSDK knows real time only."""

@@ -172,6 +172,7 @@ def test_a_drone_flies_the_same_whatever_flies_beside_it(make: Maker) -> None:
     assert (few.observations != other.observations).any(axis=1).all()
 
 
+@pytest.mark.slow
 @bullet
 def test_sensors_err_as_in_the_twin(make: Maker) -> None:
     """Bias constant in an episode, noise of its size, dropouts as often as asked for."""

@@ -54,6 +54,7 @@ def linked(request: pytest.FixtureRequest) -> Rig:
     return RIGS[request.param]()
 
 
+@pytest.mark.slow
 def test_every_fault_of_a_link_ends_with_vehicle_and_flight_as_demanded(linked: Rig) -> None:
     wrong = {}
     for fault in linked.faults:

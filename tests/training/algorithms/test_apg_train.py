@@ -47,6 +47,7 @@ def small_network(kind: str = "mlp_history") -> Network:
     return make_network(config, generator=torch.Generator().manual_seed(0))
 
 
+@pytest.mark.slow
 def test_same_seed_same_policy(tmp_path: Path) -> None:
     for name in ("one", "two"):
         train_apg(options(tmp_path, name))
@@ -58,6 +59,7 @@ def test_same_seed_same_policy(tmp_path: Path) -> None:
     assert Policy.load(tmp_path / "one" / "policy.onnx").metadata.airframe == "crazyflie21"
 
 
+@pytest.mark.slow
 def test_resumed_run_ends_as_the_unbroken_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -92,6 +94,7 @@ def test_every_network_gets_a_gradient_through_the_drone(kind: str) -> None:
         assert parameter.grad.abs().max() > 0.0 or "readout_log" in name, name
 
 
+@pytest.mark.slow
 def test_learns_to_recover() -> None:
     """In 60 small steps the cost of 0.8 s from standard starts falls to less than half."""
     network = small_network()

@@ -58,6 +58,7 @@ def _weights(folder: Path) -> dict[str, torch.Tensor]:
     return torch.load(folder / "checkpoint.pt", weights_only=True)["learner"]["actor"]
 
 
+@pytest.mark.slow
 def test_same_seed_gives_identical_weights(runs: Path) -> None:
     one, same, other = (_weights(runs / name) for name in ("one", "same", "other"))
     assert all(torch.equal(one[key], same[key]) for key in one)
@@ -84,6 +85,7 @@ def test_its_policy_loads_and_tells_where_it_comes_from(runs: Path) -> None:
     assert np.isfinite(policy.step(np.zeros(18))).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("schedule", ["interval", "adaptive"])
 def test_slope_follows_its_schedule(tmp_path: Path, schedule: Any) -> None:
     bc.main(_args(tmp_path, "run", slope=SlopeConfig(schedule)))
@@ -93,6 +95,7 @@ def test_slope_follows_its_schedule(tmp_path: Path, schedule: Any) -> None:
     assert slopes[1] == 100.0 if schedule == "interval" else 1.0 <= slopes[1] <= 50.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{"kind": "gru"}, {"kind": "mlp_history"}, {"memory": False}])
 def test_other_networks_train_by_the_same_script(tmp_path: Path, options: dict[str, Any]) -> None:
     network = NetworkConfig(hidden=(16, 8), **options)
@@ -114,6 +117,7 @@ def test_a_finished_run_is_not_overwritten(runs: Path) -> None:
         bc.main(_args(runs, "one"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("error", "update"), [(KeyboardInterrupt(), 3), (KeyboardInterrupt(), 8), (Killed(), 14)]
 )
@@ -192,6 +196,7 @@ def test_batches_are_time_first() -> None:
     assert weights.shape == (100, 5, 1)
 
 
+@pytest.mark.slow
 def test_a_run_shows_itself_and_ends_with_its_scores(tmp_path: Path) -> None:
     bc.main(_args(tmp_path, "shown", reporting=ReportingConfig(batched=2, pybullet=1)))
     names = {file.name for file in (tmp_path / "shown").iterdir()}

@@ -214,6 +214,7 @@ def arguments(root: Path, folder: Path, **changes: Any) -> Args:
     return Args(**{**options, **changes})
 
 
+@pytest.mark.slow
 def test_a_run_leaves_a_policy_that_flies_and_says_where_it_comes_from(
     root: Path, tmp_path: Path
 ) -> None:
@@ -230,6 +231,7 @@ def test_a_run_leaves_a_policy_that_flies_and_says_where_it_comes_from(
     assert again.read_bytes() == (tmp_path / "run" / "policy.onnx").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_resumed_run_ends_as_an_uninterrupted_one(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -261,6 +263,7 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(
         assert torch.equal(weight, other["actor"][name]), name
 
 
+@pytest.mark.slow
 def test_a_dense_one_and_plain_cloning_train_by_the_same_code(root: Path, tmp_path: Path) -> None:
     for number, options in enumerate([{"kind": "dense"}, {"conditioned": False}]):
         network = TransformerConfig(**{**SMALL, **options})
@@ -291,6 +294,7 @@ def test_impossible_options_are_one_sentence(
         main(arguments(root, tmp_path, **changes))
 
 
+@pytest.mark.slow
 def test_a_target_outside_the_data_is_moved_in_with_a_warning(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -146,6 +146,7 @@ def test_the_policy_prefers_what_earned_more(beta: float, least: float, most: fl
     assert (weights == 1.0) == (beta == 0.0)
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_resumes_as_if_unbroken(
     store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,6 +166,7 @@ def test_an_interrupted_run_resumes_as_if_unbroken(
         torch.testing.assert_close(one, other, rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_a_policy_is_gone_on_from(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "plot_log", lambda *rest: None)
     iql.main(make_args(store, "first", network=MLP))
@@ -177,6 +179,7 @@ def test_a_policy_is_gone_on_from(store: Path, monkeypatch: pytest.MonkeyPatch) 
     assert second.metadata.provenance["config"]["network"]["kind"] == "mlp"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [

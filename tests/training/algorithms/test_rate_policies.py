@@ -60,10 +60,12 @@ def guide(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "guide" / "policy.onnx"
 
 
+@pytest.mark.slow
 def test_apg_exports_what_the_policy_commands(guide: Path) -> None:
     assert Policy.load(guide).metadata.action_kind == "thrust_rates"
 
 
+@pytest.mark.slow
 def test_apg_begins_at_hover_and_learns_to_recover() -> None:
     """In 30 steps the cost of 0.5 s from standard starts falls."""
     network = make_network(HISTORY, generator=torch.Generator().manual_seed(0))
@@ -111,6 +113,7 @@ def test_histories_begin_with_the_thrust_that_the_rotors_show() -> None:
     assert (collector.start_commands[:, 1:] == 0.0).all()
 
 
+@pytest.mark.slow
 def test_jsrl_trains_a_policy_of_the_guides_kind(guide: Path, tmp_path: Path) -> None:
     args = JsrlArgs(
         folder=tmp_path,

@@ -96,6 +96,7 @@ def content_of(folder: Path) -> dict[str, Any]:
     return torch.load(folder / "run" / "checkpoint.pt", weights_only=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [0, 3, 12])
 def test_a_stopped_run_goes_on_as_if_unbroken(tmp_path: Path, stop: int) -> None:
     assert walk(tmp_path / "whole")
@@ -156,6 +157,7 @@ with lock_run(Path({str(tmp_path / "run")!r}), resume=False):
     assert not (tmp_path / "run" / LOCK).exists()
 
 
+@pytest.mark.slow
 def test_two_trainings_of_one_name_leave_one_run(tmp_path: Path) -> None:
     options = [
         "--name",
@@ -207,6 +209,7 @@ def test_a_run_of_the_old_bc_is_refused_and_can_be_exported(tmp_path: Path) -> N
         walk(tmp_path, resume=True)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_the_five_old_runners_goes_on(tmp_path: Path) -> None:
     assert walk(tmp_path / "whole")
     assert not walk(tmp_path / "old", stop=7)

@@ -68,6 +68,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_same_seed_gives_the_same_run_bit_by_bit(runs: Path) -> None:
     assert same(runs / "one", runs / "same")
     assert not same(runs / "one", runs / "other")
@@ -106,6 +107,7 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, update: int, error: BaseException) 
     monkeypatch.setattr(TD3Learner, "update", stopped)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("update", [7, 53])  # in the first interval and in the third
 def test_a_killed_run_resumes_as_if_unbroken(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, update: int
@@ -246,6 +248,7 @@ def test_bad_arguments_are_one_sentence(tmp_path: Path, options: dict[str, Any],
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_run_shows_itself_and_ends_with_its_scores(tmp_path: Path) -> None:
     reporting = ReportingConfig(batched=2, pybullet=1)
     td3.main(make_args(tmp_path, "shown", reporting=reporting))

@@ -57,6 +57,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_same_seed_gives_the_same_run_bit_by_bit(runs: Path) -> None:
     assert same(runs / "one", runs / "same")
     assert not same(runs / "one", runs / "other")
@@ -101,6 +102,7 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, update: int, error: BaseException) 
     monkeypatch.setattr(SequenceLearner, "update", stopped)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("update", [5, 29])  # in the first interval and in the third
 def test_a_killed_run_resumes_as_if_unbroken(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, update: int

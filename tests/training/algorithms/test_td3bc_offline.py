@@ -43,6 +43,7 @@ def weights(folder: Path) -> list[torch.Tensor]:
     return list(content["learner"]["actor"].values())
 
 
+@pytest.mark.slow
 def test_the_guide_flies_all_of_it_and_the_policy_nothing(tmp_path: Path) -> None:
     td3bc.main(make_args(tmp_path, "run"))
     content = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)
@@ -55,6 +56,7 @@ def test_the_guide_flies_all_of_it_and_the_policy_nothing(tmp_path: Path) -> Non
     assert np.isfinite(policy.step(np.zeros(18))).all()
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_resumes_as_if_unbroken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,6 +25,7 @@ from support.places import ROOT
 from support.sample_artifacts import untrained, write_artifact
 
 
+@pytest.mark.slow
 def test_same_network_gives_the_same_bytes(tmp_path: Path) -> None:
     one = write_artifact(tmp_path / "a.onnx").read_bytes()
     assert one == write_artifact(tmp_path / "b.onnx").read_bytes()
@@ -118,6 +119,7 @@ def test_checkpoint_round_trip_and_damage(tmp_path: Path, save: Callable[..., No
         load_actor(tmp_path / "elsewhere")
 
 
+@pytest.mark.slow
 def test_command_line_exports_a_run(tmp_path: Path) -> None:
     save_network(tmp_path / "run", untrained(), airframe="crazyflie21")
     output = tmp_path / "policy.onnx"

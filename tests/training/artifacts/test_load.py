@@ -32,6 +32,7 @@ def export(folder: Path, config: NetworkConfig) -> Path:
     return folder / "policy.onnx"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -54,6 +55,7 @@ def test_all_weights_come_back(tmp_path: Path, options: dict[str, Any]) -> None:
             torch.testing.assert_close(loaded.state_dict()[name], value, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_shipped_policy_can_be_trained_on() -> None:
     network, _ = load_network(policy_path("hover"))
     policy, states = Policy.load(policy_path("hover")), network.initial_states(1)
@@ -73,6 +75,7 @@ def rewrite(path: Path, key: str, value: Any) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_files_of_others_are_one_sentence(tmp_path: Path) -> None:
     path = export(tmp_path, NetworkConfig(**SMALL))
     with pytest.raises(UserError, match="does not say how its network is made"):

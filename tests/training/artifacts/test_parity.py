@@ -66,6 +66,7 @@ def _run_artifact(path: Path, observations: NDArray[np.float32]) -> Trace:
     return np.stack(actions), np.stack(spikes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["random", "flight"])
 @pytest.mark.parametrize("readout", ["spikes", "leaky"])
 def test_three_runtimes_agree(kind: str, readout: str, tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ def write(path: Path, plastic: bool = False, **options: Any) -> tuple[FlyingTran
     return flying, path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -55,6 +56,7 @@ def test_the_runtime_flies_it_for_many_drones_as_for_one(
     assert policy.metadata.target_return == (450.0 if conditioned else None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["spiking", "dense"])
 def test_two_thousand_ticks_of_the_graph_are_the_forward_pass_of_training(kind: str) -> None:
     """In double precision, where rounding flips no spike, and through onnxruntime."""
@@ -88,6 +90,7 @@ def test_two_thousand_ticks_of_the_graph_are_the_forward_pass_of_training(kind: 
     assert np.abs(np.stack(errors) - whole.numpy()).max() < 1e-5
 
 
+@pytest.mark.slow
 def test_the_file_is_clean_and_says_what_it_holds(tmp_path: Path) -> None:
     flying, path = write(tmp_path / "p.onnx")
     model = onnx.load_from_string(read_artifact(path))
@@ -102,6 +105,7 @@ def test_the_file_is_clean_and_says_what_it_holds(tmp_path: Path) -> None:
     assert path.read_bytes() == write(tmp_path / "q.onnx")[1].read_bytes()
 
 
+@pytest.mark.slow
 def test_counted_spikes_are_those_of_the_rasters(tmp_path: Path) -> None:
     flying, path = write(tmp_path / "p.onnx")
     policy = Policy.load(path)

@@ -25,6 +25,7 @@ EXPECTED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", EXPECTED)
 def test_random_starts_score_as_published(cell: str) -> None:
     args = Args(policy="geometric", sim="pybullet", cells=(cell,), episodes=EPISODES)

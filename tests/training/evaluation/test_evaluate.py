@@ -20,6 +20,7 @@ from snn_training.evaluation.table import format_report
 from support.places import ROOT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sim", ["pybullet", "batched"])
 def test_scores_do_not_depend_on_the_number_of_workers(sim: str, tmp_path: Path) -> None:
     reports = []

@@ -105,6 +105,7 @@ def test_survival_is_that_of_flights(fault: str) -> None:
     assert np.isnan(scores["rms_m"])
 
 
+@pytest.mark.slow
 def test_both_simulators_fly_the_tracks_alike() -> None:
     reports = []
     sims: tuple[Simulator, ...] = ("batched", "pybullet")

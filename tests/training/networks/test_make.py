@@ -48,6 +48,7 @@ def _observations(ticks: int, batch: int, seed: int = 2) -> torch.Tensor:
     return torch.randn(ticks, batch, 18, generator=torch.Generator().manual_seed(seed))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", VARIANTS)
 def test_sequence_equals_ticks(name: str) -> None:
     network, observations = _network(name), _observations(50, 3)
@@ -97,6 +98,7 @@ def test_a_restart_touches_only_its_own_row(name: str) -> None:
     torch.testing.assert_close(masked[:20], plain[:20], rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_parameter_learns(name: str) -> None:
     network = _network(name, 5)

@@ -174,6 +174,7 @@ def test_kernels_are_refused_or_replaced_where_there_is_no_numba(
             has_kernel(name)
 
 
+@pytest.mark.slow
 def test_caches_that_cannot_be_written_do_not_matter(tmp_path: Path) -> None:
     code = """
 from numba.core import caching

@@ -210,6 +210,7 @@ def rates(sparsity: float, quadrotor: Quadrotor) -> np.ndarray:
     return np.array([float(x.detach().mean()) for x in spikes])
 
 
+@pytest.mark.slow
 def test_a_price_on_spikes_lowers_the_rate_of_every_layer(quadrotor: Quadrotor) -> None:
     free, priced = rates(0.0, quadrotor), rates(300.0, quadrotor)
     assert len(free) == 2

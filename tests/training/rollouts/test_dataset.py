@@ -108,6 +108,7 @@ def test_a_wrong_option_is_one_sentence_and_writes_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_as_a_command(tmp_path: Path) -> None:
     words = [sys.executable, str(ROOT / "training" / "dataset.py"), "--folder", str(tmp_path)]
     done = subprocess.run([*words, "--name", "x"], capture_output=True, text=True)

@@ -19,6 +19,7 @@ from support.transformer_samples import transformer
 LIMITS = Conditioning(target=450.0, low=100.0, high=490.0, hover_throttle=0.6)
 
 
+@pytest.mark.slow
 def test_every_target_is_flown_and_drawn(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

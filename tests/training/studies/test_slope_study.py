@@ -115,6 +115,7 @@ def test_figures_are_drawn_with_little_and_with_nothing(place: Path, tmp_path: P
         assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_one_command_runs_what_is_missing_and_draws_all(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

@@ -164,6 +164,7 @@ def test_without_ray_it_says_how_to_install_it(
         sweep.main(args)
 
 
+@pytest.mark.slow
 def test_on_ray(args: sweep.Args, tmp_path: Path) -> None:
     """About 10 s: Ray starts and ends, with two workers."""
     pytest.importorskip("ray")

@@ -103,6 +103,7 @@ def test_wrong_input_is_refused(
         table(str(tmp_path / "x.json"), **options)
 
 
+@pytest.mark.slow
 def test_a_missing_file_is_refused_by_the_program() -> None:
     command = [sys.executable, "training/tables.py", "A=no_such.json"]
     result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)

@@ -162,6 +162,7 @@ def test_gates_are_of_the_token_and_no_head_is_switched_by_what_comes() -> None:
     assert not torch.equal(gates[4:], block.gates(found)[4:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("options", [{}, {"phase": False, "readout": "spikes"}])
 def test_ticks_one_by_one_are_the_sequence(kind: str, options: dict[str, Any]) -> None:
