@@ -22,7 +22,7 @@ check: $(VENV)/.test
 	$(MAKE) --jobs=2 --output-sync lint quick
 
 quick: $(VENV)/.test
-	$(BIN)/python -m pytest -m "not system and not realtime and not slow" $(ARGS)
+	$(BIN)/python -m pytest -n 2 -m "not system and not realtime and not slow" $(ARGS)
 
 test: $(VENV)/.test lint
 	$(BIN)/python -m pytest $(ARGS)

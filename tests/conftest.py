@@ -28,6 +28,8 @@ SYSTEM_FIXTURES = {"graph", "ros_environment", "lasting_ros_environment", "firmw
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what needs a graph, firmware or containers: by where it is, and by what it asks for."""
     for item in items:
+        if "runs" in getattr(item, "fixturenames", ()):  # that fixture is a whole training
+            item.add_marker(pytest.mark.slow)
         asked = SYSTEM_FIXTURES & set(getattr(item, "fixturenames", ()))
         if asked or item.path.is_relative_to(SYSTEM_FOLDER):
             item.add_marker(pytest.mark.system)
