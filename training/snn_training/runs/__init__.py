@@ -2,8 +2,6 @@
 
 from snn_training.runs.folder import (
     CHECKPOINT,
-    CONFIG,
-    LOG,
     POLICY,
     Row,
     Run,
@@ -22,8 +20,6 @@ from snn_training.runs.folder import (
 
 __all__ = [
     "CHECKPOINT",
-    "CONFIG",
-    "LOG",
     "POLICY",
     "Row",
     "Run",
